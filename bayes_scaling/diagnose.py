@@ -1,0 +1,331 @@
+"""Whether a posterior can be trusted: convergence, identification, and agreement of the runs with the law.
+
+A Diagnosis is ``ok`` only if nothing serious was found; each problem says what it is and what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from bayes_scaling.engine import Draws, convergence
+from bayes_scaling.law import Law
+from bayes_scaling.noise import Noise
+from bayes_scaling.runs import Runs
+from bayes_scaling.units import count_text
+
+UNIDENTIFIED = 0.7  # posterior width over prior width (in unconstrained coordinates) above which the prior speaks, not the data
+COLLINEAR = 0.1  # sd of one log input given the others, below which they cannot be told apart
+UNEXPLAINED = 0.5  # share of the spread of ln loss that the law must explain
+SURPRISING = 0.01  # two-sided posterior predictive probability below which a run disagrees with the law
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something found: its kind, whether it makes the posterior untrustworthy, what it is, and the remedy."""
+
+    kind: str
+    serious: bool
+    text: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.text}. {self.remedy}"
+
+
+@dataclass(frozen=True)
+class SurprisingRun:
+    """A run that the law and its noise hardly explain: line in the data, measured and expected output, two-sided tail probability."""
+
+    line: int
+    measured: float
+    expected: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes
+    ----------
+    ok : whether the posterior can be trusted
+    problems : everything found, serious first
+    max_rhat, min_ess_bulk, min_ess_tail, divergences, ebfmi : convergence over all sampled coordinates
+    starts, arrived : optimiser starts, and how many ended at the best mode
+    width : posterior width over prior width by sampled parameter (1: the data say nothing; absent: the prior has no draws)
+    explained : share of the spread of ln output that the law explains
+    surprising : runs with a posterior predictive tail probability below SURPRISING, most surprising first
+    """
+
+    ok: bool
+    problems: tuple[Problem, ...]
+    max_rhat: float
+    min_ess_bulk: float
+    min_ess_tail: float
+    divergences: int
+    ebfmi: float
+    starts: int
+    arrived: int
+    width: Mapping[str, float]
+    explained: float
+    surprising: tuple[SurprisingRun, ...]
+
+    @property
+    def min_ess(self) -> float:
+        return min(self.min_ess_bulk, self.min_ess_tail)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Diagnosis:
+        problems = tuple(Problem(**item) for item in values["problems"])
+        surprising = tuple(SurprisingRun(**item) for item in values["surprising"])
+        return Diagnosis(**{**values, "problems": problems, "surprising": surprising})
+
+
+def diagnose(law: Law, noise: Noise, priors: Mapping[str, Any], runs: Runs, parameters: Mapping[str, np.ndarray], draws: Draws) -> Diagnosis:
+    """Examine draws.
+
+    Parameters
+    ----------
+    priors : distribution, or number where fixed, by sampled parameter
+    parameters : draws of all parameters, (chain, draw)
+    """
+    found = convergence.statistics(draws.unconstrained)
+    diverging = int(draws.stats["diverging"].sum())
+    information = convergence.ebfmi(draws.stats["energy"])
+    width = _width(priors, draws)
+    curve = _median_curve(law, runs, parameters)
+    explained = _explained(runs[law.output], curve)
+    problems = [
+        *_convergence_problems(found, diverging, information, draws),
+        *_mode_problems(draws),
+        *_data_problems(law, priors, runs),
+        *_width_problems(law, noise, width),
+        *_misfit_problems(law, runs, explained),
+    ]
+    problems.sort(key=lambda problem: not problem.serious)
+    return Diagnosis(
+        ok=not any(problem.serious for problem in problems),
+        problems=tuple(problems),
+        max_rhat=float(np.max(found["rhat"])),
+        min_ess_bulk=float(np.min(found["ess_bulk"])),
+        min_ess_tail=float(np.min(found["ess_tail"])),
+        divergences=diverging,
+        ebfmi=information,
+        starts=draws.modes.starts,
+        arrived=int(draws.modes.arrivals[0]),
+        width=width,
+        explained=explained,
+        surprising=tuple(surprising_runs(law, noise, runs, parameters, curve)),
+    )
+
+
+def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, information: float, draws: Draws) -> list[Problem]:
+    problems = []
+    longer = "Run longer (--warmup 3000 --draws 4000), set tighter priors, or fix what the data cannot tell"
+    rhat = float(np.max(found["rhat"]))
+    ess = float(min(found["ess_bulk"].min(), found["ess_tail"].min()))
+    if not rhat < convergence.MAX_RHAT:
+        problems.append(Problem("rhat", True, f"chains disagree: R-hat {rhat:.3f} is not below {convergence.MAX_RHAT}", longer))
+    if not ess > convergence.MIN_ESS:
+        problems.append(
+            Problem("ess", True, f"too few effective draws: {ess:.0f}, where {convergence.MIN_ESS} are needed for stable intervals", longer)
+        )
+    if diverging:
+        total = draws.stats["diverging"].size
+        problems.append(
+            Problem("divergences", True, f"{diverging} of {total} transitions diverged: a part of the posterior may be missing", longer)
+        )
+    if information < convergence.MIN_EBFMI:
+        problems.append(Problem("ebfmi", True, f"energy is explored slowly: E-BFMI {information:.2f} < {convergence.MIN_EBFMI}", longer))
+    return problems
+
+
+def _mode_problems(draws: Draws) -> list[Problem]:
+    modes = draws.modes
+    others = [i for i in range(1, len(modes.potentials)) if modes.potentials[i] < modes.potentials[0] + 10]
+    if not others:
+        return []
+    gap = modes.potentials[others[0]] - modes.potentials[0]
+    arrivals = int(modes.arrivals[others].sum())
+    return [
+        Problem(
+            "modes",
+            False,
+            f"{arrivals} of {modes.starts} optimiser starts ended at another mode, {gap:.1f} nats below the best",
+            "Chains were started at each; R-hat tells whether they mixed",
+        )
+    ]
+
+
+def _data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Problem]:
+    problems = []
+    free = [name for name in law.parameter_names if hasattr(priors.get(name), "log_prob")]
+    if len(runs) < len(free) + 2:
+        problems.append(
+            Problem(
+                "few runs",
+                True,
+                f"{len(runs)} runs cannot determine {len(free)} parameters and the scatter: the priors fill the gap",
+                f"Add runs (at least {len(free) + 2}, better {5 * len(free)}), or fix parameters that are known",
+            )
+        )
+    logs = {name: np.log(runs[name]) for name in law.input_names}
+    constant = [name for name, values in logs.items() if np.ptp(values) < np.log(1.1)]
+    for name in constant:
+        problems.append(
+            Problem(
+                "constant input",
+                True,
+                f"all runs have about the same {name} ({count_text(float(np.median(runs[name])))}): its exponent and its term cannot be told "
+                "from the floor",
+                f"Add runs with other values of {name}, or fix its exponent",
+            )
+        )
+    varying = {name: values for name, values in logs.items() if name not in constant}
+    if len(varying) > 1 and len(runs) > len(varying) + 1:
+        for name, values in varying.items():
+            others = np.stack([np.ones(len(runs)), *(other for key, other in varying.items() if key != name)], axis=1)
+            residual = values - others @ np.linalg.lstsq(others, values, rcond=None)[0]
+            if residual.std() < COLLINEAR:
+                ratio = ""
+                if set(varying) == {"params", "tokens"}:
+                    low, high = np.exp(np.quantile(logs["tokens"] - logs["params"], [0, 1]))
+                    ratio = f" (tokens per param from {low:.3g} to {high:.3g})"
+                problems.append(
+                    Problem(
+                        "collinear inputs",
+                        True,
+                        f"{' and '.join(varying)} move together{ratio}: their terms cannot be told apart, so no optimum can be derived",
+                        "Add runs off this line: other sizes at the same compute",
+                    )
+                )
+                break
+    return problems
+
+
+def _width(priors: Mapping[str, Any], draws: Draws) -> dict[str, float]:
+    """Return posterior over prior interquartile range in unconstrained coordinates, by scalar parameter."""
+    import jax
+    from numpyro.distributions import biject_to
+
+    width = {}
+    with jax.enable_x64(True):
+        for name, prior in priors.items():
+            if not hasattr(prior, "log_prob") or name not in draws.sites or draws.sites[name].ndim != 2:
+                continue
+            inverse = biject_to(prior.support).inv
+            try:
+                before = np.asarray(inverse(prior.sample(jax.random.PRNGKey(0), (4000,))))
+            except NotImplementedError:  # an improper prior has no draws and so no width
+                continue
+            after = np.asarray(inverse(np.asarray(draws.sites[name], float).ravel()))
+            spreads = [np.subtract(*np.quantile(values, [0.75, 0.25])) for values in (after, before)]
+            width[name] = float(spreads[0] / spreads[1])
+    return width
+
+
+def _width_problems(law: Law, noise: Noise, width: Mapping[str, float]) -> list[Problem]:
+    problems = []
+    for name, ratio in width.items():
+        if ratio < UNIDENTIFIED:
+            continue
+        serious = name not in noise.parameter_names
+        problems.append(
+            Problem(
+                "unidentified",
+                serious,
+                f"the data hardly say anything about {name}: its posterior is {ratio:.2f} times as wide as its prior",
+                f"What follows for {name} is the prior's word: add runs that inform it, or set a prior that you can defend (--prior)"
+                if serious
+                else "This matters little: it is a parameter of the scatter",
+            )
+        )
+    return problems
+
+
+def _median_curve(law: Law, runs: Runs, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the pointwise posterior median of the curve at the runs, from as many draws as bounded memory allows (20 to 400)."""
+    thin = _thinned(parameters, int(np.clip(4e7 / len(runs), 20, 400)))
+    return np.median(law.predict(runs.columns, {name: values[:, None] for name, values in thin.items()}), axis=0)
+
+
+def _thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
+    """Return at most so many draws of each parameter, chains joined, evenly spaced."""
+    total = next(iter(parameters.values())).size
+    index = np.linspace(0, total - 1, min(most, total)).astype(int)
+    return {name: values.reshape(-1)[index] for name, values in parameters.items()}
+
+
+def _explained(measured: np.ndarray, curve: np.ndarray) -> float:
+    """Return the share of the spread of ln output that the curve explains, robustly (by median absolute deviations)."""
+    logs, residual = np.log(measured), np.log(measured / curve)
+    spread = np.median(np.abs(logs - np.median(logs)))
+    return float(1 - (np.median(np.abs(residual)) / spread) ** 2) if spread > 0 else 0.0
+
+
+def _misfit_problems(law: Law, runs: Runs, explained: float) -> list[Problem]:
+    problems = []
+    names = [name for name in law.decreasing_in if np.ptp(np.log(runs[name])) > np.log(1.1)]
+    design = np.stack([np.ones(len(runs)), *(np.log(runs[name]) for name in names)], axis=1)
+    if names and len(runs) > design.shape[1] and np.linalg.matrix_rank(design, tol=1e-6) == design.shape[1]:
+        target = np.log(runs[law.output])
+        slopes = np.linalg.lstsq(design, target, rcond=None)[0]
+        residual = target - design @ slopes
+        variance = residual @ residual / (len(runs) - design.shape[1])
+        errors = np.sqrt(variance * np.diagonal(np.linalg.inv(design.T @ design)))
+        for name, slope, error in zip(names, slopes[1:], errors[1:], strict=True):
+            if slope > 3 * error:
+                problems.append(
+                    Problem(
+                        "rising",
+                        True,
+                        f"{law.output} rises with {name} (ln {law.output} by {slope:.3g} +- {error:.2g} a unit of ln {name}), "
+                        "which the law cannot do",
+                        "Check the columns, and whether the large runs were trained to the end and tuned; another law may be needed",
+                    )
+                )
+    if explained < UNEXPLAINED:
+        problems.append(
+            Problem(
+                "unexplained",
+                True,
+                f"the law explains {max(explained, 0):.0%} of the spread of ln {law.output}",
+                "Look at the residuals: another law, more inputs or cleaner runs are needed",
+            )
+        )
+    return problems
+
+
+def surprising_runs(
+    law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], curve: np.ndarray | None = None
+) -> list[SurprisingRun]:
+    """Return runs whose two-sided posterior predictive tail probability is below SURPRISING, most surprising first."""
+    curve = _median_curve(law, runs, parameters) if curve is None else curve
+    probability = tail_probability(law, noise, runs, parameters)
+    order = [row for row in np.argsort(probability, kind="stable") if probability[row] < SURPRISING]
+    return [SurprisingRun(int(runs.lines[row]), float(runs[law.output][row]), float(curve[row]), float(probability[row])) for row in order]
+
+
+def tail_probability(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return for each run the posterior probability of a new measurement at least as far out on its side, doubled; shape (run,).
+
+    The run itself is part of the fit, so probabilities are a little too mild.
+    """
+    import jax
+
+    thin = {name: values[:, None] for name, values in _thinned(parameters, 200).items()}
+    below = np.empty(len(runs))
+    with jax.enable_x64(True):
+        for start in range(0, len(runs), 20_000):  # bounded memory for a million runs
+            part = slice(start, start + 20_000)
+            columns = {name: values[part] for name, values in runs.columns.items()}
+            scatter = noise.distribution(law.formula(columns, thin), thin, columns)
+            below[part] = np.asarray(scatter.cdf(columns[law.output])).mean(axis=0)
+    return 2 * np.minimum(below, 1 - below)

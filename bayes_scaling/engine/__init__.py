@@ -1,0 +1,8 @@
+"""From a numpyro model to draws that can be trusted. Knows nothing of laws, runs or files."""
+
+from bayes_scaling.engine.density import Density, bucket, pad
+from bayes_scaling.engine.devices import choose_device
+from bayes_scaling.engine.modes import Modes
+from bayes_scaling.engine.sampler import Draws, Sampler, sample
+
+__all__ = ["Density", "Draws", "Modes", "Sampler", "bucket", "choose_device", "pad", "sample"]

@@ -1,0 +1,48 @@
+"""Whether draws can be trusted: rank-normalised split R-hat, bulk and tail ESS, divergences, E-BFMI (Vehtari et al. 2021).
+
+The statistics are arviz-stats' own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+MAX_RHAT = 1.01
+MIN_ESS = 400
+MIN_EBFMI = 0.3
+
+
+def statistics(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Return ``rhat``, ``ess_bulk`` and ``ess_tail``, each of shape (variables,), of draws of shape (chains, draws, variables)."""
+    from arviz_stats.base import array_stats
+
+    values = np.asarray(values, dtype=float)
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    with np.errstate(all="ignore"):
+        result = {
+            "rhat": array_stats.rhat(values, **axes),
+            "ess_bulk": array_stats.ess(values, **axes, method="bulk"),
+            "ess_tail": array_stats.ess(values, **axes, method="tail", prob=(0.05, 0.95)),
+        }
+    return {name: np.atleast_1d(np.asarray(part, dtype=float)) for name, part in result.items()}
+
+
+def ebfmi(energy: np.ndarray) -> float:
+    """Return the smallest energy Bayesian fraction of missing information over chains; energy has shape (chains, draws)."""
+    change = np.mean(np.diff(energy, axis=1) ** 2, axis=1)
+    spread = np.var(energy, axis=1)
+    return float(np.min(change / np.where(spread > 0, spread, np.nan)))
+
+
+def good(unconstrained: np.ndarray, stats: Mapping[str, np.ndarray]) -> bool:
+    """Whether draws pass every bound."""
+    found = statistics(unconstrained)
+    return bool(
+        np.all(np.isfinite(found["rhat"]))
+        and found["rhat"].max() < MAX_RHAT
+        and min(found["ess_bulk"].min(), found["ess_tail"].min()) > MIN_ESS
+        and not stats["diverging"].any()
+        and ebfmi(stats["energy"]) > MIN_EBFMI
+    )

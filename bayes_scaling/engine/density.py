@@ -1,0 +1,101 @@
+"""A numpyro model as a density over one flat, unconstrained vector, with the data as arguments."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpyro import handlers
+from numpyro.distributions import biject_to
+from numpyro.infer.util import constrain_fn, potential_energy
+
+SMALLEST_BUCKET = 32
+
+
+def bucket(n: int) -> int:
+    """Return the padded length for n rows: a power of two or one and a half times one, so that one compiled program serves many sizes."""
+    size = SMALLEST_BUCKET
+    while size < n:
+        if size + size // 2 >= n:
+            return size + size // 2
+        size *= 2
+    return size
+
+
+def pad(columns: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Pad columns of shape (runs,) to their bucket; return them and the weights (1 a run, 0 padding).
+
+    The padding repeats the first row, so that the formula stays finite there.
+    """
+    n = len(next(iter(columns.values())))
+    extra = bucket(n) - n
+    padded = {name: np.concatenate([values, np.full(extra, values[0])]) for name, values in columns.items()}
+    return padded, np.concatenate([np.ones(n), np.zeros(extra)])
+
+
+class Density:
+    """The posterior of a model ``model(columns, weight)`` over a flat vector of unconstrained coordinates.
+
+    Parameters
+    ----------
+    model : numpyro model; its latent sites must be continuous
+    shapes : array length by column name, as padded
+    """
+
+    def __init__(self, model: Callable[..., None], columns: Mapping[str, np.ndarray], weight: np.ndarray) -> None:
+        self.model = model
+        self.columns = {name: jax.ShapeDtypeStruct(values.shape, float) for name, values in columns.items()}
+        self.weight = jax.ShapeDtypeStruct(weight.shape, float)
+        with handlers.seed(rng_seed=0):
+            trace = handlers.trace(model).get_trace(columns, weight)
+        sites = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+        self._transforms = {name: biject_to(site["fn"].support) for name, site in sites.items()}
+        self._shapes = {name: self._transforms[name].inverse_shape(np.shape(site["value"])) for name, site in sites.items()}
+        self.sites = tuple(sites)
+        self.size = sum(int(np.prod(shape)) for shape in self._shapes.values())
+
+    def unflatten(self, z: jax.Array) -> dict[str, jax.Array]:
+        parts, start = {}, 0
+        for name, shape in self._shapes.items():
+            stop = start + int(np.prod(shape))
+            parts[name] = z[start:stop].reshape(shape)
+            start = stop
+        return parts
+
+    def coordinate_names(self) -> list[str]:
+        """Return the site of each coordinate of the flat vector."""
+        return [name for name, shape in self._shapes.items() for _ in range(int(np.prod(shape)))]
+
+    def potential(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
+        """Negative log posterior density in the unconstrained coordinates, up to a constant; z has shape (size,)."""
+        return potential_energy(self.model, (columns, weight), {}, self.unflatten(z))
+
+    def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
+        """Return the values of all latent and deterministic sites at z."""
+        return constrain_fn(self.model, (columns, weight), {}, self.unflatten(z), return_deterministic=True)
+
+    def unconstrain(self, values: Mapping[str, Any]) -> jax.Array:
+        """Return the flat vector of site values."""
+        return jnp.concatenate([jnp.ravel(self._transforms[name].inv(jnp.asarray(values[name], dtype=float))) for name in self.sites])
+
+    def prior_draw(self, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
+        """Return one draw from the prior as a flat vector."""
+        trace = handlers.trace(handlers.seed(self.model, key)).get_trace(columns, weight)
+        return self.unconstrain({name: trace[name]["value"] for name in self.sites})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of the traced computation with all its constants: whatever a law's code closes over is in it."""
+        z = jax.ShapeDtypeStruct((self.size,), float)
+        digest = hashlib.sha256()
+        for function in (self.potential, self.constrain):
+            traced = jax.make_jaxpr(function)(z, self.columns, self.weight)
+            digest.update(str(traced).encode())
+            for constant in traced.consts:
+                digest.update(np.asarray(constant).tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,104 @@
+"""Modes of the posterior from several starts, by Newton steps with Levenberg damping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling.engine.density import Density
+
+STARTS = 16
+_ITERATIONS = 200
+_DECREMENT = 1e-9  # predicted decrease of the negative log density at which a search stops
+_SAME_MODE = 0.5  # distance in posterior standard deviations below which two ends are one mode
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Where the searches ended.
+
+    Attributes
+    ----------
+    points : distinct modes as flat vectors, best first, shape (modes, size)
+    potentials : negative log density of each, shape (modes,)
+    arrivals : how many starts ended at each, shape (modes,)
+    starts : number of searches
+    converged : how many of them ended at a stationary point
+    hessian : of the negative log density at the best mode, shape (size, size)
+    """
+
+    points: np.ndarray
+    potentials: np.ndarray
+    arrivals: np.ndarray
+    starts: int
+    converged: int
+    hessian: np.ndarray
+
+    def whitening(self) -> np.ndarray:
+        """Return W, shape (size, size), so that best mode + W @ (standard normal) has the Hessian's covariance."""
+        values, vectors = np.linalg.eigh(self.hessian)
+        # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one.
+        scale = np.where(values > 1e-3, 1 / np.sqrt(np.maximum(values, 1e-3)), 1.0)
+        return vectors * scale
+
+
+def locate(density: Density, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> tuple[jax.Array, ...]:
+    """Search from STARTS prior draws; return (ends, potentials, decrements, Hessian at the best). Traceable."""
+
+    def f(z: jax.Array) -> jax.Array:
+        return density.potential(z, columns, weight)
+
+    eye = jnp.eye(density.size)
+
+    def keep_going(state: tuple) -> jax.Array:
+        _, _, _, decrement, i = state
+        return (decrement > _DECREMENT) & (i < _ITERATIONS)
+
+    def step(state: tuple) -> tuple:
+        z, value, damping, decrement, i = state
+        gradient, hessian = jax.grad(f)(z), jax.hessian(f)(z)
+        scale = damping * (1 + jnp.abs(jnp.diagonal(hessian)))
+        factor = jnp.linalg.cholesky(hessian + eye * scale)
+        move = -jax.scipy.linalg.cho_solve((factor, True), gradient)
+        candidate = f(z + move)
+        # A Hessian that is not positive definite gives NaN here, which is refused and answered with more damping.
+        better = (candidate <= value) & jnp.all(jnp.isfinite(move))
+        decrement = jnp.where(better, -0.5 * gradient @ move * (1 + damping), decrement)
+        damping = jnp.clip(jnp.where(better, damping * 0.2, damping * 8), 1e-12, 1e14)
+        decrement = jnp.where(~better & (damping > 1e12), 0.0, decrement)  # no step of any length helps: the end of the road
+        return jnp.where(better, z + move, z), jnp.where(better, candidate, value), damping, decrement, i + 1
+
+    def search(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        start = density.prior_draw(key, columns, weight)
+        state = (start, f(start), jnp.asarray(1.0), jnp.asarray(jnp.inf), 0)
+        z, value, damping, _, _ = jax.lax.while_loop(keep_going, step, state)
+        return z, jnp.where(jnp.isfinite(value), value, jnp.inf), jnp.linalg.norm(jax.grad(f)(z))
+
+    ends, values, slopes = jax.vmap(search)(jax.random.split(key, STARTS))
+    best = ends[jnp.argmin(values)]
+    return ends, values, slopes, jax.hessian(f)(best)
+
+
+def distinct(ends: np.ndarray, values: np.ndarray, slopes: np.ndarray, hessian: np.ndarray) -> Modes:
+    """Gather the ends of the searches into distinct modes, best first."""
+    order = np.argsort(values)
+    precision = np.linalg.cholesky(hessian + 1e-6 * np.eye(len(hessian))) if np.all(np.linalg.eigvalsh(hessian) > 0) else np.eye(len(hessian))
+    # A search that got stuck on a slope is no mode. The bound is in nats a unit coordinate; a kink (Laplace noise) never gets lower.
+    settled = np.isfinite(values) & (slopes < 1e-2 * (1 + np.sqrt(np.abs(np.diagonal(hessian)).max())))
+    modes: list[int] = []
+    arrivals: list[int] = []
+    for end in order:
+        if not settled[end] and modes:
+            continue
+        distances = [np.linalg.norm((ends[end] - ends[mode]) @ precision) for mode in modes]
+        if distances and min(distances) < _SAME_MODE:
+            arrivals[int(np.argmin(distances))] += 1
+        else:
+            modes.append(int(end))
+            arrivals.append(1)
+    return Modes(ends[modes], values[modes], np.array(arrivals), len(values), int(settled.sum()), hessian)

@@ -1,0 +1,91 @@
+"""Compiled programs, kept: in memory for this process, and on disk as exported programs and XLA's compile cache for the next one.
+
+Tracing NUTS and compiling it costs ten times more than running it. An exported program skips the tracing, XLA's cache the compiling.
+The key holds everything that can change a program: the traced density with its constants, shapes, settings, the package's own source
+and the versions of jax, numpyro and Python. A file that is missing, foreign or damaged only costs the time to make it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Callable
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from bayes_scaling.cache import cache_folder, load, store
+
+_memory: dict[str, Callable[..., Any]] = {}
+
+
+@cache
+def _environment() -> str:
+    """Everything outside a program that can change it."""
+    import jaxlib
+    import numpyro
+    from numpyro.infer.hmc import HMCState
+    from numpyro.infer.hmc_util import HMCAdaptState
+
+    for state in (HMCState, HMCAdaptState):
+        jax.export.register_namedtuple_serialization(state, serialized_name=f"numpyro.{state.__name__}")
+    source = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        source.update(path.read_bytes())
+    parts = [jax.__version__, jaxlib.__version__, numpyro.__version__, sys.version, platform.machine(), source.hexdigest()]
+    return "|".join(parts)
+
+
+@lru_cache(1)
+def _use_compile_cache(folder: Path) -> None:
+    """Turn on XLA's compile cache in our folder, unless the user has set one of their own."""
+    if jax.config.jax_compilation_cache_dir:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()  # jax decides once whether it has a cache; a process that compiled before us decided no
+
+
+def program(name: str, function: Callable[..., Any], arguments: tuple, identity: tuple, device: Any) -> Callable[..., Any]:
+    """Return a compiled ``function`` for arguments of the given shapes.
+
+    Parameters
+    ----------
+    name : what the program does, for the file's name
+    function : traceable; everything that it closes over must be told in ``identity``
+    arguments : example arguments (arrays or shape structs)
+    identity : what the function closes over, as text and numbers
+    device : the jax device that it is to run on
+    """
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.canonicalize_dtype(jax.numpy.result_type(leaf))), arguments)
+    text = repr((name, identity, device.platform, jax.config.jax_enable_x64, shapes, _environment()))
+    key = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+    in_memory = f"{key}-{device.id}"
+    if in_memory not in _memory:
+        _use_compile_cache(cache_folder() / "xla")
+        exported = _load(key)
+        if exported is None:
+            exported = jax.export.export(jax.jit(function), platforms=[device.platform])(*shapes)
+            store(key, bytes(exported.serialize()))
+        _memory[in_memory] = jax.jit(exported.call).lower(*shapes).compile()
+    return _memory[in_memory]
+
+
+def _load(key: str) -> Any:
+    content = load(key)
+    if content is None:
+        return None
+    try:
+        return jax.export.deserialize(bytearray(content))
+    except Exception:  # written by something else under our name: any failure to read it means that it must be made again
+        return None

@@ -1,0 +1,35 @@
+"""Exceptions. Each message says what was wrong, the offending value or row, and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BayesScalingError(Exception):
+    """Base of every error that this package raises on purpose; the command line prints it on one line and exits with 2."""
+
+
+class InputError(BayesScalingError, ValueError):
+    """Data, options or arguments that cannot be used as given."""
+
+
+class LawError(BayesScalingError, ValueError):
+    """A law that does not exist, or whose definition is inconsistent."""
+
+
+class FileError(BayesScalingError, OSError):
+    """A file that is missing, unreadable, or not what it claims to be."""
+
+
+class DeviceError(BayesScalingError, RuntimeError):
+    """A device that was asked for and is not there."""
+
+
+def nearest(wrong: str, valid: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the valid name closest to a wrong one, or the list of valid names where none is close."""
+    valid = list(valid)
+    close = difflib.get_close_matches(wrong.lower(), [name.lower() for name in valid], n=1)
+    if close:
+        return f"; did you mean '{next(name for name in valid if name.lower() == close[0])}'?"
+    return f"; valid: {', '.join(valid)}" if valid else ""

@@ -1,0 +1,285 @@
+"""fit(): a law and runs into posterior draws with the evidence that they can be trusted; Fit: what holds them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling import __version__
+from bayes_scaling.diagnose import Diagnosis, diagnose
+from bayes_scaling.errors import InputError
+from bayes_scaling.law import Law, get_law
+from bayes_scaling.model import Settings, build_model, model_priors, prior_text
+from bayes_scaling.noise import Noise, get_noise
+from bayes_scaling.runs import Runs
+
+if TYPE_CHECKING:
+    import xarray
+
+#: Log likelihoods are kept with the draws up to this many values (runs x draws); beyond, `Fit.log_likelihood` computes them when asked.
+KEPT_LOG_LIKELIHOODS = 5_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Posterior draws of a law's parameters given runs, and whether they can be trusted.
+
+    Attributes
+    ----------
+    law, noise : what was fitted
+    runs : the data
+    tree : arviz DataTree with groups ``posterior`` (dims chain, draw), ``sample_stats``, ``observed_data``, ``constant_data`` and, for
+        data that are not huge, ``log_likelihood`` (dims chain, draw, run); attributes say how it was made
+    diagnosis : convergence and identification
+    fixed : parameters held fixed
+    """
+
+    law: Law
+    noise: Noise
+    runs: Runs
+    tree: Any
+    diagnosis: Diagnosis
+    fixed: Mapping[str, float]
+
+    @property
+    def posterior(self) -> xarray.Dataset:
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """How the fit was made: law, noise, priors, seed, versions, data hash, timing."""
+        return {name: json.loads(value) for name, value in self.tree.attrs.items()}
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Return draws of every parameter of the law and the noise, sampled, derived and fixed; each of shape (chain, draw)."""
+        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
+        shape = next(iter(draws.values())).shape[:2]
+        return {**{name: np.full(shape, value) for name, value in self.fixed.items()}, **draws}
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Return mean, sd, median, q05, q95, ess_bulk, ess_tail and rhat by parameter, the law's formula names first."""
+        from bayes_scaling.engine.convergence import statistics
+
+        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
+        found = statistics(np.stack(list(draws.values()), axis=-1))
+        rows = {}
+        for i, (name, values) in enumerate(draws.items()):
+            q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95])
+            rows[name] = {
+                "mean": float(values.mean()),
+                "sd": float(values.std(ddof=1)),
+                "median": float(median),
+                "q05": float(q05),
+                "q95": float(q95),
+                **{key: float(found[key][i]) for key in ("ess_bulk", "ess_tail", "rhat")},
+            }
+        references = [name for name in rows if name.endswith("_ref")]
+        noise = [name for name in rows if name in self.noise.parameter_names]
+        first = [name for name in rows if name not in references and name not in noise]
+        order = {name: i for i, name in enumerate((*self.law.parameter_names, *rows))}
+        return {name: rows[name] for name in (*sorted(first, key=lambda n: (len(n) > 1, order.get(n, 99))), *references, *noise)}
+
+    def log_likelihood(self) -> np.ndarray:
+        """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run)."""
+        if "log_likelihood" in self.tree.children:
+            return np.asarray(self.tree["log_likelihood"][self.law.output])
+        return log_likelihood(self.law, self.noise, self.runs, self.parameters())
+
+    def save(self, path: Any) -> None:
+        """Write the fit to NetCDF; see `bayes_scaling.load_fit`."""
+        from bayes_scaling.storage import save_fit
+
+        save_fit(self, path)
+
+    def __str__(self) -> str:
+        from bayes_scaling.text import fit_text
+
+        return fit_text(self)
+
+    def __repr__(self) -> str:
+        return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {'ok' if self.diagnosis.ok else 'NOT TRUSTWORTHY'}>"
+
+
+def model_columns(law: Law, noise: Noise, runs: Runs) -> dict[str, np.ndarray]:
+    """Return the columns that the model needs, in model order."""
+    return {name: runs[name] for name in (*law.input_names, law.output, *noise.needs)}
+
+
+def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the log density of each measured output under each draw, shape (*draws, run)."""
+    import jax
+
+    columns = model_columns(law, noise, runs)
+    with jax.enable_x64(True):
+        wide = {name: np.asarray(values, float)[..., None] for name, values in parameters.items()}
+        density = noise.distribution(law.formula(columns, wide), wide, columns)
+        return np.asarray(density.log_prob(columns[law.output]))
+
+
+def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
+    """Return the law as a function of the input that is wanted, or of the only one that the runs have."""
+    if wanted is not None:
+        law = law.with_input(wanted)
+    elif law.alternatives:
+        present = [name for name in (*law.input_names, *law.alternatives) if name in runs.columns]
+        if len(present) > 1:
+            raise InputError(f"law '{law.name}' takes one input, and the runs have {', '.join(present)}: choose with --input {present[0]}")
+        if not present:
+            known = ", ".join((*law.input_names, *law.alternatives))
+            raise InputError(f"law '{law.name}' needs one of {known}; {runs.source} has columns {', '.join(runs.ignored)}: use --map")
+        law = law.with_input(present[0])
+    return law
+
+
+def fit(
+    law: str | Law,
+    runs: Runs,
+    *,
+    noise: str | Noise | None = None,
+    input: str | None = None,
+    fix: Mapping[str, float] | None = None,
+    priors: Mapping[str, Any] | None = None,
+    chains: int = 4,
+    warmup: int | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    precision: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> Fit:
+    """Draw from the posterior of a law's parameters.
+
+    Parameters
+    ----------
+    law : name, path of a Python file that defines ``LAW``, or a Law
+    runs : see `bayes_scaling.read_runs`
+    noise : name of a noise family (``student-t``, ``normal-log``, ``normal``, ``laplace``, ``known-se``); the law's own by default
+    input : which column a law of any one input is a function of
+    fix : parameters to hold fixed, by name
+    priors : numpyro distributions by parameter name, instead of the law's
+    chains, draws : kept draws are chains x draws
+    warmup : iterations before the first kept draw; by default the engine chooses, and tries harder while the draws are not good
+    seed : of everything random; the same seed gives the same draws on the same machine
+    device : ``auto``, ``cpu`` or ``gpu``
+    precision : 64 or 32 bits
+    progress : called with (iterations done, iterations planned)
+
+    Raises
+    ------
+    InputError
+        If a setting or the data cannot be used. A posterior that cannot be trusted is no error: see ``Fit.diagnosis``.
+    """
+    import jax
+
+    from bayes_scaling import engine
+
+    start = time.perf_counter()
+    law = choose_input(get_law(law), runs, input)
+    family = get_noise(noise or law.noise)
+    settings = Settings(dict(fix or {}), dict(priors or {}))
+    _check_numbers(chains=chains, draws=draws, warmup=warmup, precision=precision, seed=seed)
+    used_priors = model_priors(law, family, settings)
+    if len(settings.fixed) == len(used_priors):
+        raise InputError("every parameter is fixed: nothing is left to fit")
+    columns = model_columns(law, family, runs)
+    dtype = np.float64 if precision == 64 else np.float32
+    with jax.enable_x64(precision == 64):
+        chosen = engine.choose_device(device)
+        with jax.default_device(chosen):
+            padded, weight = engine.pad({name: values.astype(dtype) for name, values in columns.items()})
+            weight = weight.astype(dtype)
+            density = engine.Density(build_model(law, family, settings), padded, weight)
+            sampler = engine.Sampler(chains, draws, warmup, seed)
+            result = engine.sample(density, padded, weight, sampler, chosen, progress)
+    fixed = {name: float(value) for name, value in settings.fixed.items()}
+    sites = {name: np.asarray(values, float) for name, values in result.sites.items()}
+    parameters = {**{name: np.full((chains, draws), value) for name, value in fixed.items()}, **sites}
+    diagnosis = diagnose(law, family, used_priors, runs, parameters, result)
+    timing = {
+        "total_s": time.perf_counter() - start,
+        "compile_s": result.compile_seconds,
+        "sample_s": result.sample_seconds,
+    }
+    attributes = {
+        "created_by": f"bayes_scaling {__version__}",
+        "law": law.name,
+        "input": law.input_names[0] if law.alternatives or input else None,
+        "law_file": law.origin,
+        "law_file_sha256": law.origin_hash,
+        "noise": family.name,
+        "priors": {name: prior_text(prior) for name, prior in used_priors.items() if name not in fixed},
+        "fixed": fixed,
+        "seed": seed,
+        "precision": precision,
+        "device": str(getattr(chosen, "device_kind", chosen.platform)),
+        "warmup": result.attempt.warmup,
+        "target_acceptance": result.attempt.target,
+        "thin": result.attempt.thin,
+        "attempts": result.attempts,
+        "data": {"source": runs.source, "hash": runs.data_hash, "notes": list(runs.notes), "ignored": list(runs.ignored)},
+        "versions": _versions(),
+        "timing": timing,
+        "diagnosis": diagnosis.to_dict(),
+    }
+    tree = _tree(law, family, runs, sites, result.stats, parameters, attributes)
+    return Fit(law, family, runs, tree, diagnosis, fixed)
+
+
+def _check_numbers(*, chains: int, draws: int, warmup: int | None, precision: int, seed: int) -> None:
+    if chains < 1 or draws < 4:
+        raise InputError(f"chains = {chains} and draws = {draws} must be at least 1 and 4")
+    if warmup is not None and warmup < 20:
+        raise InputError(f"warmup = {warmup} is too short to adapt; at least 20, or none to let the engine choose")
+    if precision not in (32, 64):
+        raise InputError(f"precision = {precision} must be 32 or 64 (bits)")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
+
+
+def _versions() -> dict[str, str]:
+    import jax
+    import numpyro
+    import xarray
+
+    found = {"jax": jax.__version__, "numpyro": numpyro.__version__, "numpy": np.__version__, "xarray": xarray.__version__}
+    return {"python": platform.python_version(), "platform": f"{sys.platform} {platform.machine()}", **found}
+
+
+def _tree(
+    law: Law,
+    noise: Noise,
+    runs: Runs,
+    sites: Mapping[str, np.ndarray],
+    stats: Mapping[str, np.ndarray],
+    parameters: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+) -> Any:
+    import xarray
+
+    def draws(values: Mapping[str, np.ndarray], *more: str) -> xarray.Dataset:
+        return xarray.Dataset({name: (("chain", "draw", *more), array) for name, array in values.items()}, coords)
+
+    first = next(iter(sites.values()))
+    coords = {"chain": np.arange(first.shape[0]), "draw": np.arange(first.shape[1])}
+    constant = {name: ("run", values) for name, values in runs.columns.items() if name != law.output}
+    constant["line"] = ("run", runs.lines)
+    if runs.group is not None:
+        constant["group"] = ("run", runs.group.astype(str))
+    groups = {
+        "posterior": draws(sites),
+        "sample_stats": draws(stats),
+        "observed_data": xarray.Dataset({law.output: ("run", runs[law.output])}),
+        "constant_data": xarray.Dataset(constant),
+    }
+    if first.shape[0] * first.shape[1] * len(runs) <= KEPT_LOG_LIKELIHOODS:
+        groups["log_likelihood"] = draws({law.output: log_likelihood(law, noise, runs, parameters)}, "run")
+    tree = xarray.DataTree.from_dict(groups)
+    tree.attrs = {name: json.dumps(value) for name, value in attributes.items()}
+    return tree

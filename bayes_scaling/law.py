@@ -1,0 +1,200 @@
+"""What a law is: a formula with named, unit-bearing inputs, parameters with priors, and the values that others published.
+
+A law is data. It knows nothing of runs, noise or samplers, so the same object serves fitting, prediction, allocation and comparison.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from bayes_scaling.errors import LawError, nearest
+
+Values = Mapping[str, Any]  #: arrays or numbers by name
+
+
+@dataclass(frozen=True, eq=False)
+class Input:
+    """A quantity that a law takes: its name (``params``, ``tokens``, ``compute`` …), unit, and what exactly is counted."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class Parameter:
+    """A fitted quantity: its name, prior (a numpyro distribution with a declared scale) and meaning with unit."""
+
+    name: str
+    prior: Any
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class Published:
+    """A parameter set that somebody published: values in the law's formula names, source, and standard errors where given."""
+
+    values: Mapping[str, float]
+    source: str
+    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """A value that the formula must give: for a published set at given inputs, to a relative tolerance."""
+
+    published: str
+    inputs: Mapping[str, float]
+    value: float
+    tolerance: float = 1e-6
+
+
+def _nothing(_: Values) -> dict[str, Any]:
+    return {}
+
+
+@dataclass(frozen=True, eq=False)
+class Law:
+    """A scaling law.
+
+    Parameters
+    ----------
+    name : identifier, as used on the command line
+    title, equation, citation, use, avoid : text for people
+    inputs : what the formula takes
+    parameters : what is sampled, with priors. A coefficient is sampled as the size of its term at a reference scale that the law
+        declares; the coefficient as published is then ``derived``.
+    formula : ``formula(inputs, parameters) -> prediction`` in jax.numpy, in base units; it broadcasts. ``parameters`` holds the
+        sampled and the derived ones.
+    derived : from sampled parameters to the further names that the paper uses (``A`` from ``A_ref`` and ``alpha``)
+    invert : from a published set to the sampled parameters; the inverse of ``derived``
+    published : parameter sets by name; several may disagree, and all are kept
+    checks : values that the formula must reproduce
+    decreasing_in : inputs along which the prediction can only fall
+    optimum : ``optimum(parameters, product) -> (params, tokens)`` that minimises the prediction at a given product params x tokens,
+        where a closed form is known
+    output : the column that the formula predicts
+    noise : name of the default noise family
+    model : a numpyro model of the law's own, where priors + formula + noise are not enough: ``model(law, noise, settings)`` returns it
+    alternatives : the same law as a function of another input, by the input's name
+    """
+
+    name: str
+    title: str
+    equation: str
+    citation: str
+    use: str
+    avoid: str
+    inputs: tuple[Input, ...]
+    parameters: tuple[Parameter, ...]
+    formula: Callable[[Values, Values], Any]
+    derived: Callable[[Values], dict[str, Any]] = _nothing
+    invert: Callable[[Values], dict[str, Any]] = dict
+    published: Mapping[str, Published] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    decreasing_in: tuple[str, ...] = ()
+    optimum: Callable[[Values, Any], tuple[Any, Any]] | None = None
+    output: str = "loss"
+    noise: str = "student-t"
+    model: Callable[..., Any] | None = None
+    alternatives: Mapping[str, Law] = field(default_factory=dict)
+    origin: str = ""  #: file that the law was loaded from, for a user's law
+    origin_hash: str = ""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.inputs)
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.parameters)
+
+    def parameter(self, name: str) -> Parameter:
+        for item in self.parameters:
+            if item.name == name:
+                return item
+        raise LawError(f"law '{self.name}' has no sampled parameter '{name}'{nearest(name, self.parameter_names)}")
+
+    def complete(self, sampled: Values) -> dict[str, Any]:
+        """Return sampled parameters together with the derived ones."""
+        return {**sampled, **self.derived(sampled)}
+
+    def predict(self, inputs: Values, parameters: Values) -> Any:
+        """Evaluate the formula in 64 bits.
+
+        Parameters
+        ----------
+        inputs : arrays by input name, in base units
+        parameters : arrays by the formula's parameter names (a published set, or draws); shapes must broadcast with the inputs
+
+        Returns
+        -------
+        numpy array of the broadcast shape, in the unit of the law's output
+        """
+        import jax
+        import numpy as np
+
+        with jax.enable_x64(True):
+            inputs = {name: np.asarray(inputs[name], dtype=float) for name in self.input_names}
+            parameters = {name: np.asarray(value, dtype=float) for name, value in parameters.items()}
+            return np.asarray(self.formula(inputs, parameters))
+
+    def with_input(self, name: str) -> Law:
+        """Return this law as a function of another input (for laws of any one input)."""
+        if name in self.input_names:
+            return self
+        if name not in self.alternatives:
+            known = [*self.input_names, *self.alternatives]
+            raise LawError(f"law '{self.name}' cannot be a function of '{name}'{nearest(name, known)}")
+        return self.alternatives[name]
+
+
+def law_names() -> list[str]:
+    """Return the names of the laws that come with the package: one for each file in ``models/``."""
+    package = importlib.import_module("bayes_scaling.models")
+    return sorted(item.name for item in pkgutil.iter_modules(package.__path__))
+
+
+def get_law(law: str | Path | Law) -> Law:
+    """Return a law by name, from a Python file that defines ``LAW``, or as given.
+
+    Raises
+    ------
+    LawError
+        If there is no such law, or the file does not define one.
+    """
+    if isinstance(law, Law):
+        return law
+    text = str(law)
+    if text.endswith(".py"):
+        return _law_from_file(Path(text))
+    if text not in law_names():
+        raise LawError(f"unknown law '{text}'{nearest(text, law_names())} (a law of your own: give the path of its .py file)")
+    return importlib.import_module(f"bayes_scaling.models.{text}").LAW
+
+
+def _law_from_file(path: Path) -> Law:
+    if not path.is_file():
+        raise LawError(f"no law file at '{path}'; give the path of a Python file that defines LAW")
+    source = path.read_bytes()
+    digest = hashlib.sha256(source).hexdigest()
+    spec = importlib.util.spec_from_file_location(f"user_law_{digest[:12]}", path)
+    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever the user's file raises becomes one line that names the file
+        raise LawError(f"law file '{path}' failed to load: {type(error).__name__}: {error}") from error
+    found = getattr(module, "LAW", None)
+    if not isinstance(found, Law):
+        raise LawError(f"law file '{path}' does not define LAW = Law(...)")
+    origin = {"origin": str(path.resolve()), "origin_hash": digest}
+    return replace(found, **origin, alternatives={name: replace(other, **origin) for name, other in found.alternatives.items()})

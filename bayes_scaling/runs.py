@@ -1,0 +1,308 @@
+"""Runs: a validated table of training runs, in base units.
+
+Nothing is guessed, dropped or coerced in silence: what was done to the table is in ``Runs.notes``, and what cannot be used is an error
+that names the line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayes_scaling import units as units_module
+from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.table import Table, read_table, table_from_dataframe
+
+#: Column names that mean a quantity, in the order of preference. Compared in lower case with spaces and hyphens as underscores.
+COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
+    "params": ("params", "n_params", "num_params", "n_parameters", "num_parameters", "parameters", "param_count", "model_size", "n"),
+    "tokens": ("tokens", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "d"),
+    "compute": ("compute", "flops", "flop", "training_flops", "train_flops", "training_flop", "training_compute", "train_compute", "c"),
+    "loss": ("loss", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "l"),
+    "loss_se": ("loss_se", "loss_stderr", "loss_standard_error"),
+    "group": ("group",),
+}
+
+# Values that no count of this kind can have all of: a whole column below means that it is in thousands, millions or billions.
+_SMALLEST_PLAUSIBLE = {"params": 1e3, "tokens": 1e4, "compute": 1e8}
+_LARGEST_LOSS = 20.0  # nat/token; uniform guessing over any real vocabulary is below 14
+_LISTED = 8  # bad rows that an error message spells out
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Training runs.
+
+    Attributes
+    ----------
+    columns : quantity -> float array of shape (runs,), in base units; every value finite and positive
+    group : labels of shape (runs,), or None
+    lines : line of the file (row number of a DataFrame) of each run, shape (runs,)
+    source : where the runs came from
+    notes : what a reader should know: columns used, rows left out, duplicates, units, compute that is not 6ND
+    compute_given : whether compute was measured; otherwise it is 6 x params x tokens
+    """
+
+    columns: Mapping[str, np.ndarray]
+    lines: np.ndarray
+    source: str
+    notes: tuple[str, ...] = ()
+    group: np.ndarray | None = None
+    compute_given: bool = True
+    ignored: tuple[str, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.columns:
+            raise InputError(
+                f"{self.source} has no column for '{name}'; columns not recognised: {', '.join(self.ignored) or 'none'} "
+                f"(name one with --map {name}=COLUMN)"
+            )
+        return self.columns[name]
+
+    def __repr__(self) -> str:
+        spans = [f"{name} {values.min():.4g} to {values.max():.4g}" for name, values in self.columns.items()]
+        return "\n".join([f"{len(self)} runs from {self.source}: {', '.join(spans)}", *(f"  note: {note}" for note in self.notes)])
+
+    def subset(self, keep: np.ndarray) -> Runs:
+        """Return the runs at an index or boolean array, with the notes."""
+        group = None if self.group is None else self.group[keep]
+        columns = {name: values[keep] for name, values in self.columns.items()}
+        return Runs(columns, self.lines[keep], self.source, self.notes, group, self.compute_given, self.ignored)
+
+    @property
+    def data_hash(self) -> str:
+        """sha256 over the names and values of all columns (not over file names or notes)."""
+        digest = hashlib.sha256()
+        for name in sorted(self.columns):
+            digest.update(name.encode() + b"\0" + np.ascontiguousarray(self.columns[name], dtype="<f8").tobytes())
+        if self.group is not None:
+            digest.update("\0".join(map(str, self.group)).encode())
+        return digest.hexdigest()
+
+
+def read_runs(
+    source: str | Path | Any,
+    *,
+    map: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    where: str | None = None,
+    drop_invalid: bool = False,
+    drop_duplicates: bool = False,
+) -> Runs:
+    """Read training runs from a CSV or Parquet file, a named data set, or a pandas DataFrame.
+
+    Parameters
+    ----------
+    source : path, name of a data set (``ladder``, ``chinchilla``), or DataFrame
+    map : quantity -> column, where a column has no common name
+    units : quantity -> unit, where a column is not in base units (``{"params": "billion", "compute": "PF-day"}``)
+    where : condition on the file's columns that a row must meet
+    drop_invalid : leave out rows with a missing or impossible value, with a note, instead of refusing the file
+    drop_duplicates : leave out rows that repeat an earlier one in every column of the table
+
+    Raises
+    ------
+    InputError
+        If a column is ambiguous, a value missing or impossible, or a whole column implausible in its unit.
+    FileError
+        If the file cannot be read.
+    """
+    notes: list[str] = []
+    if hasattr(source, "columns") and hasattr(source, "iloc"):
+        table = table_from_dataframe(source)
+    else:
+        from bayes_scaling.datasets import resolve
+
+        found = resolve(source)
+        map = {**found.map, **(map or {})}
+        if found.where and where is None:
+            where = found.where
+            notes.append(f"rows of the data set's own choice: {where}")
+        table, _ = read_table(found.path)
+    if where is not None:
+        keep = table.where(where)
+        notes.append(f"{keep.sum()} of {len(table)} rows meet the condition {where}")
+        if not keep.any():
+            raise InputError(f"no row of {table.source} meets the condition '{where}'")
+        table = table.select(keep)
+    return _validate(table, map or {}, units or {}, notes, drop_invalid, drop_duplicates)
+
+
+def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Runs:
+    """Make Runs from arrays by quantity, in base units, under the same checks as a file."""
+    arrays = {name: np.atleast_1d(np.asarray(values)) for name, values in columns.items()}
+    lengths = {name: len(values) for name, values in arrays.items()}
+    if len(set(lengths.values())) > 1:
+        raise InputError(f"columns differ in length: {lengths}")
+    rows = next(iter(lengths.values()), 0)
+    if not rows:
+        raise InputError("no runs given")
+    return _validate(Table(arrays, np.arange(1, rows + 1), source), {}, {}, [], False, False)
+
+
+def _canonical(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return quantity -> column of the table."""
+    found = {}
+    for quantity, column in mapping.items():
+        if not quantity.isidentifier():
+            raise InputError(f"cannot map to '{quantity}': it is no quantity{nearest(quantity, COMMON_NAMES)}")
+        if column not in table.columns:
+            raise InputError(f"{table.source} has no column '{column}' (mapped to {quantity}){nearest(column, table.columns)}")
+        found[quantity] = column
+    taken = set(found.values())
+    for quantity, names in COMMON_NAMES.items():
+        if quantity in found:
+            continue
+        candidates = [column for column in table.columns if _canonical(column) in names and column not in taken]
+        exact = [column for column in candidates if column == quantity]
+        if len(candidates) > 1 and not exact:
+            raise InputError(
+                f"{table.source}: columns {', '.join(candidates)} could each be {quantity}; choose with --map {quantity}={candidates[0]}"
+            )
+        if candidates:
+            found[quantity] = (exact or candidates)[0]
+    return found
+
+
+def _validate(
+    table: Table, mapping: Mapping[str, str], units: Mapping[str, str], notes: list[str], drop_invalid: bool, drop_duplicates: bool
+) -> Runs:
+    found = _find_columns(table, mapping)
+    for quantity in units:
+        if quantity not in found:
+            raise InputError(f"a unit is given for '{quantity}', but {table.source} has no such column{nearest(quantity, found)}")
+    columns = {quantity: table.numbers(column) for quantity, column in found.items() if quantity != "group"}
+    loss_unit = units.get("loss", units_module.base_unit("loss"))
+    for quantity, unit in units.items():
+        columns[quantity] = units_module.to_base(columns[quantity], quantity, unit)
+        notes.append(f"{quantity} converted from {unit} to {units_module.base_unit(quantity)}")
+    if "loss_se" in columns and loss_unit != "nat":
+        columns["loss_se"] = units_module.standard_error_to_base(columns["loss_se"], loss_unit, columns["loss"])
+
+    _refuse_implausible_units(table, found, columns, units)
+    bad = _bad_rows(found, columns)
+    if bad and not drop_invalid:
+        listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in list(bad.items())[:_LISTED])
+        more = f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
+        raise InputError(
+            f"{table.source}: {len(bad)} of {len(table)} rows cannot be used: {listed}{more}. Mend them, or leave them out with --drop-invalid"
+        )
+    keep = np.ones(len(table), bool)
+    if bad:
+        keep[list(bad)] = False
+        listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in bad.items())
+        notes.append(f"{len(bad)} rows left out as asked: {listed}")
+    if not keep.any():
+        raise InputError(f"{table.source}: no row is left")
+
+    duplicates = _duplicate_rows(table, keep)
+    if duplicates:
+        text = "; ".join(f"line {table.lines[b]} repeats line {table.lines[a]}" for a, b in duplicates[:_LISTED])
+        more = f"; and {len(duplicates) - _LISTED} more" if len(duplicates) > _LISTED else ""
+        done = "left out as asked" if drop_duplicates else "kept; --drop-duplicates leaves them out"
+        notes.append(f"{len(duplicates)} exact duplicates ({done}): {text}{more}")
+        if drop_duplicates:
+            keep[[b for _, b in duplicates]] = False
+
+    columns = {quantity: values[keep] for quantity, values in columns.items()}
+    given = "compute" in columns
+    if given and "params" in columns and "tokens" not in columns:
+        columns["tokens"] = columns["compute"] / (6 * columns["params"])
+        notes.append("no column of tokens: taken as compute / (6 x params)")
+    elif "params" in columns and "tokens" in columns:
+        product = 6 * columns["params"] * columns["tokens"]
+        if given:
+            notes += _compare_with_6nd(table.source, found["compute"], columns["compute"] / product)
+        else:
+            columns["compute"] = product
+            notes.append("no column of training compute: taken as 6 x params x tokens")
+    renamed = [f"{quantity} from column '{column}'" for quantity, column in found.items() if quantity != column]
+    if renamed:
+        notes.insert(0, ", ".join(renamed))
+    group = np.array([str(cell) for cell in table.columns[found["group"]][keep]]) if "group" in found else None
+    ignored = tuple(column for column in table.columns if column not in found.values())
+    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, given, ignored)
+
+
+def _refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Mapping[str, np.ndarray], units: Mapping[str, str]) -> None:
+    for quantity, smallest in _SMALLEST_PLAUSIBLE.items():
+        values = columns.get(quantity, np.array([]))
+        values = values[np.isfinite(values) & (values > 0)]
+        if not len(values) or values.max() >= smallest:
+            continue
+        span = f"column '{found[quantity]}' of {table.source} has values from {values.min():.4g} to {values.max():.4g}"
+        if quantity in units:
+            raise InputError(f"{span} {units_module.base_unit(quantity)} even in the declared unit {units[quantity]}: check the unit")
+        guess = "PF-day or EFLOP" if quantity == "compute" else "billions or millions"
+        example = "PF-day" if quantity == "compute" else "billion"
+        raise InputError(f"{span}: they look like {guess}, not {quantity}; declare the unit, for example --units {quantity}={example}")
+    loss = columns.get("loss", np.array([]))
+    loss = loss[np.isfinite(loss)]
+    if len(loss) and np.median(loss) > _LARGEST_LOSS:
+        raise InputError(
+            f"column '{found['loss']}' of {table.source} has a median of {np.median(loss):.4g}: it looks like perplexity, not nat/token; "
+            "declare the unit with --units loss=perplexity"
+        )
+
+
+def _bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dict[int, str]:
+    """Return row index -> reason, in order."""
+    reasons: dict[int, str] = {}
+    for quantity, values in columns.items():
+        zero_allowed = quantity == "loss_se"
+        wrong = ~np.isfinite(values) | (values < 0) | ((values == 0) & (not zero_allowed))
+        if quantity in ("params", "tokens"):
+            wrong |= values < 1
+        if quantity == "loss":
+            wrong |= values > _LARGEST_LOSS
+        for row in np.flatnonzero(wrong):
+            value = values[row]
+            if np.isnan(value):
+                reason = f"{found[quantity]} is missing"
+            elif quantity == "loss" and value > _LARGEST_LOSS:
+                reason = f"{found[quantity]} = {value:.6g} is above {_LARGEST_LOSS:g} nat/token"
+            else:
+                reason = f"{found[quantity]} = {value:.6g} must be finite and {'not negative' if zero_allowed else 'positive'}"
+                if quantity in ("params", "tokens") and 0 < value < 1:
+                    reason = f"{found[quantity]} = {value:.6g} is below 1"
+            reasons.setdefault(int(row), reason)
+    return dict(sorted(reasons.items()))
+
+
+def _duplicate_rows(table: Table, keep: np.ndarray) -> list[tuple[int, int]]:
+    """Return (first row, repeating row) for rows that are equal in every column of the table."""
+    seen: dict[tuple, int] = {}
+    pairs = []
+    cells = list(table.columns.values())
+    for row in np.flatnonzero(keep):
+        key = tuple(column[row] for column in cells)
+        if key in seen:
+            pairs.append((seen[key], int(row)))
+        else:
+            seen[key] = int(row)
+    return pairs
+
+
+def _compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:
+    middle = float(np.median(ratio))
+    if not 0.01 < middle < 100:
+        raise InputError(
+            f"{source}: column '{column}' is {middle:.3g} times 6 x params x tokens (median): units do not agree; "
+            "declare them with --units (params, tokens or compute)"
+        )
+    if np.max(np.abs(np.log(ratio))) > np.log(1.05):
+        span = f"{ratio.min():.3g} to {ratio.max():.3g} times"
+        return [f"column '{column}' is {span} 6 x params x tokens; fits use params and tokens, allocation counts 6ND"]
+    return []

@@ -1,0 +1,209 @@
+"""A table as it was read: header and text cells, with the line that each row came from, and the `--where` expressions over it."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import hashlib
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bayes_scaling.errors import FileError, InputError, nearest
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Text cells by column name, shape (rows,) each; ``lines`` holds the line of the file (or the row number) of each row."""
+
+    columns: dict[str, np.ndarray]
+    lines: np.ndarray
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Return a column as 64-bit floats, NaN for empty cells.
+
+        Raises
+        ------
+        InputError
+            If a cell is not a number; the message names the line and the text.
+        """
+        cells = self.columns[name]
+        if cells.dtype.kind in "fiu":
+            return cells.astype(float)
+        try:
+            return cells.astype(float)
+        except (ValueError, TypeError):
+            return np.array([self._number(name, str(cell).strip(), line) for cell, line in zip(cells, self.lines, strict=True)])
+
+    def _number(self, name: str, cell: str, line: int) -> float:
+        if not cell:
+            return np.nan
+        try:
+            if "_" in cell:  # Python reads 1_000; a table should not
+                raise ValueError
+            return float(cell)
+        except ValueError:
+            hint = ""
+            if "," in cell:
+                hint = "; write numbers without thousands separators and with a decimal point"
+            raise InputError(f"{self.source}: line {line}, column '{name}': '{cell[:40]}' is not a number{hint}") from None
+
+    def select(self, keep: np.ndarray) -> Table:
+        return Table({name: cells[keep] for name, cells in self.columns.items()}, self.lines[keep], self.source)
+
+    def where(self, expression: str) -> np.ndarray:
+        """Evaluate a condition such as ``flops<1e21 and split == 'context'`` to booleans of shape (rows,).
+
+        Raises
+        ------
+        InputError
+            If it is not a condition over the table's columns, numbers and quoted text.
+        """
+        try:
+            tree = ast.parse(expression.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise InputError(f"cannot read the condition '{expression}'; write it as \"flops<1e21 and split == 'context'\"") from None
+        result = _evaluate(tree, self, expression)
+        if not (isinstance(result, np.ndarray) and result.dtype == bool):
+            raise InputError(f"the condition '{expression}' is not a comparison; write it as \"flops<1e21\"")
+        return result
+
+
+_COMPARE: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge, ast.Eq: operator.eq, ast.NotEq: operator.ne,
+}  # fmt: skip
+_ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+}  # fmt: skip
+
+
+def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
+    """Walk a small, closed part of Python's grammar; anything else is refused, so nothing is ever executed."""
+    if isinstance(node, ast.BoolOp):
+        parts = [_evaluate(value, table, text) for value in node.values]
+        join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
+        return join.reduce(parts)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return np.logical_not(_evaluate(node.operand, table, text))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        return -_as_number(_evaluate(node.operand, table, text), table)
+    if isinstance(node, ast.Compare):
+        operands = [_evaluate(value, table, text) for value in (node.left, *node.comparators)]
+        results = []
+        for op, left, right in zip(node.ops, operands[:-1], operands[1:], strict=True):
+            if type(op) not in _COMPARE:
+                break
+            if isinstance(left, str) or isinstance(right, str):
+                left, right = _as_text(left, table), _as_text(right, table)
+            else:
+                left, right = _as_number(left, table), _as_number(right, table)
+            results.append(np.broadcast_to(_COMPARE[type(op)](left, right), len(table)))
+        else:
+            return np.logical_and.reduce(results)
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        with np.errstate(all="ignore"):
+            left, right = (_as_number(_evaluate(side, table, text), table) for side in (node.left, node.right))
+            return _ARITHMETIC[type(node.op)](left, right)
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
+        return node.value
+    if isinstance(node, ast.Name):
+        if node.id not in table.columns:
+            raise InputError(f"the condition '{text}' names '{node.id}', which is no column of {table.source}{nearest(node.id, table.columns)}")
+        return node
+    raise InputError(f"cannot read '{ast.unparse(node)}' in the condition '{text}'; use columns, numbers, quoted text, and/or/not")
+
+
+def _as_number(value: Any, table: Table) -> Any:
+    return table.numbers(value.id) if isinstance(value, ast.Name) else value
+
+
+def _as_text(value: Any, table: Table) -> Any:
+    return np.array([str(cell).strip() for cell in table.columns[value.id]]) if isinstance(value, ast.Name) else str(value)
+
+
+def read_table(path: str | Path) -> tuple[Table, str]:
+    """Read a CSV (or Parquet) file; return the table and the sha256 of the file.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be opened, or is no text.
+    InputError
+        If it is empty, has no rows, repeats a column name, or has a row of the wrong length.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise FileError(f"'{path}' is a folder; give the path of a CSV file")
+    if not path.exists():
+        raise FileError(f"no file '{path}'")
+    if not path.is_file():
+        raise FileError(f"'{path}' is not a regular file; give the path of a CSV file")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise FileError(f"cannot read '{path}': {error.strerror}") from None
+    digest = hashlib.sha256(content).hexdigest()
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return _read_parquet(path), digest
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FileError(f"'{path}' is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8") from None
+    if "\0" in text:
+        raise FileError(f"'{path}' holds NUL bytes: it is not a CSV file")
+    return _parse_csv(text, str(path)), digest
+
+
+def _parse_csv(text: str, source: str) -> Table:
+    reader = csv.reader(text.splitlines(keepends=True))
+    lines, rows, header = [], [], None
+    try:
+        for row in reader:
+            if not row or (len(row) == 1 and not row[0].strip()):
+                continue  # a blank line
+            if header is None:
+                header = [name.strip() for name in row]
+                continue
+            if len(row) != len(header):
+                raise InputError(f"{source}: line {reader.line_num} has {len(row)} cells, the header has {len(header)}")
+            lines.append(reader.line_num)
+            rows.append(row)
+    except csv.Error as error:
+        raise InputError(f"{source}: line {reader.line_num}: {error}") from None
+    if header is None:
+        raise InputError(f"{source} is empty; a CSV file with a header line and one row a run is needed")
+    repeated = {name for name in header if header.count(name) > 1}
+    if repeated:
+        raise InputError(f"{source}: the column name '{min(repeated)}' appears {header.count(min(repeated))} times; rename one")
+    if not rows:
+        hint = " (no comma in the header: is another separator used?)" if len(header) == 1 else ""
+        raise InputError(f"{source} has a header but no rows{hint}")
+    return Table({name: np.array(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}, np.array(lines), source)
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        import pandas
+
+        frame = pandas.read_parquet(path)
+    except ImportError:
+        raise FileError(f"reading '{path}' needs pyarrow: pip install 'bayes-scaling[parquet]'") from None
+    except (OSError, ValueError) as error:
+        raise FileError(f"cannot read '{path}' as Parquet: {str(error).splitlines()[0]}") from None
+    return table_from_dataframe(frame, str(path))
+
+
+def table_from_dataframe(frame: Any, source: str = "DataFrame") -> Table:
+    """Take the columns of a pandas DataFrame; rows are numbered from 1."""
+    columns = {str(name): np.asarray(frame[name]) for name in frame.columns}
+    if len(columns) != len(frame.columns):
+        raise InputError(f"{source}: column names are not unique")
+    return Table(columns, np.arange(1, len(frame) + 1), source)

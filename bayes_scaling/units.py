@@ -1,0 +1,80 @@
+"""Quantities, their units, and how numbers are written for people.
+
+Inside the package every quantity is in its base unit: params and tokens are counts, compute is FLOP, loss is nat/token.
+Conversion happens once, at the edge, and only as declared: no unit is ever guessed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from bayes_scaling.errors import InputError, nearest
+
+PF_DAY = 1e15 * 86400  # FLOP
+
+_COUNTS = {"count": 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+
+#: Factor from each unit to the base unit (the first of each quantity).
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "params": _COUNTS,
+    "tokens": _COUNTS,
+    "compute": {"FLOP": 1.0, "TFLOP": 1e12, "PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21, "PF-day": PF_DAY},
+    "loss": {"nat": 1.0, "bit": math.log(2), "perplexity": math.nan},
+}
+
+
+def base_unit(quantity: str) -> str:
+    """Return the base unit of a quantity, or an empty string for a quantity without declared units."""
+    return next(iter(UNITS.get(quantity, {"": 1.0})))
+
+
+def to_base(values: np.ndarray, quantity: str, unit: str) -> np.ndarray:
+    """Convert values of a quantity from a unit to its base unit.
+
+    Parameters
+    ----------
+    values : array of any shape
+    quantity : ``"params"``, ``"tokens"``, ``"compute"`` or ``"loss"``
+    unit : a key of ``UNITS[quantity]``; ``perplexity`` is converted by its logarithm
+
+    Raises
+    ------
+    InputError
+        If the quantity or the unit is unknown.
+    """
+    if quantity not in UNITS:
+        raise InputError(f"no units are known for '{quantity}'{nearest(quantity, UNITS)}")
+    if unit not in UNITS[quantity]:
+        raise InputError(f"unknown unit '{unit}' for {quantity}{nearest(unit, UNITS[quantity])}")
+    if unit == "perplexity":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.log(values)
+    return values * UNITS[quantity][unit]
+
+
+def standard_error_to_base(values: np.ndarray, unit: str, loss: np.ndarray) -> np.ndarray:
+    """Convert standard errors of the loss to nats; loss is the converted loss (a perplexity's error is relative to it)."""
+    return values / np.exp(loss) if unit == "perplexity" else to_base(values, "loss", unit)
+
+
+def count_text(value: float) -> str:
+    """Write a count with three digits and a suffix: ``72.2B``, ``1.33T``, ``2.84k``."""
+    if not math.isfinite(value):
+        return "unbounded" if value > 0 else str(value)
+    for factor, suffix in ((1e15, ""), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * factor:
+            return f"{value:.3g}" if not suffix else f"{_three_digits(value / factor)}{suffix}"
+    return f"{value:.3g}"
+
+
+def _three_digits(value: float) -> str:
+    text = f"{value:.3g}"
+    return f"{float(text):.0f}" if "e" in text else text
+
+
+def compute_text(value: float) -> str:
+    """Write an amount of compute: ``5.76e23 FLOP``."""
+    return f"{value:.3g}".replace("e+", "e") + " FLOP" if math.isfinite(value) else "unbounded FLOP"
