@@ -1,11 +1,12 @@
 """The best split of compute between params and tokens: closed form where a law has one, a bounded numeric optimum otherwise.
 
-Everything is vectorised over draws: parameters are arrays of one shape, and so is what comes back.
+Everything is vectorised over draws: parameters are arrays of one shape, compute is a number or an array of that shape.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -16,9 +17,8 @@ from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
 from bayes_scaling.law import Law
 
-SMALLEST_PARAMS = 10.0
-LARGEST_PARAMS = 1e18
-SMALLEST_COMPUTE, LARGEST_COMPUTE = 1e6, 1e36  # FLOP; where searches over compute begin and end
+SMALLEST_PARAMS, LARGEST_PARAMS = 10.0, 1e18  # the numeric optimum lies between them, or at one of them
+LARGEST_COMPUTE = 1e40  # FLOP; a target that needs more counts as out of reach
 _GRID = 257
 _HALVINGS = 60
 
@@ -33,68 +33,13 @@ def require_plan(law: Law) -> None:
         )
 
 
-def best_params(law: Law, parameters: Draws, compute: float, cost: Cost) -> np.ndarray:
-    """Return the params that minimise the law's output at given compute, for each draw; shape of the draws."""
-    if law.optimum is not None and cost.training_only:
-        params, _ = law.optimum(parameters, compute / cost.training)
-        return np.asarray(params)
-    return numeric_best_params(law, parameters, compute, cost)
-
-
-def numeric_best_params(law: Law, parameters: Draws, compute: float, cost: Cost) -> np.ndarray:
-    """Return the same as `best_params` by a grid over ln params and bisection of the slope; the ends of the range are allowed."""
-
-    def outcome(x: jax.Array, p: Mapping[str, jax.Array]) -> jax.Array:
-        params = jnp.exp(x)
-        return law.formula({"params": params, "tokens": cost.tokens(params, compute)}, p)
-
-    return _minimise(outcome, parameters, compute, cost)
-
-
-def best_expected_params(law: Law, parameters: Draws, compute: float, cost: Cost) -> float:
-    """Return the params that minimise the law's output averaged over the draws."""
-    flat = {name: np.ravel(values) for name, values in parameters.items()}
-
-    def outcome(x: jax.Array, p: Mapping[str, jax.Array]) -> jax.Array:
-        params = jnp.exp(x)[..., None]
-        return jnp.mean(law.formula({"params": params, "tokens": cost.tokens(params, compute)}, p), axis=-1)
-
-    return float(_minimise(outcome, flat, compute, cost, scalar=True))
-
-
-def _minimise(
-    outcome: Callable[[jax.Array, Any], jax.Array], parameters: Draws, compute: float, cost: Cost, scalar: bool = False
-) -> np.ndarray:
-    """Minimise over ln params. With ``scalar``, one minimum for all draws; otherwise one a draw."""
-    low = np.log(SMALLEST_PARAMS)
-    # Short of one token nothing is trained; rounding must not take the last grid point past it.
-    high = np.log(min(LARGEST_PARAMS, float(cost.largest_params(compute)))) - 1e-9
-    if not high > low:
-        raise InputError(f"compute = {compute:.3g} FLOP is too little to train {SMALLEST_PARAMS:g} params on one token")
-    with jax.enable_x64(True):
-        p = {name: jnp.asarray(values, float) for name, values in parameters.items()}
-        shape = () if scalar else next(iter(p.values())).shape
-        grid = np.linspace(low, high, _GRID)
-        best, value = jnp.zeros(shape, int), jnp.full(shape, jnp.inf)
-        # One grid point at a time keeps memory at the size of the draws.
-        evaluate = jax.jit(outcome)
-        for i, x in enumerate(grid):
-            candidate = evaluate(jnp.asarray(x), p)
-            better = candidate < value
-            best, value = jnp.where(better, i, best), jnp.where(better, candidate, value)
-        lower, upper = jnp.asarray(grid)[jnp.maximum(best - 1, 0)], jnp.asarray(grid)[jnp.minimum(best + 1, _GRID - 1)]
-
-        def slope(x: jax.Array) -> jax.Array:
-            return jax.jvp(lambda x: outcome(x, p), (x,), (jnp.ones_like(x),))[1]
-
-        def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            lower, upper = ends
-            middle = (lower + upper) / 2
-            falling = slope(middle) < 0
-            return jnp.where(falling, middle, lower), jnp.where(falling, upper, middle)
-
-        lower, upper = jax.jit(lambda ends: jax.lax.fori_loop(0, _HALVINGS, halve, ends))((lower, upper))
-        return np.exp(np.asarray((lower + upper) / 2))
+def require_compute(compute: Any, cost: Cost) -> None:
+    """Raise InputError unless compute is positive, finite and enough to train anything."""
+    for value in np.ravel(compute):
+        if not (np.isfinite(value) and value > 0):
+            raise InputError(f"compute = {value:g} FLOP must be positive and finite")
+        if cost.largest_params(value) <= 2 * SMALLEST_PARAMS:
+            raise InputError(f"compute = {value:.3g} FLOP is too little to train (and serve) {2 * SMALLEST_PARAMS:g} params: {cost.text()}")
 
 
 def outcome(law: Law, parameters: Draws, params: Any, tokens: Any) -> np.ndarray:
@@ -102,43 +47,91 @@ def outcome(law: Law, parameters: Draws, params: Any, tokens: Any) -> np.ndarray
     return law.predict({"params": params, "tokens": tokens}, parameters)
 
 
-def best_outcome(law: Law, parameters: Draws, compute: np.ndarray, cost: Cost) -> np.ndarray:
-    """Return the lowest output attainable at a compute for each draw (compute of the draws' shape). Needs the closed form."""
-    assert law.optimum is not None
-    params, tokens = law.optimum(parameters, compute / cost.training)
-    return law.predict({"params": params, "tokens": tokens}, parameters)
+def best_params(law: Law, parameters: Draws, compute: Any, cost: Cost) -> np.ndarray:
+    """Return the params that minimise the law's output at given compute, for each draw; shape of the draws."""
+    if law.optimum is not None and cost.training_only:
+        params, _ = law.optimum(parameters, np.asarray(compute) / cost.training)
+        return np.asarray(params)
+    return numeric_best_params(law, parameters, compute, cost)
+
+
+def numeric_best_params(law: Law, parameters: Draws, compute: Any, cost: Cost) -> np.ndarray:
+    """Return the same as `best_params` by a grid over ln params and bisection of the slope in the best cell."""
+    shape = next(iter(parameters.values())).shape
+    with jax.enable_x64(True):
+        return np.exp(np.asarray(_solver(law, cost, False)(dict(parameters), np.broadcast_to(np.asarray(compute, float), shape))))
+
+
+def best_expected_params(law: Law, parameters: Draws, compute: float, cost: Cost) -> float:
+    """Return the params that minimise the law's output averaged over the draws."""
+    flat = {name: np.ravel(values) for name, values in parameters.items()}
+    with jax.enable_x64(True):
+        return float(np.exp(_solver(law, cost, True)(flat, np.asarray(compute, float))))
+
+
+@lru_cache(maxsize=64)
+def _solver(law: Law, cost: Cost, expected: bool) -> Callable[..., jax.Array]:
+    """Return a compiled function (parameters, compute) -> ln params at the minimum; with ``expected``, of the mean over draws."""
+
+    @jax.jit
+    def solve(parameters: Mapping[str, jax.Array], compute: jax.Array) -> jax.Array:
+        def value(x: jax.Array) -> jax.Array:
+            params = jnp.exp(x)
+            result = law.formula({"params": params, "tokens": cost.tokens(params, compute)}, parameters)
+            return jnp.mean(result) if expected else result
+
+        low = jnp.full(compute.shape, np.log(SMALLEST_PARAMS))
+        # Short of one token nothing is trained; rounding must not take the last grid point past it.
+        high = jnp.log(jnp.minimum(LARGEST_PARAMS, cost.largest_params(compute))) - 1e-9
+        width = (high - low) / (_GRID - 1)
+
+        def look(i: int, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            best, lowest = found
+            candidate = value(low + i * width)
+            return jnp.where(candidate < lowest, i, best), jnp.minimum(candidate, lowest)
+
+        best, _ = jax.lax.fori_loop(0, _GRID, look, (jnp.zeros(compute.shape, int), jnp.full(compute.shape, jnp.inf)))
+
+        def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            lower, upper = ends
+            middle = (lower + upper) / 2
+            falling = jax.jvp(value, (middle,), (jnp.ones_like(middle),))[1] < 0
+            return jnp.where(falling, middle, lower), jnp.where(falling, upper, middle)
+
+        ends = low + jnp.maximum(best - 1, 0) * width, low + jnp.minimum(best + 1, _GRID - 1) * width
+        lower, upper = jax.lax.fori_loop(0, _HALVINGS, halve, ends)
+        return (lower + upper) / 2
+
+    return solve
+
+
+def best_outcome(law: Law, parameters: Draws, compute: Any, cost: Cost) -> np.ndarray:
+    """Return the lowest output attainable at a compute, for each draw."""
+    params = best_params(law, parameters, compute, cost)
+    return outcome(law, parameters, params, cost.tokens(params, compute))
 
 
 def least_compute(law: Law, parameters: Draws, target: Any, cost: Cost) -> np.ndarray:
-    """Return the least compute that reaches a target output, for each draw; infinite where no compute up to LARGEST_COMPUTE does.
+    """Return the least compute that reaches a target output, for each draw; infinite where LARGEST_COMPUTE does not reach it.
 
-    Bisection over ln compute of the best outcome, which falls with compute.
+    Bisection over ln compute: the best outcome falls with compute.
     """
     shape = next(iter(parameters.values())).shape
     target = np.broadcast_to(np.asarray(target, float), shape)
-    if law.optimum is not None and cost.training_only:
-        return _bisect(lambda compute: best_outcome(law, parameters, compute, cost), target)
-    # Without a closed form: the best outcome on a grid of compute, interpolated in logs. The grid is fine against any power law.
-    grid = np.logspace(np.log10(SMALLEST_COMPUTE), np.log10(LARGEST_COMPUTE), 241)
-    grid = grid[grid > 2 * cost.compute(SMALLEST_PARAMS, 1.0)]
-    curve = []
-    for compute in grid:
-        params = numeric_best_params(law, parameters, float(compute), cost)
-        curve.append(outcome(law, parameters, params, cost.tokens(params, compute)))
-    levels = np.stack(curve)  # (compute, *draws), falling along compute
-    found = np.full(shape, np.inf)
-    for index in np.ndindex(*shape):
-        column = levels[(slice(None), *index)]
-        if column[-1] <= target[index]:
-            found[index] = np.exp(np.interp(-target[index], -column, np.log(grid)))
-    return found
+    return bisect(lambda compute: best_outcome(law, parameters, compute, cost), target, smallest_compute(cost), LARGEST_COMPUTE)
 
 
-def _bisect(best: Callable[[np.ndarray], np.ndarray], target: np.ndarray) -> np.ndarray:
-    low, high = np.full(target.shape, np.log(SMALLEST_COMPUTE)), np.full(target.shape, np.log(LARGEST_COMPUTE))
-    reachable = best(np.exp(high)) <= target
+def smallest_compute(cost: Cost) -> float:
+    """Return the least compute that `require_compute` lets pass, with a margin."""
+    return 4 * cost.compute(SMALLEST_PARAMS, 1.0)
+
+
+def bisect(falling: Callable[[np.ndarray], np.ndarray], target: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return for each element the smallest x in [low, high] with falling(x) <= target, in logs; infinite where there is none."""
+    lower, upper = np.full(target.shape, np.log(low)), np.full(target.shape, np.log(high))
+    reachable = falling(np.exp(upper)) <= target
     for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        enough = best(np.exp(middle)) <= target
-        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
-    return np.where(reachable, np.exp(high), np.inf)
+        middle = (lower + upper) / 2
+        enough = falling(np.exp(middle)) <= target
+        lower, upper = np.where(enough, lower, middle), np.where(enough, middle, upper)
+    return np.where(reachable, np.exp(upper), np.inf)

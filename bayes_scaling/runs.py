@@ -148,6 +148,30 @@ def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Run
     return _validate(Table(arrays, np.arange(1, rows + 1), source), {}, {}, [], False, False)
 
 
+def read_points(path: str | Path, quantities: tuple[str, ...], *, map: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
+    """Read quantities (in base units, without a measured loss) from a CSV file, by common column names or ``map``.
+
+    Raises
+    ------
+    InputError
+        If a quantity has no column, a value is missing or not positive, or a whole column implausible in its unit.
+    """
+    table, _ = read_table(path)
+    found = _find_columns(table, map or {})
+    missing = [quantity for quantity in quantities if quantity not in found]
+    if missing:
+        raise InputError(
+            f"{table.source} has no column for '{missing[0]}' (columns: {', '.join(table.columns)}); name one with --map {missing[0]}=COLUMN"
+        )
+    columns = {quantity: table.numbers(found[quantity]) for quantity in quantities}
+    _refuse_implausible_units(table, found, columns, {})
+    bad = _bad_rows(found, columns)
+    if bad:
+        row, reason = next(iter(bad.items()))
+        raise InputError(f"{table.source}: line {table.lines[row]}: {reason}")
+    return columns
+
+
 def _canonical(name: str) -> str:
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 

@@ -39,6 +39,8 @@ class Table:
         if cells.dtype.kind in "fiu":
             return cells.astype(float)
         try:
+            if cells.dtype.kind == "U" and np.any(np.strings.find(cells, "_") >= 0):  # Python reads 1_000 as a number; a table should not
+                raise ValueError
             return cells.astype(float)
         except (ValueError, TypeError):
             return np.array([self._number(name, str(cell).strip(), line) for cell, line in zip(cells, self.lines, strict=True)])
@@ -47,7 +49,7 @@ class Table:
         if not cell:
             return np.nan
         try:
-            if "_" in cell:  # Python reads 1_000; a table should not
+            if "_" in cell:
                 raise ValueError
             return float(cell)
         except ValueError:

@@ -64,15 +64,11 @@ def count_text(value: float) -> str:
     """Write a count with three digits and a suffix: ``72.2B``, ``1.33T``, ``2.84k``."""
     if not math.isfinite(value):
         return "unbounded" if value > 0 else str(value)
-    for factor, suffix in ((1e15, ""), (1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= 0.9995 * factor:
-            return f"{value:.3g}" if not suffix else f"{_three_digits(value / factor)}{suffix}"
-    return f"{value:.3g}"
-
-
-def _three_digits(value: float) -> str:
-    text = f"{value:.3g}"
-    return f"{float(text):.0f}" if "e" in text else text
+    for factor, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")):
+        if value >= 0.9995 * factor or not suffix:
+            digits = f"{value / factor:#.3g}".rstrip(".")
+            return f"{value:.3g}" if "e" in digits else digits + suffix
+    raise AssertionError("unreachable: the last suffix takes every value")
 
 
 def compute_text(value: float) -> str:

@@ -11,7 +11,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +40,19 @@ def _environment() -> str:
     return "|".join(parts)
 
 
-@lru_cache(1)
-def _use_compile_cache(folder: Path) -> None:
+@cache
+def use_compile_cache() -> None:
     """Turn on XLA's compile cache in our folder, unless the user has set one of their own."""
     if jax.config.jax_compilation_cache_dir:
         return
+    folder = cache_folder() / "xla"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a fit makes many small programs besides the large one
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     from jax.experimental.compilation_cache import compilation_cache
 
     compilation_cache.reset_cache()  # jax decides once whether it has a cache; a process that compiled before us decided no
@@ -72,7 +74,7 @@ def program(name: str, function: Callable[..., Any], arguments: tuple, identity:
     key = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
     in_memory = f"{key}-{device.id}"
     if in_memory not in _memory:
-        _use_compile_cache(cache_folder() / "xla")
+        use_compile_cache()
         exported = _load(key)
         if exported is None:
             exported = jax.export.export(jax.jit(function), platforms=[device.platform])(*shapes)

@@ -181,6 +181,7 @@ def fit(
     from bayes_scaling import engine
 
     start = time.perf_counter()
+    engine.use_compile_cache()
     law = choose_input(get_law(law), runs, input)
     family = get_noise(noise or law.noise)
     settings = Settings(dict(fix or {}), dict(priors or {}))

@@ -1,0 +1,359 @@
+"""Figures of fits and plans. Each function returns matplotlib Axes and takes an existing one where it draws into one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling import optimum
+from bayes_scaling.allocation import allocate
+from bayes_scaling.allocation import regret as regret_of_sizes
+from bayes_scaling.cost import Cost
+from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.fitting import Fit
+from bayes_scaling.units import compute_text, count_text
+
+if TYPE_CHECKING:
+    import xarray
+    from matplotlib.axes import Axes
+
+# Okabe & Ito's palette keeps its colours apart under the common kinds of colour blindness.
+_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+_DRAWS = 1000  # draws behind a band: enough for its 5 % and 95 % edges to be still to the eye
+
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+}
+
+
+def _styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the package's style without touching the user's settings."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def _axes(ax: Any, **size: Any) -> Any:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(**size)[1]
+
+
+def _log_axis(axis: Any, write: Any) -> None:
+    """Logarithmic with readable ticks: decades, and 2 and 5 in between where few decades are shown; no other labels."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
+    low, high = axis.get_view_interval()
+    decades = np.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _count_tick(value: float) -> str:
+    text = count_text(value)
+    number, suffix = text.rstrip("kMBT"), text[len(text.rstrip("kMBT")) :]
+    return f"{float(number):g}{suffix}"
+
+
+def _compute_tick(value: float) -> str:
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    digit = value / 10.0**exponent
+    return f"$10^{{{exponent}}}$" if abs(digit - 1) < 1e-6 else rf"${digit:g}\times10^{{{exponent}}}$"
+
+
+def _thinned(fit: Fit) -> dict[str, np.ndarray]:
+    draws = fit.parameters()
+    total = next(iter(draws.values())).size
+    index = np.linspace(0, total - 1, min(_DRAWS, total)).astype(int)
+    return {name: values.reshape(-1)[index] for name, values in draws.items()}
+
+
+def _mark_untrusted(ax: Any, trustworthy: bool) -> None:
+    if not trustworthy:
+        ax.set_title("NOT TRUSTWORTHY: see the fit's diagnosis", color=_ORANGE, fontsize=10, loc="left")
+
+
+def _band(ax: Any, x: np.ndarray, draws: np.ndarray, colour: str, label: str) -> None:
+    """Draw median and 50 % and 90 % bands; draws has shape (draw, x)."""
+    q05, q25, q50, q75, q95 = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    ax.fill_between(x, q05, q95, color=colour, alpha=0.2, linewidth=0)
+    ax.fill_between(x, q25, q75, color=colour, alpha=0.3, linewidth=0)
+    ax.plot(x, q50, color=colour, linewidth=1.5, label=label)
+
+
+@_styled
+def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None) -> Axes:
+    """Draw the runs' loss against compute, and the compute-optimal frontier with its posterior bands.
+
+    Parameters
+    ----------
+    upto : largest compute to draw, in FLOP; by default ten times that of the largest run
+
+    Compute of a run is what the plan's cost counts for it, 6 x params x tokens, so that runs and frontier are on one scale.
+    """
+    optimum.require_plan(fit.law)
+    cost = Cost()
+    runs = fit.runs
+    spent = cost.compute(runs["params"], runs["tokens"])
+    compute = np.geomspace(spent.min(), upto or spent.max() * 10, 80)
+    draws = {name: values[:, None] for name, values in _thinned(fit).items()}
+    wide = {name: np.broadcast_to(values, (len(values), len(compute))) for name, values in draws.items()}
+    frontier = optimum.best_outcome(fit.law, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))), cost)
+    ax = _axes(ax, figsize=(7, 4.5))
+    points = ax.scatter(spent, runs[fit.law.output], c=runs["params"], norm="log", cmap="viridis", s=16, linewidth=0, zorder=3)
+    _band(ax, compute, frontier, _ORANGE, "compute-optimal frontier: median, 50 % and 90 %")
+    ax.set(xlabel="training compute (FLOP, 6 x params x tokens)", ylabel="loss (nat/token)")
+    _log_axis(ax.xaxis, _compute_tick)
+    ax.set_yscale("log")
+    _plain_loss_axis(ax)
+    bar = ax.figure.colorbar(points, ax=ax, label="params", pad=0.02)
+    _log_axis_of_bar(bar)
+    ax.legend(loc="upper right")
+    _mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+def _plain_loss_axis(ax: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+    ax.yaxis.set_major_locator(MaxNLocator(7))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _log_axis_of_bar(bar: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _count_tick(value)))
+    bar.ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def isoflop_levels(compute: np.ndarray, most: int = 7) -> np.ndarray:
+    """Return levels of compute that several runs share (within 5 %), at most so many, spread over the range; empty if there are none."""
+    logs = np.sort(np.log(compute))
+    groups = np.split(logs, np.flatnonzero(np.diff(logs) > 0.1) + 1)
+    levels = np.array([np.exp(np.median(group)) for group in groups if len(group) >= 4 and np.ptp(group) < 0.4])
+    if len(levels) > most:
+        levels = levels[np.linspace(0, len(levels) - 1, most).round().astype(int)]
+    return levels
+
+
+@_styled
+def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None = None) -> Axes:
+    """Draw loss against params at levels of compute: the runs on each level, the curve with its 90 % band, and its minimum.
+
+    Parameters
+    ----------
+    levels : in FLOP; by default those that several runs share, or five over the range
+    """
+    import matplotlib as mpl
+
+    optimum.require_plan(fit.law)
+    cost, runs, draws = Cost(), fit.runs, _thinned(fit)
+    spent = cost.compute(runs["params"], runs["tokens"])
+    chosen = np.asarray(list(levels) if levels is not None else isoflop_levels(spent), dtype=float)
+    if not len(chosen):
+        chosen = np.geomspace(spent.min(), spent.max(), 5)
+    ax = _axes(ax, figsize=(8, 4.5))
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(chosen)))
+    span = np.geomspace(runs["params"].min() / 1.5, runs["params"].max() * 1.5, 120)
+    wide = {name: values[:, None] for name, values in draws.items()}
+    for level, colour in zip(chosen, colours, strict=True):
+        near = np.abs(np.log(spent / level)) < 0.15
+        shown = runs["params"][near]
+        params = span[(span > shown.min() / 1.6) & (span < shown.max() * 1.6)] if near.sum() > 1 else span
+        curve = fit.law.predict({"params": params, "tokens": cost.tokens(params, level)}, wide)
+        low, middle, high = np.quantile(curve, [0.05, 0.5, 0.95], axis=0)
+        ax.fill_between(params, low, high, color=colour, alpha=0.3, linewidth=0)
+        ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_text(level))
+        ax.scatter(shown, runs[fit.law.output][near], color=colour, s=16, zorder=3)
+        best = optimum.best_params(fit.law, draws, level, cost)
+        lowest = optimum.best_outcome(fit.law, draws, level, cost)
+        q = np.quantile(best, [0.05, 0.5, 0.95])
+        ax.errorbar(q[1], np.median(lowest), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4)
+    ax.set(xlabel="params", ylabel="loss (nat/token)")
+    _log_axis(ax.xaxis, _count_tick)
+    ax.set_yscale("log")
+    _plain_loss_axis(ax)
+    ax.legend(title="compute\n(diamond: optimum, 90 %)", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+@_styled
+def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    """Draw the best params and tokens against compute: bands for many budgets, intervals for a few, and the decision.
+
+    Parameters
+    ----------
+    plan : from `bayes_scaling.allocate`
+    axes : two Axes, for params and tokens
+    """
+    axes = _axes(axes, ncols=2, figsize=(10, 4.2))
+    if len(axes) != 2:
+        raise InputError(f"allocation draws into two Axes, not {len(axes)}")
+    budgets = np.asarray(plan["budget"])
+    order = np.argsort(budgets)
+    for ax, name, colour in zip(axes, ("params", "tokens"), (_BLUE, _GREEN), strict=True):
+        draws = np.asarray(plan[name]).reshape(-1, len(budgets))[:, order]
+        if len(budgets) >= 8:
+            _band(ax, budgets[order], draws, colour, "optimum: median, 50 % and 90 %")
+        else:
+            q = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+            ax.vlines(budgets[order], q[0], q[4], color=colour, linewidth=1.5)
+            ax.vlines(budgets[order], q[1], q[3], color=colour, linewidth=5, alpha=0.6)
+            ax.scatter(budgets[order], q[2], color=colour, s=30, zorder=3, label="optimum: median, 50 % and 90 %")
+        chosen = np.asarray(plan[f"decision_{name}"])[order]
+        marks = {"marker": "d", "s": 24, "color": "black", "zorder": 4} if len(budgets) < 8 else {}
+        if marks:
+            ax.scatter(budgets[order], chosen, label=f"decision{' (' + plan.attrs['held'] + ' held)' if plan.attrs['held'] else ''}", **marks)
+        ax.set(xlabel="compute (FLOP)", ylabel=name)
+        if len(budgets) == 1:
+            ax.set_xlim(budgets[0] / 3, budgets[0] * 3)
+        _log_axis(ax.xaxis, _compute_tick)
+        ax.set_yscale("log")
+        _log_axis(ax.yaxis, _count_tick)
+        ax.legend(loc="upper left")
+        _mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
+    return axes
+
+
+@_styled
+def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
+    """Draw what each model size would lose at a budget: the expected regret, its bands, and the decision."""
+    found = regret_of_sizes(fit, compute)
+    sizes = np.asarray(found["params"])
+    draws = np.asarray(found["regret_loss"]).reshape(-1, len(sizes))
+    ax = _axes(ax, figsize=(7, 4.2))
+    q50, q95 = np.quantile(draws, [0.5, 0.95], axis=0)
+    ax.fill_between(sizes, 0, q95, color=_BLUE, alpha=0.15, linewidth=0, label="below this with 95 % probability")
+    ax.fill_between(sizes, 0, q50, color=_BLUE, alpha=0.3, linewidth=0, label="below this with 50 % probability")
+    ax.plot(sizes, draws.mean(axis=0), color=_BLUE, linewidth=1.8, label="expected regret")
+    chosen = found.attrs["decision_params"]
+    ax.axvline(chosen, color="black", linewidth=1, linestyle="--", label=f"decision: {count_text(chosen)} params")
+    ax.set(xlabel=f"params, at {compute_text(compute)}", ylabel="regret (nat/token)", xlim=(sizes[0], sizes[-1]))
+    ax.set_ylim(0, max(4 * draws.mean(axis=0).min(), float(np.interp(chosen * 2.5, sizes, q95))))
+    _log_axis(ax.xaxis, _count_tick)
+    ax.legend(loc="upper center")
+    _mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+@_styled
+def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
+    """Draw a law of one input: the runs, the curve with its bands, and the floor where the law has one."""
+    if len(fit.law.input_names) != 1:
+        raise InputError(f"curve draws laws of one input; '{fit.law.name}' has {', '.join(fit.law.input_names)}: use loss_compute")
+    name = fit.law.input_names[0]
+    x = np.geomspace(fit.runs[name].min(), fit.runs[name].max() * 10, 120)
+    draws = _thinned(fit)
+    ax = _axes(ax, figsize=(7, 4.5))
+    ax.scatter(fit.runs[name], fit.runs[fit.law.output], color=_GREY, s=16, zorder=3, label="runs")
+    _band(ax, x, fit.law.predict({name: x}, {key: values[:, None] for key, values in draws.items()}), _BLUE, "curve: median, 50 % and 90 %")
+    if "E" in draws:
+        low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
+        ax.axhspan(low, high, color=_ORANGE, alpha=0.15, linewidth=0)
+        ax.axhline(middle, color=_ORANGE, linewidth=1, label="E, 90 %")
+    ax.set(xlabel=f"{name} ({fit.law.inputs[0].unit})", ylabel="loss (nat/token)")
+    _log_axis(ax.xaxis, _compute_tick if name == "compute" else _count_tick)
+    ax.legend(loc="upper right")
+    _mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+@_styled
+def pairs(fit: Fit, names: Sequence[str] | None = None) -> Any:
+    """Draw the posterior of pairs of parameters (arviz-plots); returns its PlotCollection.
+
+    Parameters
+    ----------
+    names : parameters; by default the law's sampled ones without the reference terms
+    """
+    import arviz_plots
+    import xarray
+    from matplotlib.ticker import MaxNLocator
+
+    drawn = list(fit.posterior.data_vars)
+    names = list(names or [name for name in fit.summary() if not name.endswith("_ref") and name not in fit.noise.parameter_names])
+    for name in names:
+        if name not in drawn:
+            raise InputError(f"no draws of '{name}'; there are {', '.join(map(str, drawn))}")
+    # More points than this only blacken the panels; divergences are not thinned away, since a trusted fit has none.
+    every = max(1, fit.posterior.sizes["draw"] * fit.posterior.sizes["chain"] // 2000)
+    found = arviz_plots.plot_pair(
+        xarray.DataTree.from_dict({name: fit.tree[name].to_dataset().isel(draw=slice(None, None, every)) for name in ("posterior", "sample_stats")}),
+        var_names=names,
+        marginal=True,
+        visuals={"scatter": {"alpha": 0.25, "color": _BLUE, "size": 4}, "divergence": {"color": _ORANGE}},
+        figure_kwargs={"figsize": (1.7 * len(names), 1.7 * len(names)), "layout": "constrained"},
+        backend="matplotlib",
+    )
+    figure = found.viz["figure"].item()
+    for ax in figure.axes:
+        ax.xaxis.set_major_locator(MaxNLocator(3))
+        ax.yaxis.set_major_locator(MaxNLocator(3))
+        ax.grid(False)
+        if not ax.get_ylabel() or ax.get_ylabel() == names[0]:
+            ax.tick_params(labelleft=False)  # a density's height, or the scale of the panel at the left
+    return found
+
+
+@_styled
+def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (), format: str = "png") -> list[Path]:
+    """Draw every figure that the fit's law has into a folder; return the files.
+
+    Parameters
+    ----------
+    compute : budgets in FLOP; the largest sets how far figures reach, and each gets a regret figure
+    """
+    import matplotlib.pyplot as plt
+
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"cannot make the folder '{folder}': {error.strerror}") from None
+    written = []
+
+    def save(name: str, figure: Any) -> None:
+        path = folder / f"{name}.{format}"
+        figure.savefig(path)
+        plt.close(figure)
+        written.append(path)
+
+    if len(fit.law.input_names) == 1:
+        save("curve", curve(fit).figure)
+    else:
+        optimum.require_plan(fit.law)
+        spent = Cost().compute(fit.runs["params"], fit.runs["tokens"])
+        furthest = max([spent.max() * 10, *(budget * 2 for budget in compute)])
+        save("loss_compute", loss_compute(fit, upto=furthest).figure)
+        save("isoflop", isoflop(fit).figure)
+        save("allocation", allocation(allocate(fit, np.geomspace(spent.min(), furthest, 17)))[0].figure)
+        for budget in compute or [float(spent.max() * 10)]:
+            save(f"regret_{budget:.3g}".replace("+", ""), regret(fit, budget).figure)
+    save("pairs", pairs(fit).viz["figure"].item())
+    return written

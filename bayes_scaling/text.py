@@ -1,0 +1,101 @@
+"""Fits and plans written for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling.fitting import Fit
+from bayes_scaling.prediction import FAR
+from bayes_scaling.units import compute_text, count_text
+
+if TYPE_CHECKING:
+    import xarray
+
+_SHOWN = 8  # surprising runs that are listed
+
+
+def fit_text(fit: Fit) -> str:
+    """Return the parameters with intervals, the diagnostics, and what is and is not identified."""
+    law, diagnosis = fit.law, fit.diagnosis
+    lines = [f"{law.name}: {law.equation}", f"{len(fit.runs)} runs from {fit.runs.source}; noise: {fit.noise.name} ({fit.noise.meaning})"]
+    lines += [f"note: {note}" for note in fit.runs.notes]
+    lines += ["", f"{'':10}{'median':>11}{'5 %':>11}{'95 %':>11}{'sd':>10}{'R-hat':>8}{'ESS bulk':>10}{'ESS tail':>10}   posterior/prior width"]
+    for name, row in fit.summary().items():
+        numbers = f"{row['median']:>11.4g}{row['q05']:>11.4g}{row['q95']:>11.4g}{row['sd']:>10.2g}"
+        evidence = f"{row['rhat']:>8.3f}{row['ess_bulk']:>10.0f}{row['ess_tail']:>10.0f}"
+        width = f"   {diagnosis.width[name]:.2f}" if name in diagnosis.width else ""
+        lines.append(f"{name:10}{numbers}{evidence}{width}")
+    lines += [f"{name:10}{value:>11.4g}   held fixed" for name, value in fit.fixed.items()]
+    lines += ["", diagnosis_text(fit)]
+    return "\n".join(lines)
+
+
+def diagnosis_text(fit: Fit) -> str:
+    """Return the verdict, each problem with its remedy, and the runs that disagree with the law."""
+    d = fit.diagnosis
+    verdict = "The posterior can be trusted" if d.ok else "DO NOT TRUST this posterior"
+    lines = [
+        f"{verdict}: R-hat at most {d.max_rhat:.3f}, ESS at least {d.min_ess:.0f}, {d.divergences} divergences, E-BFMI {d.ebfmi:.2f}; "
+        f"{d.arrived} of {d.starts} optimiser starts agree; the law explains {max(d.explained, 0):.1%} of the spread."
+    ]
+    lines += [f"  {'problem' if problem.serious else 'note'}: {problem}" for problem in d.problems]
+    if d.surprising:
+        by_chance = 0.01 * len(fit.runs)
+        lines.append(f"  {len(d.surprising)} runs disagree with the law (tail probability below 1 %; by chance about {by_chance:.1f}):")
+        for run in d.surprising[:_SHOWN]:
+            lines.append(f"    line {run.line}: measured {run.measured:.4g}, expected {run.expected:.4g}, probability {run.probability:.1e}")
+        if len(d.surprising) > _SHOWN:
+            lines.append(f"    and {len(d.surprising) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def _interval(values: Any, write: Any) -> str:
+    low, middle, high = (write(float(value)) for value in np.quantile(np.asarray(values), [0.05, 0.5, 0.95], method="nearest"))
+    return f"{middle} [{low}, {high}]"
+
+
+def allocation_text(plan: xarray.Dataset) -> str:
+    """Return each budget's optimum with 90 % intervals, the decision, and its regret."""
+    lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; compute = {plan.attrs['cost']}; medians with 90 % intervals"]
+    if not plan.attrs["trustworthy"]:
+        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    for i, budget in enumerate(np.asarray(plan["budget"])):
+        one = plan.isel(budget=i)
+        lines += [
+            "",
+            f"compute {compute_text(budget)}",
+            f"  best params       {_interval(one['params'], count_text)}",
+            f"  best tokens       {_interval(one['tokens'], count_text)}",
+            f"  tokens per param  {_interval(one['tokens_per_param'], lambda v: f'{v:.3g}')}",
+            f"  loss              {_interval(one['loss'], lambda v: f'{v:.4f}')} nat/token",
+            f"  {'held ' + plan.attrs['held'] if plan.attrs['held'] else 'decision':17} {count_text(float(one['decision_params']))} params, "
+            f"{count_text(float(one['decision_tokens']))} tokens: expected loss {float(one['expected_loss']):.4f}",
+            f"  expected regret   {float(one['expected_regret_loss']):.2g} nat/token, as much as "
+            f"{float(one['expected_regret_compute']) / budget:.2%} of the compute",
+        ]
+        beyond = float(one["decades_beyond"])
+        if beyond > 0:
+            far = "; beyond one decade no run has tested the law" if beyond > FAR else ""
+            lines.append(f"  extrapolated      {beyond:.1f} decades beyond the runs{far}")
+    return "\n".join(lines)
+
+
+def target_text(plan: xarray.Dataset) -> str:
+    """Return what each target needs, with 90 % intervals."""
+    lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; medians with 90 % intervals"]
+    if not plan.attrs["trustworthy"]:
+        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    for i, target in enumerate(np.asarray(plan["target"])):
+        one = plan.isel(target=i)
+        lines += ["", f"loss {target:g} nat/token: reachable with probability {float(one['probability_reachable']):.3f}"]
+        for name in ("compute", "params", "tokens"):
+            if name in one:
+                lines.append(f"  {'least ' + name:15} {_interval(one[name], compute_text if name == 'compute' else count_text)}")
+        if "decision_compute" in one and np.isfinite(float(one["decision_compute"])):
+            lines.append(
+                f"  decision        {compute_text(float(one['decision_compute']))}: {count_text(float(one['decision_params']))} params, "
+                f"{count_text(float(one['decision_tokens']))} tokens give this loss in expectation"
+            )
+    return "\n".join(lines)

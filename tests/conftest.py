@@ -1,0 +1,64 @@
+"""Shared fixtures. Tests write to no cache but one of the session's own, and find the shared data through one fixture."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# Before anything starts jax: programs that other versions of the code left in the user's cache must not decide a test. CI may set it.
+os.environ.setdefault("BAYES_SCALING_CACHE", tempfile.mkdtemp(prefix="bayes-scaling-tests-"))
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import bayes_scaling as bs
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder with the real runs behind published laws; it lies beside the checkout and is never committed."""
+    folder = SHARED / "data"
+    if not folder.is_dir():
+        pytest.skip("the shared data folder is not beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chinchilla_runs(shared_data: Path) -> bs.Runs:
+    """The 240 runs of Besiroglu et al. 2024."""
+    return bs.read_runs(shared_data / "chinchilla_epoch.csv", where="kept_in_besiroglu_fit == 1")
+
+
+@pytest.fixture(scope="session")
+def chinchilla_fit(chinchilla_runs: bs.Runs) -> bs.Fit:
+    return bs.fit("chinchilla", chinchilla_runs, seed=0)
+
+
+@pytest.fixture(scope="session")
+def ladder_runs() -> bs.Runs:
+    return bs.read_runs("ladder")
+
+
+@pytest.fixture(scope="session")
+def ladder_fit(ladder_runs: bs.Runs) -> bs.Fit:
+    return bs.fit("chinchilla", ladder_runs, seed=0)
+
+
+def simulated_runs(published: str = "besiroglu", n: int = 60, scatter: float = 0.005, seed: int = 0, law: str = "chinchilla") -> bs.Runs:
+    """Runs of a published set on a grid off the frontier, with normal scatter of ln loss."""
+    rng = np.random.default_rng(seed)
+    params = 10 ** rng.uniform(7.5, 10, n)
+    tokens = params * 10 ** rng.uniform(0.3, 2.3, n)
+    found = bs.get_law(law)
+    loss = found.predict({"params": params, "tokens": tokens}, found.published[published].values) * np.exp(scatter * rng.normal(size=n))
+    return bs.runs_from_columns({"params": params, "tokens": tokens, "loss": loss})
+
+
+@pytest.fixture(scope="session")
+def small_fit() -> bs.Fit:
+    """A fit to 60 simulated runs."""
+    return bs.fit("chinchilla", simulated_runs(), draws=500)

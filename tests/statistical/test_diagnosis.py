@@ -1,0 +1,109 @@
+"""Fits that cannot be trusted say so, and why; good ones do not cry wolf."""
+
+import numpy as np
+import pytest
+from conftest import simulated_runs
+
+import bayes_scaling as bs
+
+LAW = bs.get_law("chinchilla")
+VALUES = LAW.published["besiroglu"].values
+
+
+def runs_at(params, tokens, scatter=0.005, loss=None):
+    rng = np.random.default_rng(7)
+    params, tokens = np.asarray(params, float), np.asarray(tokens, float)
+    loss = LAW.predict({"params": params, "tokens": tokens}, VALUES) if loss is None else loss
+    return bs.runs_from_columns({"params": params, "tokens": tokens, "loss": loss * np.exp(scatter * rng.normal(size=len(params)))})
+
+
+def kinds(fit):
+    return {problem.kind for problem in fit.diagnosis.problems if problem.serious}
+
+
+def test_good_data_are_trusted(small_fit):
+    assert small_fit.diagnosis.ok, str(small_fit)
+    assert "can be trusted" in str(small_fit)
+    assert max(small_fit.diagnosis.width[name] for name in LAW.parameter_names) < 0.7
+
+
+def test_three_runs():
+    fit = bs.fit(LAW, runs_at([1e8, 1e9, 1e10], [1e10, 2e10, 5e10]))
+    assert not fit.diagnosis.ok
+    assert "few runs" in kinds(fit)
+    assert "3 runs cannot determine 5 parameters" in str(fit)
+
+
+def test_one_run():
+    fit = bs.fit(LAW, runs_at([1e8], [1e10]), draws=250)
+    assert "few runs" in kinds(fit)
+
+
+def test_all_runs_at_one_size():
+    fit = bs.fit(LAW, runs_at(np.full(30, 1e9), np.geomspace(1e9, 1e12, 30)))
+    assert not fit.diagnosis.ok
+    assert "constant input" in kinds(fit)
+    assert "all runs have about the same params (1.00B)" in str(fit)
+
+
+def test_on_frontier_runs_only():
+    params = np.geomspace(1e8, 1e10, 40)
+    fit = bs.fit(LAW, runs_at(params, 20 * params))
+    assert not fit.diagnosis.ok
+    assert "collinear inputs" in kinds(fit)
+    assert "params and tokens move together (tokens per param from 20 to 20)" in str(fit)
+
+
+def test_loss_that_rises_with_size():
+    rng = np.random.default_rng(0)
+    params, tokens = 10 ** rng.uniform(8, 10, 40), 10 ** rng.uniform(10, 12, 40)
+    fit = bs.fit(LAW, runs_at(params, tokens, loss=2.0 * (params / 1e8) ** 0.05 + 300 / tokens**0.25))
+    assert not fit.diagnosis.ok
+    assert "rising" in kinds(fit)
+    assert "loss rises with params" in str(fit)
+
+
+def test_pure_noise():
+    rng = np.random.default_rng(0)
+    params, tokens = 10 ** rng.uniform(8, 10, 40), 10 ** rng.uniform(10, 12, 40)
+    fit = bs.fit(LAW, runs_at(params, tokens, scatter=0.1, loss=np.full(40, 2.5)))
+    assert not fit.diagnosis.ok
+    assert kinds(fit) & {"unexplained", "unidentified"}
+
+
+def test_too_few_draws_are_said(small_fit):
+    fit = bs.fit(LAW, small_fit.runs, draws=20, warmup=50)
+    assert "ess" in kinds(fit)
+
+
+def test_an_outlying_run_is_named():
+    runs = simulated_runs(n=60)
+    loss = runs["loss"].copy()
+    loss[10] *= 1.3
+    fit = bs.fit(LAW, bs.runs_from_columns({**runs.columns, "loss": loss}))
+    assert fit.diagnosis.surprising[0].line == 11
+    assert "line 11" in str(fit)
+
+
+def test_duplicated_rows_do_not_break_a_fit(small_fit):
+    twice = {name: np.repeat(values, 2) for name, values in small_fit.runs.columns.items()}
+    fit = bs.fit(LAW, bs.runs_from_columns(twice), draws=500)
+    assert fit.diagnosis.max_rhat < 1.01
+    assert any("exact duplicates" in note for note in fit.runs.notes)
+
+
+@pytest.mark.parametrize("noise", ["student-t", "normal-log", "normal", "laplace"])
+def test_every_noise_family_converges(noise):
+    fit = bs.fit(LAW, simulated_runs(n=60), noise=noise, draws=500)
+    assert fit.diagnosis.ok, str(fit)
+    assert np.quantile(fit.parameters()["alpha"], 0.005) < VALUES["alpha"] < np.quantile(fit.parameters()["alpha"], 0.995)
+
+
+def test_log_likelihood_is_a_density_of_the_loss(small_fit):
+    from scipy import stats
+
+    draws = small_fit.parameters()
+    curve = LAW.predict(small_fit.runs.columns, {name: values[..., None] for name, values in draws.items()})
+    residual = (np.log(small_fit.runs["loss"]) - np.log(curve)) / draws["sigma"][..., None]
+    expected = stats.t.logpdf(residual, draws["nu"][..., None]) - np.log(draws["sigma"])[..., None] - np.log(small_fit.runs["loss"])
+    assert np.allclose(small_fit.log_likelihood(), expected, rtol=1e-9)

@@ -1,0 +1,73 @@
+import numpyro.distributions as dist
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.model import Settings, build_model, model_priors, prior_text
+from bayes_scaling.noise import get_noise
+
+LAW = bs.get_law("chinchilla")
+NOISE = get_noise("student-t")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["E=LogNormal(loc=0.5, scale=0.3)", "alpha=Uniform(low=0, high=1)", "sigma=HalfNormal(scale=0.02)", "nu=Gamma(concentration=2, rate=0.1)", "beta=TruncatedNormal(loc=0.3, scale=0.1, low=0)"],
+)  # fmt: skip
+def test_priors_are_read_and_written_back(text):
+    name, prior = bs.parse_prior(text)
+    again = bs.parse_prior(f"{name}={prior_text(prior)}")[1] if "Truncated" not in text else prior
+    assert float(prior.log_prob(0.25)) == pytest.approx(float(again.log_prob(0.25)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("E", "write it as NAME=Family"),
+        ("E=LogNormal", "write it as NAME=Family"),
+        ("E=LogNorml(0, 1)", "did you mean 'LogNormal'"),
+        ("E=LogNormal(0, -1)", "cannot read the prior"),
+        ("E=LogNormal(0, 1, 2, 3, 4)", "cannot read the prior"),
+        ("E=LogNormal(__import__('os'), 1)", "is not a number"),
+        ("E=os.system('true')", "write it as NAME=Family"),
+        ("E=LogNormal(1e999, 1)", "is not a number"),
+        ("E=LogNormal(loc=0, scal=1)", "cannot read the prior"),
+    ],
+)
+def test_priors_that_are_refused(text, message):
+    with pytest.raises(bs.InputError, match=message):
+        bs.parse_prior(text)
+
+
+def test_settings_that_name_no_sampled_parameter():
+    with pytest.raises(bs.InputError, match="cannot fix 'A' of law 'chinchilla'.*it is derived; the law samples E, A_ref"):
+        model_priors(LAW, NOISE, Settings(fixed={"A": 400.0}))
+    with pytest.raises(bs.InputError, match="did you mean 'alpha'"):
+        model_priors(LAW, NOISE, Settings(priors={"alfa": dist.Normal(0, 1)}))
+    with pytest.raises(bs.InputError, match="both fixed and given a prior"):
+        model_priors(LAW, NOISE, Settings(fixed={"E": 1.0}, priors={"E": dist.LogNormal(0, 1)}))
+
+
+def test_model_is_ordinary_numpyro():
+    import jax
+    import numpy as np
+    from numpyro import handlers
+
+    columns = {"params": np.array([1e8, 1e9]), "tokens": np.array([2e9, 2e10])}
+    trace = handlers.trace(handlers.seed(build_model(LAW, NOISE), jax.random.PRNGKey(0))).get_trace(columns)
+    assert set(trace) == {"E", "A_ref", "B_ref", "alpha", "beta", "nu", "sigma", "A", "B", "run", "loss"}
+    assert trace["loss"]["value"].shape == (2,)
+
+
+def test_unknown_noise_and_law_get_the_nearest(tmp_path):
+    with pytest.raises(bs.InputError, match="did you mean 'student-t'"):
+        get_noise("student")
+    with pytest.raises(bs.LawError, match="did you mean 'chinchilla'"):
+        bs.get_law("chinchila")
+    with pytest.raises(bs.LawError, match="no law file"):
+        bs.get_law(tmp_path / "none.py")
+    (tmp_path / "empty.py").write_text("x = 1")
+    with pytest.raises(bs.LawError, match="does not define LAW"):
+        bs.get_law(tmp_path / "empty.py")
+    (tmp_path / "broken.py").write_text("1/0")
+    with pytest.raises(bs.LawError, match="ZeroDivisionError"):
+        bs.get_law(tmp_path / "broken.py")

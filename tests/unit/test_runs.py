@@ -1,0 +1,132 @@
+import numpy as np
+import pandas
+import pytest
+
+import bayes_scaling as bs
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "runs.csv"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+GOOD = "params,tokens,loss\n1e8,2e9,3.1\n1e9,2e10,2.5\n"
+
+
+@pytest.mark.parametrize("header", ["params,tokens,loss", "n_params,n_tokens,val_loss", "N,D,loss", "Num Params,train-tokens,Eval Loss"])
+def test_common_names(write, header):
+    runs = bs.read_runs(write(GOOD.replace("params,tokens,loss", header)))
+    assert runs["params"].tolist() == [1e8, 1e9]
+    assert runs["tokens"].tolist() == [2e9, 2e10]
+    assert runs["loss"].tolist() == [3.1, 2.5]
+    assert np.allclose(runs["compute"], 6 * runs["params"] * runs["tokens"])
+    assert any("taken as 6 x params x tokens" in note for note in runs.notes)
+
+
+def test_mapping_units_and_standard_errors(write):
+    path = write("size_b,data,bits,loss_se,C\n0.1,2,4.4,0.01,1.4e-2\n1,20,3.6,0.01,1.4\n")
+    runs = bs.read_runs(
+        path, map={"params": "size_b", "tokens": "data", "loss": "bits"}, units={"params": "billion", "tokens": "billion", "loss": "bit", "compute": "PF-day"}
+    )
+    assert np.allclose(runs["params"], [1e8, 1e9])
+    assert np.allclose(runs["loss"], np.array([4.4, 3.6]) * np.log(2))
+    assert np.allclose(runs["loss_se"], 0.01 * np.log(2))
+    assert np.allclose(runs["compute"], np.array([1.4e-2, 1.4]) * 8.64e19)
+
+
+def test_perplexity_becomes_its_logarithm(write):
+    path = write("params,tokens,perplexity\n1e8,2e9,30\n1e9,2e10,12\n")
+    runs = bs.read_runs(path, map={"loss": "perplexity"}, units={"loss": "perplexity"})
+    assert np.allclose(runs["loss"], np.log([30, 12]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("params,tokens,loss\n0.1,2e9,3.1\n7,2e10,2.5\n", "look like billions or millions, not params; declare the unit"),
+        ("params,tokens,loss\n1e8,2,3.1\n1e9,20,2.5\n", "look like billions or millions, not tokens"),
+        ("params,tokens,flops,loss\n1e8,2e9,0.01,3.1\n1e9,2e10,1.4,2.5\n", "look like PF-day"),
+        ("params,tokens,loss\n1e8,2e9,31\n1e9,2e10,22\n", "looks like perplexity"),
+        ("params,tokens,flops,loss\n1e8,2e9,1e9,3.1\n1e9,2e10,1e9,2.5\n", "units do not agree"),
+        ("params,n_params,tokens,N,loss\n1e8,1e8,2e9,1,3\n", None),
+        ("n_params,N,tokens,loss\n1e8,1e8,2e9,3\n", "could each be params; choose with --map"),
+        ("params,tokens,loss\n1e8,2e9,\n1e9,2e10,2.5\n", "1 of 2 rows cannot be used: line 2: loss is missing"),
+        ("params,tokens,loss\n1e8,2e9,-3\n1e9,2e10,0\n", "line 2: loss = -3 must be finite and positive; line 3: loss = 0"),
+        ("params,tokens,loss\n1e8,2e9,nan\n1e9,inf,2.5\n", "line 2: loss is missing; line 3: tokens = inf"),
+        ("params,tokens,loss\n1e8,2e9,3\n-1e9,2e10,2.5\n", "line 3: params = -1e\\+09 must be finite and positive"),
+        ("params,tokens,loss\n1e8,2e9,3\n1e8,2e9,50\n1e8,2e9,3\n", "line 3: loss = 50 is above 20"),
+        ("params,tokens,loss\n0.5,2e9,3\n1e9,2e10,2.5\n", "params = 0.5 is below 1"),
+    ],
+)
+def test_values_that_cannot_be_used(write, text, message):
+    if message is None:
+        assert bs.read_runs(write(text))["params"].tolist() == [1e8]
+        return
+    with pytest.raises(bs.InputError, match=message):
+        bs.read_runs(write(text))
+
+
+def test_many_bad_rows_are_counted_not_flooded(write):
+    path = write("params,tokens,loss\n" + "1e8,2e9,0\n" * 50 + "1e8,2e9,3\n")
+    with pytest.raises(bs.InputError, match="50 of 51 rows cannot be used.*and 42 more"):
+        bs.read_runs(path)
+    runs = bs.read_runs(path, drop_invalid=True)
+    assert len(runs) == 1
+    assert any("50 rows left out as asked" in note for note in runs.notes)
+
+
+def test_duplicates_are_reported_and_kept_unless_asked(write):
+    path = write(GOOD + "1e8,2e9,3.1\n")
+    runs = bs.read_runs(path)
+    assert len(runs) == 3
+    assert any("1 exact duplicates (kept" in note and "line 4 repeats line 2" in note for note in runs.notes)
+    assert len(bs.read_runs(path, drop_duplicates=True)) == 2
+
+
+def test_unknown_names_get_the_nearest(write):
+    path = write(GOOD)
+    with pytest.raises(bs.InputError, match="no column 'lss'.*did you mean 'loss'"):
+        bs.read_runs(path, map={"loss": "lss"})
+    with pytest.raises(bs.InputError, match="unknown unit 'bilion' for params; did you mean 'billion'"):
+        bs.read_runs(path, units={"params": "bilion"})
+    with pytest.raises(bs.InputError, match="a unit is given for 'tokns'.*did you mean 'tokens'"):
+        bs.read_runs(path, units={"tokns": "billion"})
+    with pytest.raises(bs.InputError, match="meets the condition"):
+        bs.read_runs(path, where="loss > 9")
+
+
+def test_missing_column_names_what_is_there(write):
+    runs = bs.read_runs(write("params,foo,loss\n1e8,1,3\n1e9,2,2\n"))
+    with pytest.raises(bs.InputError, match="no column for 'tokens'; columns not recognised: foo"):
+        bs.fit("chinchilla", runs)
+
+
+def test_compute_gives_tokens_and_disagreement_with_6nd_is_said(write):
+    runs = bs.read_runs(write("params,flops,loss\n1e8,1.2e18,3.1\n1e9,1.2e20,2.5\n"))
+    assert np.allclose(runs["tokens"], [2e9, 2e10])
+    runs = bs.read_runs(write("params,tokens,flops,loss\n1e8,2e9,1.8e18,3.1\n1e9,2e10,1.2e20,2.5\n"))
+    assert any("1 to 1.5 times 6 x params x tokens" in note for note in runs.notes)
+
+
+def test_dataframe_and_arrays_and_hash():
+    frame = pandas.DataFrame({"params": [1e8, 1e9], "tokens": [2e9, 2e10], "loss": [3.1, 2.5], "group": ["a", "b"]})
+    runs = bs.read_runs(frame)
+    assert runs.group.tolist() == ["a", "b"]
+    same = bs.runs_from_columns({"loss": [3.1, 2.5], "tokens": [2e9, 2e10], "params": [1e8, 1e9]})
+    assert same.data_hash == bs.read_runs(frame.drop(columns="group")).data_hash
+    assert same.data_hash != runs.data_hash
+    assert runs.subset(np.array([1]))["loss"].tolist() == [2.5]
+    with pytest.raises(bs.InputError, match="differ in length"):
+        bs.runs_from_columns({"params": [1e8], "loss": [1.0, 2.0]})
+
+
+def test_a_million_rows(tmp_path):
+    n = 10**6
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"params": 10 ** rng.uniform(7, 9, n), "tokens": 10 ** rng.uniform(9, 11, n), "loss": rng.uniform(2, 4, n)})
+    assert len(bs.read_runs(frame)) == n
