@@ -66,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, example: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
-        name, help=help, description=help[0].upper() + help[1:] + ".", epilog=f"examples:\n{example}", formatter_class=argparse.RawDescriptionHelpFormatter
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=f"examples:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser
@@ -122,8 +126,16 @@ def _law_json(law: Any) -> dict[str, Any]:
 
 def _law_text(law: Any) -> str:
     found = _law_json(law)
-    lines = [f"{law.name}: {law.title}", f"  {law.equation}", f"  source: {law.citation}", f"  use for: {law.use}", f"  not for: {law.avoid}"]
-    lines.append("inputs" + (f" (any one of {', '.join(found['any_one_of'])}; priors below are for the first)" if found["any_one_of"] else ""))
+    lines = [
+        f"{law.name}: {law.title}",
+        f"  {law.equation}",
+        f"  source: {law.citation}",
+        f"  use for: {law.use}",
+        f"  not for: {law.avoid}",
+    ]
+    lines.append(
+        "inputs" + (f" (any one of {', '.join(found['any_one_of'])}; priors below are for the first)" if found["any_one_of"] else "")
+    )
     lines += [f"  {name:8} {item['unit']:6} {item['meaning']}" for name, item in found["inputs"].items()]
     lines.append("parameters and priors")
     lines += [f"  {name:8} {item['prior']:32} {item['meaning']}" for name, item in found["parameters"].items()]
@@ -353,7 +365,10 @@ def _predict(options: argparse.Namespace) -> int:
     if options.json:
         _print_json({"law": fit.law.name, "rows": rows})
     else:
-        print("".join(f"{name:>12}" for name in needed) + "    new measurement (90 %)      curve (90 %)                decades beyond the runs")
+        print(
+            "".join(f"{name:>12}" for name in needed)
+            + "    new measurement (90 %)      curve (90 %)                decades beyond the runs"
+        )
         for row in rows:
             inputs = "".join(f"{row[name]:>12.4g}" for name in needed)
             spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
@@ -400,7 +415,9 @@ def _allocate(options: argparse.Namespace) -> int:
     cost = Cost(inference_tokens=serving)
     if targets:
         plan = allocate_target(fit, targets, cost=cost)
-        print(text.target_text(plan)) if not options.json else _print_json({"targets": [_target_json(plan, i) for i in range(len(targets))]})
+        print(text.target_text(plan)) if not options.json else _print_json(
+            {"targets": [_target_json(plan, i) for i in range(len(targets))]}
+        )
     else:
         plan = allocate(fit, budgets, cost=cost, **held)
         if options.json:

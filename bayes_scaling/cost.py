@@ -10,6 +10,14 @@ import numpy as np
 from bayes_scaling.errors import InputError
 
 
+def affordable_tokens(params: Any, compute: Any, training: Any, serving: Any) -> Any:
+    """Return the training tokens that compute leaves a model: ``(compute / params - serving) / training``.
+
+    ``serving`` is FLOP a param over the model's life. Works on traced values, where a Cost cannot be built.
+    """
+    return (compute / params - serving) / training
+
+
 @dataclass(frozen=True)
 class Cost:
     """Compute of training a model and, if asked, of serving it.
@@ -36,20 +44,25 @@ class Cost:
             raise InputError(f"inference_tokens = {self.inference_tokens} must not be negative")
 
     @property
+    def serving(self) -> float:
+        """FLOP a param over the model's life."""
+        return self.inference * self.inference_tokens
+
+    @property
     def training_only(self) -> bool:
-        return self.inference * self.inference_tokens == 0
+        return self.serving == 0
 
     def compute(self, params: Any, tokens: Any) -> Any:
         """Return the FLOP of a plan; arrays broadcast."""
-        return self.training * params * tokens + self.inference * self.inference_tokens * params
+        return self.training * params * tokens + self.serving * params
 
     def tokens(self, params: Any, compute: Any) -> Any:
         """Return the training tokens that a model of this size can have within compute; not positive where serving alone exceeds it."""
-        return (compute / params - self.inference * self.inference_tokens) / self.training
+        return affordable_tokens(params, compute, self.training, self.serving)
 
     def params(self, tokens: Any, compute: Any) -> Any:
         """Return the size that uses up compute with these training tokens."""
-        return compute / (self.training * tokens + self.inference * self.inference_tokens)
+        return compute / (self.training * tokens + self.serving)
 
     def largest_params(self, compute: Any, tokens: float = 1.0) -> Any:
         """Return the size at which compute leaves only so many training tokens."""

@@ -88,7 +88,9 @@ class Diagnosis:
         return Diagnosis(**{**values, "problems": problems, "surprising": surprising})
 
 
-def diagnose(law: Law, noise: Noise, priors: Mapping[str, Any], runs: Runs, parameters: Mapping[str, np.ndarray], draws: Draws) -> Diagnosis:
+def diagnose(
+    law: Law, noise: Noise, priors: Mapping[str, Any], runs: Runs, parameters: Mapping[str, np.ndarray], draws: Draws
+) -> Diagnosis:
     """Examine draws.
 
     Parameters
@@ -183,8 +185,8 @@ def _data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Prob
             Problem(
                 "constant input",
                 True,
-                f"all runs have about the same {name} ({count_text(float(np.median(runs[name])))}): its exponent and its term cannot be told "
-                "from the floor",
+                f"all runs have about the same {name} ({count_text(float(np.median(runs[name])))}): "
+                "its exponent and its term cannot be told from the floor",
                 f"Add runs with other values of {name}, or fix its exponent",
             )
         )

@@ -104,7 +104,8 @@ class Fit:
         return fit_text(self)
 
     def __repr__(self) -> str:
-        return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {'ok' if self.diagnosis.ok else 'NOT TRUSTWORTHY'}>"
+        verdict = "ok" if self.diagnosis.ok else "NOT TRUSTWORTHY"
+        return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {verdict}>"
 
 
 def model_columns(law: Law, noise: Noise, runs: Runs) -> dict[str, np.ndarray]:

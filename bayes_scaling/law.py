@@ -187,7 +187,8 @@ def _law_from_file(path: Path) -> Law:
     source = path.read_bytes()
     digest = hashlib.sha256(source).hexdigest()
     spec = importlib.util.spec_from_file_location(f"user_law_{digest[:12]}", path)
-    assert spec is not None and spec.loader is not None  # a .py file always has a loader
+    assert spec is not None  # a .py file always has a loader
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

@@ -125,7 +125,12 @@ def parse_prior(text: str) -> tuple[str, Any]:
 def _number(node: ast.AST) -> float:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_number(node.operand)
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float) and math.isfinite(node.value):
+    if (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, (int, float))
+        and not isinstance(node.value, bool)
+        and math.isfinite(node.value)
+    ):
         return float(node.value)
     raise ValueError(f"'{ast.unparse(node)}' is not a number")
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling.cost import Cost
+from bayes_scaling.cost import Cost, affordable_tokens
 from bayes_scaling.errors import InputError
 from bayes_scaling.law import Law
 
@@ -59,30 +59,31 @@ def numeric_best_params(law: Law, parameters: Draws, compute: Any, cost: Cost) -
     """Return the same as `best_params` by a grid over ln params and bisection of the slope in the best cell."""
     shape = next(iter(parameters.values())).shape
     with jax.enable_x64(True):
-        return np.exp(np.asarray(_solver(law, cost, False)(dict(parameters), np.broadcast_to(np.asarray(compute, float), shape))))
+        spent = np.broadcast_to(np.asarray(compute, float), shape)
+        return np.exp(np.asarray(_solver(law, False)(dict(parameters), spent, cost.training, cost.serving)))
 
 
 def best_expected_params(law: Law, parameters: Draws, compute: float, cost: Cost) -> float:
     """Return the params that minimise the law's output averaged over the draws."""
     flat = {name: np.ravel(values) for name, values in parameters.items()}
     with jax.enable_x64(True):
-        return float(np.exp(_solver(law, cost, True)(flat, np.asarray(compute, float))))
+        return float(np.exp(_solver(law, True)(flat, np.asarray(compute, float), cost.training, cost.serving)))
 
 
 @lru_cache(maxsize=64)
-def _solver(law: Law, cost: Cost, expected: bool) -> Callable[..., jax.Array]:
-    """Return a compiled function (parameters, compute) -> ln params at the minimum; with ``expected``, of the mean over draws."""
+def _solver(law: Law, expected: bool) -> Callable[..., jax.Array]:
+    """Return a compiled (parameters, compute, training, serving) -> ln params at the minimum; with ``expected``, of the mean over draws."""
 
     @jax.jit
-    def solve(parameters: Mapping[str, jax.Array], compute: jax.Array) -> jax.Array:
+    def solve(parameters: Mapping[str, jax.Array], compute: jax.Array, training: jax.Array, serving: jax.Array) -> jax.Array:
         def value(x: jax.Array) -> jax.Array:
             params = jnp.exp(x)
-            result = law.formula({"params": params, "tokens": cost.tokens(params, compute)}, parameters)
+            result = law.formula({"params": params, "tokens": affordable_tokens(params, compute, training, serving)}, parameters)
             return jnp.mean(result) if expected else result
 
         low = jnp.full(compute.shape, np.log(SMALLEST_PARAMS))
         # Short of one token nothing is trained; rounding must not take the last grid point past it.
-        high = jnp.log(jnp.minimum(LARGEST_PARAMS, cost.largest_params(compute))) - 1e-9
+        high = jnp.log(jnp.minimum(LARGEST_PARAMS, compute / (training + serving))) - 1e-9
         width = (high - low) / (_GRID - 1)
 
         def look(i: int, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:

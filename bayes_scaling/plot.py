@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 _DRAWS = 1000  # draws behind a band: enough for its 5 % and 95 % edges to be still to the eye
 
-_STYLE = {
+_STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -52,12 +52,12 @@ def _styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
     return styled
 
 
-def _axes(ax: Any, **size: Any) -> Any:
+def _axes(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
 
-    return plt.subplots(**size)[1]
+    return plt.subplots(figsize=(width, height))[1]
 
 
 def _log_axis(axis: Any, write: Any) -> None:
@@ -122,7 +122,7 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     draws = {name: values[:, None] for name, values in _thinned(fit).items()}
     wide = {name: np.broadcast_to(values, (len(values), len(compute))) for name, values in draws.items()}
     frontier = optimum.best_outcome(fit.law, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))), cost)
-    ax = _axes(ax, figsize=(7, 4.5))
+    ax = _axes(ax, 7, 4.5)
     points = ax.scatter(spent, runs[fit.law.output], c=runs["params"], norm="log", cmap="viridis", s=16, linewidth=0, zorder=3)
     _band(ax, compute, frontier, _ORANGE, "compute-optimal frontier: median, 50 % and 90 %")
     ax.set(xlabel="training compute (FLOP, 6 x params x tokens)", ylabel="loss (nat/token)")
@@ -177,7 +177,7 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     chosen = np.asarray(list(levels) if levels is not None else isoflop_levels(spent), dtype=float)
     if not len(chosen):
         chosen = np.geomspace(spent.min(), spent.max(), 5)
-    ax = _axes(ax, figsize=(8, 4.5))
+    ax = _axes(ax, 8, 4.5)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(chosen)))
     span = np.geomspace(runs["params"].min() / 1.5, runs["params"].max() * 1.5, 120)
     wide = {name: values[:, None] for name, values in draws.items()}
@@ -193,7 +193,9 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
         best = optimum.best_params(fit.law, draws, level, cost)
         lowest = optimum.best_outcome(fit.law, draws, level, cost)
         q = np.quantile(best, [0.05, 0.5, 0.95])
-        ax.errorbar(q[1], np.median(lowest), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4)
+        ax.errorbar(
+            q[1], np.median(lowest), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4
+        )
     ax.set(xlabel="params", ylabel="loss (nat/token)")
     _log_axis(ax.xaxis, _count_tick)
     ax.set_yscale("log")
@@ -212,12 +214,14 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
     plan : from `bayes_scaling.allocate`
     axes : two Axes, for params and tokens
     """
-    axes = _axes(axes, ncols=2, figsize=(10, 4.2))
-    if len(axes) != 2:
-        raise InputError(f"allocation draws into two Axes, not {len(axes)}")
+    import matplotlib.pyplot as plt
+
+    panels: Sequence[Axes] = axes if axes is not None else plt.subplots(ncols=2, figsize=(10, 4.2))[1]
+    if len(panels) != 2:
+        raise InputError(f"allocation draws into two Axes, not {len(panels)}")
     budgets = np.asarray(plan["budget"])
     order = np.argsort(budgets)
-    for ax, name, colour in zip(axes, ("params", "tokens"), (_BLUE, _GREEN), strict=True):
+    for ax, name, colour in zip(panels, ("params", "tokens"), (_BLUE, _GREEN), strict=True):
         draws = np.asarray(plan[name]).reshape(-1, len(budgets))[:, order]
         if len(budgets) >= 8:
             _band(ax, budgets[order], draws, colour, "optimum: median, 50 % and 90 %")
@@ -229,7 +233,9 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         chosen = np.asarray(plan[f"decision_{name}"])[order]
         marks = {"marker": "d", "s": 24, "color": "black", "zorder": 4} if len(budgets) < 8 else {}
         if marks:
-            ax.scatter(budgets[order], chosen, label=f"decision{' (' + plan.attrs['held'] + ' held)' if plan.attrs['held'] else ''}", **marks)
+            ax.scatter(
+                budgets[order], chosen, label=f"decision{' (' + plan.attrs['held'] + ' held)' if plan.attrs['held'] else ''}", **marks
+            )
         ax.set(xlabel="compute (FLOP)", ylabel=name)
         if len(budgets) == 1:
             ax.set_xlim(budgets[0] / 3, budgets[0] * 3)
@@ -238,7 +244,7 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         _log_axis(ax.yaxis, _count_tick)
         ax.legend(loc="upper left")
         _mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
-    return axes
+    return panels
 
 
 @_styled
@@ -247,7 +253,7 @@ def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
     found = regret_of_sizes(fit, compute)
     sizes = np.asarray(found["params"])
     draws = np.asarray(found["regret_loss"]).reshape(-1, len(sizes))
-    ax = _axes(ax, figsize=(7, 4.2))
+    ax = _axes(ax, 7, 4.2)
     q50, q95 = np.quantile(draws, [0.5, 0.95], axis=0)
     ax.fill_between(sizes, 0, q95, color=_BLUE, alpha=0.15, linewidth=0, label="below this with 95 % probability")
     ax.fill_between(sizes, 0, q50, color=_BLUE, alpha=0.3, linewidth=0, label="below this with 50 % probability")
@@ -270,7 +276,7 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     name = fit.law.input_names[0]
     x = np.geomspace(fit.runs[name].min(), fit.runs[name].max() * 10, 120)
     draws = _thinned(fit)
-    ax = _axes(ax, figsize=(7, 4.5))
+    ax = _axes(ax, 7, 4.5)
     ax.scatter(fit.runs[name], fit.runs[fit.law.output], color=_GREY, s=16, zorder=3, label="runs")
     _band(ax, x, fit.law.predict({name: x}, {key: values[:, None] for key, values in draws.items()}), _BLUE, "curve: median, 50 % and 90 %")
     if "E" in draws:
@@ -304,7 +310,9 @@ def pairs(fit: Fit, names: Sequence[str] | None = None) -> Any:
     # More points than this only blacken the panels; divergences are not thinned away, since a trusted fit has none.
     every = max(1, fit.posterior.sizes["draw"] * fit.posterior.sizes["chain"] // 2000)
     found = arviz_plots.plot_pair(
-        xarray.DataTree.from_dict({name: fit.tree[name].to_dataset().isel(draw=slice(None, None, every)) for name in ("posterior", "sample_stats")}),
+        xarray.DataTree.from_dict(
+            {name: fit.tree[name].to_dataset().isel(draw=slice(None, None, every)) for name in ("posterior", "sample_stats")}
+        ),
         var_names=names,
         marginal=True,
         visuals={"scatter": {"alpha": 0.25, "color": _BLUE, "size": 4}, "divergence": {"color": _ORANGE}},

@@ -92,12 +92,12 @@ def maximum_likelihood(
             start = [float(transform.inv(priors[name].sample(k))) for k, (name, transform) in zip(keys, free.items(), strict=True)]
             ends.append(minimize(checked, np.array(start), jac=True, method="BFGS", options={"gtol": 1e-9, "maxiter": 2000}))
         ends.sort(key=lambda end: end.fun)
-        polished = ends[0].x
+        polished, lowest = ends[0].x, ends[0].fun
+        options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 20_000, "maxfev": 20_000, "adaptive": True}
         for _ in range(3):  # restarts with a fresh simplex: Nelder-Mead can stall
-            options = {"xatol": 1e-10, "fatol": 1e-12, "maxiter": 20_000, "maxfev": 20_000, "adaptive": True}
             result = minimize(lambda z: checked(z)[0], polished, method="Nelder-Mead", options=options)
-            polished = result.x
+            polished, lowest = result.x, result.fun
         found = {name: float(value) for name, value in values(polished).items()}
-        best = -float(result.fun)
+        best = -float(lowest)
     agreeing = sum(-end.fun > best - 1e-3 for end in ends)
     return PointFit(found, best, agreeing, starts)

@@ -161,7 +161,8 @@ def read_points(path: str | Path, quantities: tuple[str, ...], *, map: Mapping[s
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:
         raise InputError(
-            f"{table.source} has no column for '{missing[0]}' (columns: {', '.join(table.columns)}); name one with --map {missing[0]}=COLUMN"
+            f"{table.source} has no column for '{missing[0]}' (columns: {', '.join(table.columns)}); "
+            f"name one with --map {missing[0]}=COLUMN"
         )
     columns = {quantity: table.numbers(found[quantity]) for quantity in quantities}
     _refuse_implausible_units(table, found, columns, {})
@@ -221,7 +222,8 @@ def _validate(
         listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in list(bad.items())[:_LISTED])
         more = f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
         raise InputError(
-            f"{table.source}: {len(bad)} of {len(table)} rows cannot be used: {listed}{more}. Mend them, or leave them out with --drop-invalid"
+            f"{table.source}: {len(bad)} of {len(table)} rows cannot be used: {listed}{more}. "
+            "Mend them, or leave them out with --drop-invalid"
         )
     keep = np.ones(len(table), bool)
     if bad:

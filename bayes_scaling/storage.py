@@ -81,7 +81,7 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     if missing or "law" not in tree.attrs:
         raise FileError(f"'{path}' is not a fit of bayes-scaling: {'no group ' + missing[0] if missing else 'it names no law'}")
     try:
-        attributes = {name: json.loads(value) for name, value in tree.attrs.items()}
+        attributes = {str(name): json.loads(value) for name, value in tree.attrs.items()}
         found = _find_law(attributes, law, path)
         family = noise or get_noise(attributes["noise"])
         runs = _runs(tree, attributes["data"], found)

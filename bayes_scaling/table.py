@@ -118,7 +118,9 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
         return node.value
     if isinstance(node, ast.Name):
         if node.id not in table.columns:
-            raise InputError(f"the condition '{text}' names '{node.id}', which is no column of {table.source}{nearest(node.id, table.columns)}")
+            raise InputError(
+                f"the condition '{text}' names '{node.id}', which is no column of {table.source}{nearest(node.id, table.columns)}"
+            )
         return node
     raise InputError(f"cannot read '{ast.unparse(node)}' in the condition '{text}'; use columns, numbers, quoted text, and/or/not")
 

@@ -21,7 +21,10 @@ def fit_text(fit: Fit) -> str:
     law, diagnosis = fit.law, fit.diagnosis
     lines = [f"{law.name}: {law.equation}", f"{len(fit.runs)} runs from {fit.runs.source}; noise: {fit.noise.name} ({fit.noise.meaning})"]
     lines += [f"note: {note}" for note in fit.runs.notes]
-    lines += ["", f"{'':10}{'median':>11}{'5 %':>11}{'95 %':>11}{'sd':>10}{'R-hat':>8}{'ESS bulk':>10}{'ESS tail':>10}   posterior/prior width"]
+    lines += [
+        "",
+        f"{'':10}{'median':>11}{'5 %':>11}{'95 %':>11}{'sd':>10}{'R-hat':>8}{'ESS bulk':>10}{'ESS tail':>10}   posterior/prior width",
+    ]
     for name, row in fit.summary().items():
         numbers = f"{row['median']:>11.4g}{row['q05']:>11.4g}{row['q95']:>11.4g}{row['sd']:>10.2g}"
         evidence = f"{row['rhat']:>8.3f}{row['ess_bulk']:>10.0f}{row['ess_tail']:>10.0f}"
@@ -45,7 +48,9 @@ def diagnosis_text(fit: Fit) -> str:
         by_chance = 0.01 * len(fit.runs)
         lines.append(f"  {len(d.surprising)} runs disagree with the law (tail probability below 1 %; by chance about {by_chance:.1f}):")
         for run in d.surprising[:_SHOWN]:
-            lines.append(f"    line {run.line}: measured {run.measured:.4g}, expected {run.expected:.4g}, probability {run.probability:.1e}")
+            lines.append(
+                f"    line {run.line}: measured {run.measured:.4g}, expected {run.expected:.4g}, probability {run.probability:.1e}"
+            )
         if len(d.surprising) > _SHOWN:
             lines.append(f"    and {len(d.surprising) - _SHOWN} more")
     return "\n".join(lines)
@@ -61,6 +66,7 @@ def allocation_text(plan: xarray.Dataset) -> str:
     lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; compute = {plan.attrs['cost']}; medians with 90 % intervals"]
     if not plan.attrs["trustworthy"]:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    chosen = f"held {plan.attrs['held']}" if plan.attrs["held"] else "decision"
     for i, budget in enumerate(np.asarray(plan["budget"])):
         one = plan.isel(budget=i)
         lines += [
@@ -70,7 +76,7 @@ def allocation_text(plan: xarray.Dataset) -> str:
             f"  best tokens       {_interval(one['tokens'], count_text)}",
             f"  tokens per param  {_interval(one['tokens_per_param'], lambda v: f'{v:.3g}')}",
             f"  loss              {_interval(one['loss'], lambda v: f'{v:.4f}')} nat/token",
-            f"  {'held ' + plan.attrs['held'] if plan.attrs['held'] else 'decision':17} {count_text(float(one['decision_params']))} params, "
+            f"  {chosen:17} {count_text(float(one['decision_params']))} params, "
             f"{count_text(float(one['decision_tokens']))} tokens: expected loss {float(one['expected_loss']):.4f}",
             f"  expected regret   {float(one['expected_regret_loss']):.2g} nat/token, as much as "
             f"{float(one['expected_regret_compute']) / budget:.2%} of the compute",

@@ -54,6 +54,8 @@ LEARNING_RATE = (-4.3191, -0.4207, -0.0447)
 
 
 class Run(NamedTuple):
+    """One training run: shape of the model, tokens, seed of weights and order, and peak learning rate."""
+
     width: int
     depth: int
     tokens: int
@@ -327,7 +329,9 @@ def main() -> None:
         "text": corpus()[2],
         "model": f"pre-norm, rotary positions, tied embedding, GELU, context {CONTEXT}, vocabulary {VOCABULARY}",
         "training": f"AdamW 0.9/0.98 without weight decay, {STEP_TOKENS} bytes a step, 5% warm-up, cosine to zero at the last step",
-        "learning_rate": "exp({:.4f} {:+.4f} ln(params/1e5) {:+.4f} ln(tokens/1e6)), fitted to ladder_learning_rates.csv".format(*LEARNING_RATE),
+        "learning_rate": "exp({:.4f} {:+.4f} ln(params/1e5) {:+.4f} ln(tokens/1e6)), fitted to ladder_learning_rates.csv".format(
+            *LEARNING_RATE
+        ),
         "flops": "matrix-multiply FLOP of forward and backward passes, attention included (more than 6 x params x tokens)",
         "evaluation": f"{EVALUATION_WINDOWS} windows of held-out files, the same for every run",
         "versions": {"jax": jax.__version__, "numpy": np.__version__, "python": platform.python_version()},

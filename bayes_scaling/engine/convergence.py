@@ -16,15 +16,14 @@ MIN_EBFMI = 0.3
 
 def statistics(values: np.ndarray) -> dict[str, np.ndarray]:
     """Return ``rhat``, ``ess_bulk`` and ``ess_tail``, each of shape (variables,), of draws of shape (chains, draws, variables)."""
-    from arviz_stats.base import array_stats
+    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
 
     values = np.asarray(values, dtype=float)
-    axes = {"chain_axis": 0, "draw_axis": 1}
     with np.errstate(all="ignore"):
         result = {
-            "rhat": array_stats.rhat(values, **axes),
-            "ess_bulk": array_stats.ess(values, **axes, method="bulk"),
-            "ess_tail": array_stats.ess(values, **axes, method="tail", prob=(0.05, 0.95)),
+            "rhat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
+            "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1, method="bulk"),
+            "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)),
         }
     return {name: np.atleast_1d(np.asarray(part, dtype=float)) for name, part in result.items()}
 

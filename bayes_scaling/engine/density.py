@@ -73,7 +73,7 @@ class Density:
 
     def potential(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Negative log posterior density in the unconstrained coordinates, up to a constant; z has shape (size,)."""
-        return potential_energy(self.model, (columns, weight), {}, self.unflatten(z))
+        return jnp.asarray(potential_energy(self.model, (columns, weight), {}, self.unflatten(z)))
 
     def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
         """Return the values of all latent and deterministic sites at z."""

@@ -76,7 +76,7 @@ def locate(density: Density, key: jax.Array, columns: Mapping[str, Any], weight:
     def search(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         start = density.prior_draw(key, columns, weight)
         state = (start, f(start), jnp.asarray(1.0), jnp.asarray(jnp.inf), 0)
-        z, value, damping, _, _ = jax.lax.while_loop(keep_going, step, state)
+        z, value, _, _, _ = jax.lax.while_loop(keep_going, step, state)
         return z, jnp.where(jnp.isfinite(value), value, jnp.inf), jnp.linalg.norm(jax.grad(f)(z))
 
     ends, values, slopes = jax.vmap(search)(jax.random.split(key, STARTS))
@@ -87,7 +87,9 @@ def locate(density: Density, key: jax.Array, columns: Mapping[str, Any], weight:
 def distinct(ends: np.ndarray, values: np.ndarray, slopes: np.ndarray, hessian: np.ndarray) -> Modes:
     """Gather the ends of the searches into distinct modes, best first."""
     order = np.argsort(values)
-    precision = np.linalg.cholesky(hessian + 1e-6 * np.eye(len(hessian))) if np.all(np.linalg.eigvalsh(hessian) > 0) else np.eye(len(hessian))
+    precision = (
+        np.linalg.cholesky(hessian + 1e-6 * np.eye(len(hessian))) if np.all(np.linalg.eigvalsh(hessian) > 0) else np.eye(len(hessian))
+    )
     # A search that got stuck on a slope is no mode. The bound is in nats a unit coordinate; a kink (Laplace noise) never gets lower.
     settled = np.isfinite(values) & (slopes < 1e-2 * (1 + np.sqrt(np.abs(np.diagonal(hessian)).max())))
     modes: list[int] = []

@@ -26,7 +26,7 @@ _memory: dict[str, Callable[..., Any]] = {}
 @cache
 def _environment() -> str:
     """Everything outside a program that can change it."""
-    import jaxlib
+    import jaxlib.version
     import numpyro
     from numpyro.infer.hmc import HMCState
     from numpyro.infer.hmc_util import HMCAdaptState
@@ -36,7 +36,7 @@ def _environment() -> str:
     source = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         source.update(path.read_bytes())
-    parts = [jax.__version__, jaxlib.__version__, numpyro.__version__, sys.version, platform.machine(), source.hexdigest()]
+    parts = [jax.__version__, jaxlib.version.__version__, numpyro.__version__, sys.version, platform.machine(), source.hexdigest()]
     return "|".join(parts)
 
 
@@ -69,7 +69,9 @@ def program(name: str, function: Callable[..., Any], arguments: tuple, identity:
     identity : what the function closes over, as text and numbers
     device : the jax device that it is to run on
     """
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.canonicalize_dtype(jax.numpy.result_type(leaf))), arguments)
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(np.shape(leaf), jax.dtypes.canonicalize_dtype(jax.numpy.result_type(leaf))), arguments
+    )
     text = repr((name, identity, device.platform, jax.config.jax_enable_x64, shapes, _environment()))
     key = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
     in_memory = f"{key}-{device.id}"

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import euclidean_kinetic_energy
@@ -129,17 +128,19 @@ def sample(
     modes = distinct(*(np.asarray(part) for part in find(mode_key, data)))
     centre, whitening = modes.points[0], modes.whitening()
     attempts = settings.attempts()
-    for number, attempt in enumerate(attempts):
+    number = 0
+    while True:
+        attempt = attempts[number]
         keys = jax.random.split(jax.random.fold_in(chain_key, number), settings.chains)
         start = _starting_points(modes, centre, whitening, settings, number)
         unconstrained, sites, stats = _run(density, data, keys, centre, whitening, start, attempt, settings.draws, device, clock, progress)
-        if number + 1 == len(attempts) or convergence.good(unconstrained, stats):
-            break
+        number += 1
+        if number == len(attempts) or convergence.good(unconstrained, stats):
+            return Draws(sites, unconstrained, stats, modes, attempt, number, clock.compile_seconds, clock.sample_seconds())
         pooled = unconstrained.reshape(-1, density.size)
         centre = pooled.mean(axis=0)
         covariance = np.atleast_2d(np.cov(pooled.T)) + 1e-10 * np.eye(density.size)
         whitening = np.linalg.cholesky(covariance)
-    return Draws(sites, unconstrained, stats, modes, attempt, number + 1, clock.compile_seconds, clock.sample_seconds())
 
 
 def _starting_points(modes: Modes, centre: np.ndarray, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:

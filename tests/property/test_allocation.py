@@ -11,7 +11,13 @@ from bayes_scaling.cost import Cost
 LAW = bs.get_law("chinchilla")
 
 parameters = st.fixed_dictionaries(
-    {"E": st.floats(0.1, 3), "A_ref": st.floats(0.01, 5), "B_ref": st.floats(0.01, 5), "alpha": st.floats(0.1, 0.8), "beta": st.floats(0.1, 0.8)}
+    {
+        "E": st.floats(0.1, 3),
+        "A_ref": st.floats(0.01, 5),
+        "B_ref": st.floats(0.01, 5),
+        "alpha": st.floats(0.1, 0.8),
+        "beta": st.floats(0.1, 0.8),
+    }
 ).map(lambda p: {name: np.asarray(value) for name, value in LAW.complete(p).items()})
 budgets = st.floats(17, 26).map(lambda x: 10**x)
 served = st.one_of(st.just(0.0), st.floats(9, 14).map(lambda x: 10**x))
@@ -86,7 +92,9 @@ def test_regret_is_what_it_says(small_fit, plan):
     spent = float(plan["budget"][budget])
     saved = float(plan["regret_compute"][chain, draw, budget])
     # With the compute that regret leaves over, the best plan for this draw has exactly the loss of the decision.
-    assert optimum.best_outcome(LAW, one, spent - saved, Cost()) == pytest.approx(float(plan["loss_of_decision"][chain, draw, budget]), rel=1e-10)
+    assert optimum.best_outcome(LAW, one, spent - saved, Cost()) == pytest.approx(
+        float(plan["loss_of_decision"][chain, draw, budget]), rel=1e-10
+    )
     assert float(plan["expected_regret_loss"][budget]) == pytest.approx(float(plan["regret_loss"][..., budget].mean()))
 
 

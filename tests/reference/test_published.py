@@ -24,13 +24,13 @@ POINTS = {  # N, D, L at 1e21 and 5.76e23 FLOP
 
 @pytest.mark.parametrize("name", list(FRONTIER))
 def test_frontier_constants_of_published_sets(name):
-    k, a, l, b, K, g = FRONTIER[name]
+    k, a, m, b, K, g = FRONTIER[name]
     values = {key: np.asarray(value) for key, value in LAW.published[name].values.items()}
     at_one, at_ten = (optimum.best_params(LAW, values, compute, Cost()) for compute in (1e20, 1e21))
     exponent = np.log10(at_ten / at_one)
     assert exponent == pytest.approx(a, abs=6e-7)
     assert at_one / 1e20**exponent == pytest.approx(k, rel=2e-5 if name != "hoffmann" else 2e-6)
-    assert 1e20 / 6 / at_one / 1e20 ** (1 - exponent) == pytest.approx(l, rel=2e-5)
+    assert 1e20 / 6 / at_one / 1e20 ** (1 - exponent) == pytest.approx(m, rel=2e-5)
     assert 1 - exponent == pytest.approx(b, abs=6e-7)
     reducible = [optimum.best_outcome(LAW, values, compute, Cost()) - values["E"] for compute in (1e20, 1e21)]
     slope = np.log10(reducible[0] / reducible[1])
@@ -71,8 +71,11 @@ def test_inference_aware_optimum_of_sardana(training, served, params, tokens):
     compute = cost.compute(params, tokens)
     best = optimum.best_params(LAW, values, compute, cost)
     assert best == pytest.approx(params, rel=2e-3)
-    balance = values["alpha"] * values["A"] * best ** -values["alpha"] / (
-        values["beta"] * values["B"] * cost.tokens(best, compute) ** -values["beta"]
+    balance = (
+        values["alpha"]
+        * values["A"]
+        * best ** -values["alpha"]
+        / (values["beta"] * values["B"] * cost.tokens(best, compute) ** -values["beta"])
     )
     assert balance == pytest.approx(1 + served / (3 * cost.tokens(best, compute)), rel=1e-6)  # first-order condition
 
@@ -98,7 +101,10 @@ def test_all_245_rows_move_the_laplace_mode_as_published(shared_data):
     ("noise", "intervals"),
     # 90 % intervals of an independent NUTS run with slightly different priors; medians must agree within a quarter of the width.
     [
-        ("student-t", {"E": (1.781, 1.807, 1.832), "alpha": (0.330, 0.345, 0.360), "beta": (0.344, 0.361, 0.377), "best": (60e9, 72e9, 84e9)}),
+        (
+            "student-t",
+            {"E": (1.781, 1.807, 1.832), "alpha": (0.330, 0.345, 0.360), "beta": (0.344, 0.361, 0.377), "best": (60e9, 72e9, 84e9)},
+        ),
         ("normal", {"best": (82e9, 97e9, 113e9)}),
     ],
 )

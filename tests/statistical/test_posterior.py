@@ -8,7 +8,6 @@ from scipy import integrate, stats
 
 import bayes_scaling as bs
 from bayes_scaling.model import build_model
-from bayes_scaling.noise import get_noise
 
 
 def mcse(draws):

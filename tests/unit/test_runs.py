@@ -31,7 +31,9 @@ def test_common_names(write, header):
 def test_mapping_units_and_standard_errors(write):
     path = write("size_b,data,bits,loss_se,C\n0.1,2,4.4,0.01,1.4e-2\n1,20,3.6,0.01,1.4\n")
     runs = bs.read_runs(
-        path, map={"params": "size_b", "tokens": "data", "loss": "bits"}, units={"params": "billion", "tokens": "billion", "loss": "bit", "compute": "PF-day"}
+        path,
+        map={"params": "size_b", "tokens": "data", "loss": "bits"},
+        units={"params": "billion", "tokens": "billion", "loss": "bit", "compute": "PF-day"},
     )
     assert np.allclose(runs["params"], [1e8, 1e9])
     assert np.allclose(runs["loss"], np.array([4.4, 3.6]) * np.log(2))

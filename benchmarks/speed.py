@@ -1,0 +1,75 @@
+"""Time from runs to posterior, against numpyro's MCMC.run on the same model, in one run on one machine.
+
+    python benchmarks/speed.py
+
+Trust the ratios, not the seconds. ESS is the smallest bulk ESS over the sampled parameters; 4 chains x 1000 draws each.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import jax
+import numpy as np
+
+import bayes_scaling as bs
+from bayes_scaling.engine.convergence import statistics
+from bayes_scaling.model import build_model
+
+
+def cold_and_next(data: str) -> tuple[float, float]:
+    """Return wall seconds of `bayes-scaling fit` with an empty cache, and of the next process."""
+    with tempfile.TemporaryDirectory() as cache:
+        seconds = []
+        for _ in range(2):
+            begin = time.perf_counter()
+            command = [sys.executable, "-m", "bayes_scaling", "fit", data, "--law", "chinchilla", "--json"]
+            subprocess.run(command, env={**os.environ, "BAYES_SCALING_CACHE": cache}, stdout=subprocess.DEVNULL, check=True)
+            seconds.append(time.perf_counter() - begin)
+    return seconds[0], seconds[1]
+
+
+def smallest_ess(sites: dict[str, np.ndarray], names: tuple[str, ...]) -> float:
+    return float(statistics(np.stack([sites[name] for name in names], axis=-1))["ess_bulk"].min())
+
+
+def main() -> None:
+    data = sys.argv[1] if len(sys.argv) > 1 else "ladder"
+    runs = bs.read_runs(data)
+    cold, following = cold_and_next(data)
+    print(f"{len(runs)} runs of {runs.source}, {jax.devices()[0].device_kind}, {os.cpu_count()} cores")
+    print(f"first process, nothing cached   {cold:8.2f} s wall")
+    print(f"next process                    {following:8.2f} s wall")
+
+    fit = bs.fit("chinchilla", runs)
+    names = tuple(name for name in (*fit.law.parameter_names, *fit.noise.parameter_names))
+    rates = []
+    for seed in (1, 2, 3):
+        begin = time.perf_counter()
+        fit = bs.fit("chinchilla", runs, seed=seed)
+        seconds = time.perf_counter() - begin
+        rates.append(smallest_ess(fit.parameters(), names) / seconds)
+        steps = float(fit.tree["sample_stats"]["n_steps"].mean())
+        print(f"further fit in one process      {seconds:8.2f} s   ESS/s {rates[-1]:8.0f}   leapfrogs a draw {steps:.1f}")
+
+    from numpyro.infer import MCMC, NUTS
+
+    with jax.enable_x64(True):
+        kernel = NUTS(build_model(fit.law, fit.noise), dense_mass=True)
+        columns = {name: runs[name] for name in ("params", "tokens", "loss")}
+        theirs = []
+        for seed in (1, 2):
+            begin = time.perf_counter()
+            mcmc = MCMC(kernel, num_warmup=500, num_samples=1000, num_chains=4, chain_method="vectorized", progress_bar=False)
+            mcmc.run(jax.random.PRNGKey(seed), columns)
+            sites = {name: np.asarray(values) for name, values in mcmc.get_samples(group_by_chain=True).items()}
+            seconds = time.perf_counter() - begin
+            theirs.append(smallest_ess(sites, names) / seconds)
+            print(f"numpyro MCMC.run, dense mass    {seconds:8.2f} s   ESS/s {theirs[-1]:8.0f}   (call {seed})")
+    print(f"ratio of ESS/s, further fit over second MCMC.run: {np.median(rates) / theirs[-1]:.0f}")
+
+
+if __name__ == "__main__":
+    main()

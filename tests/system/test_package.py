@@ -1,0 +1,91 @@
+"""The house as it is shipped: built-in data, wheel contents, README, cross-platform lowering."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_ladder_is_what_it_says(ladder_runs):
+    assert len(ladder_runs) >= 60
+    params, tokens = ladder_runs["params"], ladder_runs["tokens"]
+    assert params.min() < 3e3
+    assert params.max() > 1e6
+    assert tokens.min() <= 1.1e5
+    assert tokens.max() >= 9e6
+    assert np.ptp(np.log10(tokens / params)) > 3
+    import csv
+
+    rows = list(csv.DictReader((ROOT / "bayes_scaling" / "data" / "ladder.csv").open()))
+    seeds = {}
+    for row in rows:
+        seeds.setdefault((row["params"], row["tokens"]), set()).add(row["seed"])
+    assert sum(len(found) - 1 for found in seeds.values()) >= 6
+    assert all(float(row["flops"]) > 6 * int(row["params_non_embedding"]) * int(row["tokens"]) for row in rows)
+
+
+def test_ladder_fit_can_be_trusted(ladder_fit):
+    assert ladder_fit.diagnosis.ok, str(ladder_fit)
+    assert ladder_fit.diagnosis.explained > 0.95
+
+
+def test_wheel_holds_laws_and_data(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--no-deps", "-q", "-w", str(tmp_path), str(ROOT)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    expected = {f"bayes_scaling/{path.relative_to(ROOT / 'bayes_scaling')}" for path in (ROOT / "bayes_scaling").rglob("*.py")}
+    expected |= {f"bayes_scaling/models/{path.name}" for path in (ROOT / "models").glob("*.py")}
+    expected |= {"bayes_scaling/data/ladder.csv", "bayes_scaling/data/ladder.json", "bayes_scaling/py.typed"}
+    assert expected <= names
+    assert not any(name.startswith(("models/", "tests/")) for name in names)
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+def test_the_programs_lower_for_accelerators(platform, small_fit):
+    """CI has no GPU; that the programs lower for one is what can be tested without."""
+    from bayes_scaling import engine
+    from bayes_scaling.engine.modes import locate
+    from bayes_scaling.model import build_model
+
+    runs = small_fit.runs
+    with jax.enable_x64(platform != "tpu"):
+        columns, weight = engine.pad({name: runs[name].astype(float) for name in ("params", "tokens", "loss")})
+        density = engine.Density(build_model(small_fit.law, small_fit.noise), columns, weight)
+        function = jax.jit(lambda key, columns, weight: locate(density, key, columns, weight))
+        exported = jax.export.export(function, platforms=[platform])(jax.random.PRNGKey(0), columns, weight)
+    assert exported.platforms == (platform,)
+
+
+def test_readme_examples_run(tmp_path, monkeypatch):
+    """The README's Python example, as printed."""
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert blocks
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_readme_commands_are_what_ci_runs():
+    assert "README.md" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_files_stay_readable():
+    for path in [*(ROOT / "bayes_scaling").rglob("*.py"), *(ROOT / "models").glob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 520, path.name
+
+
+def test_versions_agree():
+    assert bs.__version__ in (ROOT / "pyproject.toml").read_text()
+    assert bs.__version__ in (ROOT / "CHANGELOG.md").read_text()
