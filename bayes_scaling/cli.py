@@ -90,60 +90,18 @@ def _add_laws(commands: Any) -> None:
 
 def _laws(options: argparse.Namespace) -> int:
     from bayes_scaling.law import get_law, law_names
+    from bayes_scaling.records import law_record
+    from bayes_scaling.text import law_text
 
     laws = {law.name: law for law in map(get_law, [options.name] if options.name else law_names())}
     if options.json:
-        _print_json({name: _law_json(law) for name, law in laws.items()})
+        _print_json({name: law_record(law) for name, law in laws.items()})
     elif options.name:
-        print(_law_text(next(iter(laws.values()))))
+        print(law_text(next(iter(laws.values()))))
     else:
         for law in laws.values():
             print(f"{law.name:18}{law.equation:42}{law.title}")
     return DONE
-
-
-def _law_json(law: Any) -> dict[str, Any]:
-    from bayes_scaling.model import prior_text
-
-    variants = {item.input_names[0]: item for item in (law, *law.alternatives.values())} if law.alternatives else {}
-    return {
-        "title": law.title,
-        "equation": law.equation,
-        "citation": law.citation,
-        "use": law.use,
-        "avoid": law.avoid,
-        "inputs": {item.name: {"unit": item.unit, "meaning": item.meaning} for item in law.inputs},
-        "any_one_of": list(variants),
-        "parameters": {item.name: {"prior": prior_text(item.prior), "meaning": item.meaning} for item in law.parameters},
-        "noise": law.noise,
-        "published": {
-            name: {"values": dict(item.values), "standard_errors": dict(item.standard_errors), "source": item.source, "note": item.note}
-            for variant in (variants.values() or [law])
-            for name, item in variant.published.items()
-        },
-    }
-
-
-def _law_text(law: Any) -> str:
-    found = _law_json(law)
-    lines = [
-        f"{law.name}: {law.title}",
-        f"  {law.equation}",
-        f"  source: {law.citation}",
-        f"  use for: {law.use}",
-        f"  not for: {law.avoid}",
-    ]
-    lines.append(
-        "inputs" + (f" (any one of {', '.join(found['any_one_of'])}; priors below are for the first)" if found["any_one_of"] else "")
-    )
-    lines += [f"  {name:8} {item['unit']:6} {item['meaning']}" for name, item in found["inputs"].items()]
-    lines.append("parameters and priors")
-    lines += [f"  {name:8} {item['prior']:32} {item['meaning']}" for name, item in found["parameters"].items()]
-    lines.append("published")
-    for name, item in found["published"].items():
-        values = ", ".join(f"{key} {value:.6g}" for key, value in item["values"].items())
-        lines.append(f"  {name:20} {values}\n  {'':20} {item['source']}{'; ' + item['note'] if item['note'] else ''}")
-    return "\n".join(lines)
 
 
 def _add_data(commands: Any) -> None:
@@ -198,6 +156,8 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="hold a parameter fixed")
     parser.add_argument("--prior", action="append", default=[], metavar="'NAME=Family(numbers)'", help="use another prior")
     _add_reading(parser)
+    parser.add_argument("--group", metavar="COL", help="give every group of runs law parameters of its own (the scatter is shared)")
+    parser.add_argument("--pool", action="append", default=[], metavar="NAME", help="with --group: draw this parameter to a common centre")
     parser.add_argument("--chains", type=int, default=4, metavar="N")
     parser.add_argument("--draws", type=int, default=1000, metavar="N", help="kept draws a chain")
     parser.add_argument("--warmup", type=int, metavar="N", help="default: chosen, and lengthened while the draws are not good")
@@ -232,9 +192,13 @@ def _fit(options: argparse.Namespace) -> int:
     law = get_law(options.law)
     priors = dict(map(parse_prior, options.prior))
     fixed = {name: _number(text, f"--fix {name}") for name, text in _pairs(options.fix, "--fix").items()}
+    pool = [name.strip() for text in options.pool for name in text.split(",")]
+    if pool and not options.group:
+        raise InputError("--pool needs groups: name their column with --group COL")
+    columns = _pairs(options.map, "--map") | ({"group": options.group} if options.group else {})
     runs = read_runs(
         options.data,
-        map=_pairs(options.map, "--map"),
+        map=columns,
         units=_pairs(options.units, "--units"),
         where=options.where,
         drop_invalid=options.drop_invalid,
@@ -248,6 +212,8 @@ def _fit(options: argparse.Namespace) -> int:
             input=options.input,
             fix=fixed,
             priors=priors,
+            grouped=options.group is not None,
+            pool=pool,
             chains=options.chains,
             warmup=options.warmup,
             draws=options.draws,
@@ -259,28 +225,9 @@ def _fit(options: argparse.Namespace) -> int:
     if options.out:
         result.save(options.out)
     if options.json:
-        diagnosis = result.diagnosis
-        _print_json(
-            {
-                "law": result.law.name,
-                "n_runs": len(runs),
-                "noise": result.noise.name,
-                "parameters": result.summary(),
-                "fixed": dict(result.fixed),
-                "diagnostics": {
-                    "ok": diagnosis.ok,
-                    "divergences": diagnosis.divergences,
-                    "max_rhat": diagnosis.max_rhat,
-                    "min_ess": diagnosis.min_ess,
-                    "problems": [str(problem) for problem in diagnosis.problems if problem.serious],
-                    "notes": [str(problem) for problem in diagnosis.problems if not problem.serious],
-                    "surprising_runs": [vars(run) for run in diagnosis.surprising],
-                },
-                "notes": list(runs.notes),
-                "timing": result.attributes["timing"],
-                "out": options.out,
-            }
-        )
+        from bayes_scaling.records import fit_record
+
+        _print_json(fit_record(result, options.out))
     else:
         print(result)
         if options.out:
@@ -326,6 +273,19 @@ class _Progress:
 def _add_stored(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
     parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
+
+
+def _stored(options: argparse.Namespace) -> Any:
+    """Load the fit that the options name, and select its group."""
+    from bayes_scaling.storage import load_fit
+
+    fit = load_fit(options.fit, options.law)
+    if options.group is not None and not fit.groups:
+        raise InputError(f"'{options.fit}' is not a fit by group, so it has no group '{options.group}'")
+    if fit.groups and options.group is None:
+        raise InputError(f"'{options.fit}' is a fit by group: choose one with --group ({', '.join(fit.groups)})")
+    return fit if options.group is None else fit.select(options.group)
 
 
 def _add_predict(commands: Any) -> None:
@@ -342,26 +302,14 @@ def _add_predict(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.prediction import predict
+    from bayes_scaling.records import prediction_records
     from bayes_scaling.runs import read_points
-    from bayes_scaling.storage import load_fit
 
-    fit = load_fit(options.fit, options.law)
+    fit = _stored(options)
     needed = (*fit.law.input_names, *fit.noise.needs)
     points = read_points(options.at, needed, map=_pairs(options.map, "--map"))
     found = predict(fit, points, seed=options.seed)
-    rows = []
-    for i in range(found.sizes["point"]):
-        one = found.isel(point=i)
-        expected = _quantiles(one["expected"])
-        rows.append(
-            {
-                **{name: float(one[name]) for name in needed},
-                **_quantiles(one["new"]),
-                "mean": float(one["expected"].mean()),
-                "expected": expected,
-                "decades_beyond": float(one["decades_beyond"]),
-            }
-        )
+    rows = prediction_records(found)
     if options.json:
         _print_json({"law": fit.law.name, "rows": rows})
     else:
@@ -396,10 +344,9 @@ def _add_allocate(commands: Any) -> None:
 
 
 def _allocate(options: argparse.Namespace) -> int:
-    from bayes_scaling import text
+    from bayes_scaling import records, text
     from bayes_scaling.allocation import allocate, allocate_target
     from bayes_scaling.cost import Cost
-    from bayes_scaling.storage import load_fit
 
     budgets = [_number(value, "--compute") for value in options.compute]
     targets = [_number(value, "--target-loss") for value in options.target_loss]
@@ -408,52 +355,18 @@ def _allocate(options: argparse.Namespace) -> int:
     held = {name: _number(value, f"--{name}") for name in ("params", "tokens") if (value := getattr(options, name)) is not None}
     if targets and held:
         raise InputError("--params and --tokens go with --compute, not with --target-loss")
-    fit = load_fit(options.fit, options.law)
+    fit = _stored(options)
     if options.unique_tokens is not None and "unique_tokens" not in fit.law.input_names:
         raise InputError(f"law '{fit.law.name}' does not know repeated data, so it cannot use --unique-tokens")
     serving = _number(options.inference_tokens, "--inference-tokens") if options.inference_tokens is not None else 0.0
     cost = Cost(inference_tokens=serving)
     if targets:
         plan = allocate_target(fit, targets, cost=cost)
-        print(text.target_text(plan)) if not options.json else _print_json(
-            {"targets": [_target_json(plan, i) for i in range(len(targets))]}
-        )
+        print(text.target_text(plan)) if not options.json else _print_json({"targets": records.target_records(plan)})
     else:
         plan = allocate(fit, budgets, cost=cost, **held)
-        if options.json:
-            _print_json({"allocations": [_allocation_json(plan, i) for i in range(len(budgets))]})
-        else:
-            print(text.allocation_text(plan))
+        print(text.allocation_text(plan)) if not options.json else _print_json({"allocations": records.allocation_records(plan)})
     return _verdict(fit.diagnosis.ok, options)
-
-
-def _allocation_json(plan: Any, i: int) -> dict[str, Any]:
-    one = plan.isel(budget=i)
-    return {
-        "compute": float(one["budget"]),
-        **{name: _quantiles(one[name]) for name in ("params", "tokens", "tokens_per_param", "loss")},
-        "decision": {
-            "params": float(one["decision_params"]),
-            "tokens": float(one["decision_tokens"]),
-            **{name: float(one[name]) for name in ("expected_loss", "expected_regret_loss", "expected_regret_compute")},
-        },
-        "decades_beyond": float(one["decades_beyond"]),
-        "cost": plan.attrs["cost"],
-        "trustworthy": bool(plan.attrs["trustworthy"]),
-    }
-
-
-def _target_json(plan: Any, i: int) -> dict[str, Any]:
-    one = plan.isel(target=i)
-    drawn = [str(name) for name, values in one.data_vars.items() if "chain" in values.dims]
-    return {
-        "target_loss": float(one["target"]),
-        **{name: _quantiles(one[name]) for name in drawn},
-        "probability_reachable": float(one["probability_reachable"]),
-        "decision": {name: float(one[f"decision_{name}"]) for name in ("compute", "params", "tokens") if f"decision_{name}" in one},
-        "cost": plan.attrs["cost"],
-        "trustworthy": bool(plan.attrs["trustworthy"]),
-    }
 
 
 def _add_plot(commands: Any) -> None:
@@ -470,10 +383,9 @@ def _add_plot(commands: Any) -> None:
 
 def _plot(options: argparse.Namespace) -> int:
     from bayes_scaling.plot import save_figures
-    from bayes_scaling.storage import load_fit
 
     budgets = [_number(value, "--compute") for value in options.compute]
-    fit = load_fit(options.fit, options.law)
+    fit = _stored(options)
     written = save_figures(fit, options.out, compute=budgets, format=options.format)
     if options.json:
         _print_json({"figures": [str(path) for path in written]})
@@ -506,14 +418,6 @@ def _number(text: str, option: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{option}: {text} is not a finite number")
     return value
-
-
-def _quantiles(values: Any) -> dict[str, float]:
-    import numpy as np
-
-    # Nearest rank: an infinite draw (a target out of reach) must not turn its neighbours into NaN.
-    q05, median, q95 = np.quantile(np.asarray(values), [0.05, 0.5, 0.95], method="nearest")
-    return {"median": float(median), "q05": float(q05), "q95": float(q95)}
 
 
 def _print_json(value: Any) -> None:

@@ -6,13 +6,14 @@ A Diagnosis is ``ok`` only if nothing serious was found; each problem says what 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from bayes_scaling.engine import Draws, convergence
 from bayes_scaling.law import Law
+from bayes_scaling.model import at_runs
 from bayes_scaling.noise import Noise
 from bayes_scaling.runs import Runs
 from bayes_scaling.units import count_text
@@ -25,15 +26,16 @@ SURPRISING = 0.01  # two-sided posterior predictive probability below which a ru
 
 @dataclass(frozen=True)
 class Problem:
-    """Something found: its kind, whether it makes the posterior untrustworthy, what it is, and the remedy."""
+    """Something found: its kind, whether it makes the posterior untrustworthy, what it is, the remedy, and the group if it is one's."""
 
     kind: str
     serious: bool
     text: str
     remedy: str
+    group: str = ""
 
     def __str__(self) -> str:
-        return f"{self.text}. {self.remedy}"
+        return f"{f'group {self.group}: ' if self.group else ''}{self.text}. {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,14 @@ class Diagnosis:
     def min_ess(self) -> float:
         return min(self.min_ess_bulk, self.min_ess_tail)
 
+    def of_group(self, group: str) -> Diagnosis:
+        """Return what concerns one group: the sampler's problems, and its own."""
+        problems = tuple(replace(problem, group="") for problem in self.problems if problem.group in ("", group))
+        width = {
+            name.removesuffix(f"[{group}]"): value for name, value in self.width.items() if name.endswith(f"[{group}]") or "[" not in name
+        }
+        return replace(self, problems=problems, width=width, ok=not any(problem.serious for problem in problems))
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -89,28 +99,34 @@ class Diagnosis:
 
 
 def diagnose(
-    law: Law, noise: Noise, priors: Mapping[str, Any], runs: Runs, parameters: Mapping[str, np.ndarray], draws: Draws
+    law: Law,
+    noise: Noise,
+    priors: Mapping[str, Any],
+    runs: Runs,
+    parameters: Mapping[str, np.ndarray],
+    draws: Draws,
+    groups: tuple[str, ...] = (),
 ) -> Diagnosis:
     """Examine draws.
 
     Parameters
     ----------
     priors : distribution, or number where fixed, by sampled parameter
-    parameters : draws of all parameters, (chain, draw)
+    parameters : draws of all parameters, (chain, draw) or (chain, draw, group)
+    groups : labels, where groups have parameters of their own
     """
     found = convergence.statistics(draws.unconstrained)
     diverging = int(draws.stats["diverging"].sum())
     information = convergence.ebfmi(draws.stats["energy"])
-    width = _width(priors, draws)
-    curve = _median_curve(law, runs, parameters)
+    width = _width(priors, draws, groups)
+    curve = _median_curve(law, noise, runs, parameters, groups)
     explained = _explained(runs[law.output], curve)
-    problems = [
-        *_convergence_problems(found, diverging, information, draws),
-        *_mode_problems(draws),
-        *_data_problems(law, priors, runs),
-        *_width_problems(law, noise, width),
-        *_misfit_problems(law, runs, explained),
-    ]
+    problems = [*_convergence_problems(found, diverging, information, draws), *_mode_problems(draws), *_width_problems(noise, width)]
+    for label in groups or ("",):
+        part = runs.of_group(label) if label else runs
+        inside = curve[runs.group == label] if label else curve
+        own = [*_data_problems(law, priors, part), *_misfit_problems(law, part, _explained(part[law.output], inside))]
+        problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
     return Diagnosis(
         ok=not any(problem.serious for problem in problems),
@@ -124,7 +140,7 @@ def diagnose(
         arrived=int(draws.modes.arrivals[0]),
         width=width,
         explained=explained,
-        surprising=tuple(surprising_runs(law, noise, runs, parameters, curve)),
+        surprising=tuple(surprising_runs(law, noise, runs, parameters, groups, curve)),
     )
 
 
@@ -212,57 +228,71 @@ def _data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Prob
     return problems
 
 
-def _width(priors: Mapping[str, Any], draws: Draws) -> dict[str, float]:
-    """Return posterior over prior interquartile range in unconstrained coordinates, by scalar parameter."""
+def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> dict[str, float]:
+    """Return posterior over prior interquartile range in unconstrained coordinates, by scalar parameter (a group's as ``alpha[label]``)."""
     import jax
     from numpyro.distributions import biject_to
 
     width = {}
     with jax.enable_x64(True):
         for name, prior in priors.items():
-            if not hasattr(prior, "log_prob") or name not in draws.sites or draws.sites[name].ndim != 2:
+            values = draws.sites.get(name)
+            if not hasattr(prior, "log_prob") or values is None:
                 continue
             inverse = biject_to(prior.support).inv
             try:
-                before = np.asarray(inverse(prior.sample(jax.random.PRNGKey(0), (4000,))))
+                before = _spread(inverse(prior.sample(jax.random.PRNGKey(0), (4000,))))
             except NotImplementedError:  # an improper prior has no draws and so no width
                 continue
-            after = np.asarray(inverse(np.asarray(draws.sites[name], float).ravel()))
-            spreads = [np.subtract(*np.quantile(values, [0.75, 0.25])) for values in (after, before)]
-            width[name] = float(spreads[0] / spreads[1])
+            after = np.asarray(inverse(np.asarray(values, float)))
+            if after.ndim == 2:
+                width[name] = _spread(after) / before
+            elif groups:
+                width.update({f"{name}[{label}]": _spread(after[..., i]) / before for i, label in enumerate(groups)})
     return width
 
 
-def _width_problems(law: Law, noise: Noise, width: Mapping[str, float]) -> list[Problem]:
+def _spread(values: Any) -> float:
+    low, high = np.quantile(np.asarray(values), [0.25, 0.75])
+    return float(high - low)
+
+
+def _width_problems(noise: Noise, width: Mapping[str, float]) -> list[Problem]:
     problems = []
     for name, ratio in width.items():
         if ratio < UNIDENTIFIED:
             continue
-        serious = name not in noise.parameter_names
+        base, _, label = name.rstrip("]").partition("[")
+        serious = base not in noise.parameter_names
         problems.append(
             Problem(
                 "unidentified",
                 serious,
-                f"the data hardly say anything about {name}: its posterior is {ratio:.2f} times as wide as its prior",
-                f"What follows for {name} is the prior's word: add runs that inform it, or set a prior that you can defend (--prior)"
+                f"the data hardly say anything about {base}: its posterior is {ratio:.2f} times as wide as its prior",
+                f"What follows for {base} is the prior's word: add runs that inform it, or set a prior that you can defend (--prior)"
                 if serious
                 else "This matters little: it is a parameter of the scatter",
+                label,
             )
         )
     return problems
 
 
-def _median_curve(law: Law, runs: Runs, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+def _median_curve(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...]) -> np.ndarray:
     """Return the pointwise posterior median of the curve at the runs, from as many draws as bounded memory allows (20 to 400)."""
+    import jax
+
     thin = _thinned(parameters, int(np.clip(4e7 / len(runs), 20, 400)))
-    return np.median(law.predict(runs.columns, {name: values[:, None] for name, values in thin.items()}), axis=0)
+    columns = runs.model_columns(noise.columns(law), groups)
+    with jax.enable_x64(True):
+        return np.median(np.asarray(law.formula(columns, at_runs(thin, columns, draw_dims=1))), axis=0)
 
 
 def _thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
-    """Return at most so many draws of each parameter, chains joined, evenly spaced."""
-    total = next(iter(parameters.values())).size
-    index = np.linspace(0, total - 1, min(most, total)).astype(int)
-    return {name: values.reshape(-1)[index] for name, values in parameters.items()}
+    """Return at most so many draws of each parameter, chains joined, evenly spaced; shape (draw,) or (draw, group)."""
+    chains, draws = next(iter(parameters.values())).shape[:2]
+    index = np.linspace(0, chains * draws - 1, min(most, chains * draws)).astype(int)
+    return {name: values.reshape(chains * draws, *values.shape[2:])[index] for name, values in parameters.items()}
 
 
 def _explained(measured: np.ndarray, curve: np.ndarray) -> float:
@@ -306,28 +336,29 @@ def _misfit_problems(law: Law, runs: Runs, explained: float) -> list[Problem]:
 
 
 def surprising_runs(
-    law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], curve: np.ndarray | None = None
+    law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...], curve: np.ndarray
 ) -> list[SurprisingRun]:
     """Return runs whose two-sided posterior predictive tail probability is below SURPRISING, most surprising first."""
-    curve = _median_curve(law, runs, parameters) if curve is None else curve
-    probability = tail_probability(law, noise, runs, parameters)
+    probability = tail_probability(law, noise, runs, parameters, groups)
     order = [row for row in np.argsort(probability, kind="stable") if probability[row] < SURPRISING]
     return [SurprisingRun(int(runs.lines[row]), float(runs[law.output][row]), float(curve[row]), float(probability[row])) for row in order]
 
 
-def tail_probability(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+def tail_probability(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...] = ()) -> np.ndarray:
     """Return for each run the posterior probability of a new measurement at least as far out on its side, doubled; shape (run,).
 
     The run itself is part of the fit, so probabilities are a little too mild.
     """
     import jax
 
-    thin = {name: values[:, None] for name, values in _thinned(parameters, 200).items()}
+    thin = _thinned(parameters, 200)
+    every = runs.model_columns(noise.columns(law), groups)
     below = np.empty(len(runs))
     with jax.enable_x64(True):
         for start in range(0, len(runs), 20_000):  # bounded memory for a million runs
             part = slice(start, start + 20_000)
-            columns = {name: values[part] for name, values in runs.columns.items()}
-            scatter = noise.distribution(law.formula(columns, thin), thin, columns)
+            columns = {name: values[part] for name, values in every.items()}
+            wide = at_runs(thin, columns, draw_dims=1)
+            scatter = noise.distribution(law.formula(columns, wide), wide, columns)
             below[part] = np.asarray(scatter.cdf(columns[law.output])).mean(axis=0)
     return 2 * np.minimum(below, 1 - below)

@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from bayes_scaling import __version__
 from bayes_scaling.diagnose import Diagnosis, diagnose
 from bayes_scaling.errors import InputError
 from bayes_scaling.law import Law, get_law
-from bayes_scaling.model import Settings, build_model, model_priors, prior_text
+from bayes_scaling.model import Settings, at_runs, build_model, model_priors, prior_text
 from bayes_scaling.noise import Noise, get_noise
 from bayes_scaling.runs import Runs
 
@@ -39,6 +39,7 @@ class Fit:
         data that are not huge, ``log_likelihood`` (dims chain, draw, run); attributes say how it was made
     diagnosis : convergence and identification
     fixed : parameters held fixed
+    groups : labels, for a fit in which every group of runs has law parameters of its own; see `select`
     """
 
     law: Law
@@ -47,6 +48,7 @@ class Fit:
     tree: Any
     diagnosis: Diagnosis
     fixed: Mapping[str, float]
+    groups: tuple[str, ...] = ()
 
     @property
     def posterior(self) -> xarray.Dataset:
@@ -55,19 +57,45 @@ class Fit:
     @property
     def attributes(self) -> dict[str, Any]:
         """How the fit was made: law, noise, priors, seed, versions, data hash, timing."""
-        return {name: json.loads(value) for name, value in self.tree.attrs.items()}
+        return {str(name): json.loads(value) for name, value in self.tree.attrs.items()}
+
+    def select(self, group: str) -> Fit:
+        """Return the fit of one group: its runs, its parameters, and the problems that concern it."""
+        import xarray
+
+        runs = self.runs.of_group(group)
+        rows = np.flatnonzero(self.runs.group == group) if self.runs.group is not None else []
+        picked = {}
+        for name, child in self.tree.children.items():
+            part = child.to_dataset()
+            part = part.sel(group=group, drop=True) if "group" in part.dims else part
+            picked[name] = part.isel(run=rows) if "run" in part.dims else part
+        tree = xarray.DataTree.from_dict(picked)
+        tree.attrs = self.tree.attrs
+        return Fit(self.law, self.noise, runs, tree, self.diagnosis.of_group(group), self.fixed)
 
     def parameters(self) -> dict[str, np.ndarray]:
-        """Return draws of every parameter of the law and the noise, sampled, derived and fixed; each of shape (chain, draw)."""
+        """Return draws of every parameter of the law and the noise, sampled, derived and fixed; each of shape (chain, draw).
+
+        Raises
+        ------
+        InputError
+            If the fit has groups: each has parameters of its own, see `select`.
+        """
+        if self.groups:
+            raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(self.groups)}")
         draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
         shape = next(iter(draws.values())).shape[:2]
         return {**{name: np.full(shape, value) for name, value in self.fixed.items()}, **draws}
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Return mean, sd, median, q05, q95, ess_bulk, ess_tail and rhat by parameter, the law's formula names first."""
+        """Return mean, sd, median, q05, q95, ess_bulk, ess_tail and rhat by parameter, the law's formula names first.
+
+        Parameters of a group are named ``alpha[label]``.
+        """
         from bayes_scaling.engine.convergence import statistics
 
-        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
+        draws = _scalars(self.posterior)
         found = statistics(np.stack(list(draws.values()), axis=-1))
         rows = {}
         for i, (name, values) in enumerate(draws.items()):
@@ -80,17 +108,25 @@ class Fit:
                 "q95": float(q95),
                 **{key: float(found[key][i]) for key in ("ess_bulk", "ess_tail", "rhat")},
             }
-        references = [name for name in rows if name.endswith("_ref")]
-        noise = [name for name in rows if name in self.noise.parameter_names]
-        first = [name for name in rows if name not in references and name not in noise]
-        order = {name: i for i, name in enumerate((*self.law.parameter_names, *rows))}
-        return {name: rows[name] for name in (*sorted(first, key=lambda n: (len(n) > 1, order.get(n, 99))), *references, *noise)}
+        return {name: rows[name] for name in sorted(rows, key=self._rank)}
+
+    def _rank(self, name: str) -> tuple[int, bool, int, str]:
+        """Order for people: coefficients, exponents, then reference terms, then what describes the scatter or the pooling."""
+        base = name.split("[")[0]
+        kind = (
+            3 if base in self.noise.parameter_names else 2 if base.endswith(("_center", "_spread")) else 1 if base.endswith("_ref") else 0
+        )
+        names = self.law.parameter_names
+        return kind, len(base) > 1, names.index(base) if base in names else len(names), name
 
     def log_likelihood(self) -> np.ndarray:
         """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run)."""
         if "log_likelihood" in self.tree.children:
             return np.asarray(self.tree["log_likelihood"][self.law.output])
-        return log_likelihood(self.law, self.noise, self.runs, self.parameters())
+        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
+        shape = next(iter(draws.values())).shape[:2]
+        fixed = {name: np.full(shape, value) for name, value in self.fixed.items()}
+        return log_likelihood(self.law, self.noise, self.runs, {**fixed, **draws}, self.groups)
 
     def save(self, path: Any) -> None:
         """Write the fit to NetCDF; see `bayes_scaling.load_fit`."""
@@ -108,18 +144,24 @@ class Fit:
         return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {verdict}>"
 
 
-def model_columns(law: Law, noise: Noise, runs: Runs) -> dict[str, np.ndarray]:
-    """Return the columns that the model needs, in model order."""
-    return {name: runs[name] for name in (*law.input_names, law.output, *noise.needs)}
+def _scalars(posterior: xarray.Dataset) -> dict[str, np.ndarray]:
+    """Return draws of shape (chain, draw) by name, a group's parameters as ``alpha[label]``."""
+    draws = {}
+    for name, values in posterior.data_vars.items():
+        if "group" not in values.dims:
+            draws[str(name)] = np.asarray(values)
+        else:
+            draws.update({f"{name}[{label}]": np.asarray(values.sel(group=label)) for label in posterior["group"].values})
+    return draws
 
 
-def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the log density of each measured output under each draw, shape (*draws, run)."""
+def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...] = ()) -> np.ndarray:
+    """Return the log density of each measured output under each draw, shape (chain, draw, run)."""
     import jax
 
-    columns = model_columns(law, noise, runs)
+    columns = runs.model_columns(noise.columns(law), groups)
     with jax.enable_x64(True):
-        wide = {name: np.asarray(values, float)[..., None] for name, values in parameters.items()}
+        wide = at_runs({name: np.asarray(values, float) for name, values in parameters.items()}, columns, draw_dims=2)
         density = noise.distribution(law.formula(columns, wide), wide, columns)
         return np.asarray(density.log_prob(columns[law.output]))
 
@@ -147,6 +189,8 @@ def fit(
     input: str | None = None,
     fix: Mapping[str, float] | None = None,
     priors: Mapping[str, Any] | None = None,
+    grouped: bool = False,
+    pool: Sequence[str] = (),
     chains: int = 4,
     warmup: int | None = None,
     draws: int = 1000,
@@ -165,6 +209,8 @@ def fit(
     input : which column a law of any one input is a function of
     fix : parameters to hold fixed, by name
     priors : numpyro distributions by parameter name, instead of the law's
+    grouped : give every group of runs (column ``group``) law parameters of its own; the scatter is shared
+    pool : law parameters that groups share in part: drawn towards a common centre as far as the data let them (implies ``grouped``)
     chains, draws : kept draws are chains x draws
     warmup : iterations before the first kept draw; by default the engine chooses, and tries harder while the draws are not good
     seed : of everything random; the same seed gives the same draws on the same machine
@@ -185,12 +231,13 @@ def fit(
     engine.use_compile_cache()
     law = choose_input(get_law(law), runs, input)
     family = get_noise(noise or law.noise)
-    settings = Settings(dict(fix or {}), dict(priors or {}))
+    groups = _groups(law, runs, grouped or bool(pool))
+    settings = Settings(dict(fix or {}), dict(priors or {}), groups, tuple(pool))
     _check_numbers(chains=chains, draws=draws, warmup=warmup, precision=precision, seed=seed)
     used_priors = model_priors(law, family, settings)
     if len(settings.fixed) == len(used_priors):
         raise InputError("every parameter is fixed: nothing is left to fit")
-    columns = model_columns(law, family, runs)
+    columns = runs.model_columns(family.columns(law), groups)
     dtype = np.float64 if precision == 64 else np.float32
     with jax.enable_x64(precision == 64):
         chosen = engine.choose_device(device)
@@ -203,7 +250,7 @@ def fit(
     fixed = {name: float(value) for name, value in settings.fixed.items()}
     sites = {name: np.asarray(values, float) for name, values in result.sites.items()}
     parameters = {**{name: np.full((chains, draws), value) for name, value in fixed.items()}, **sites}
-    diagnosis = diagnose(law, family, used_priors, runs, parameters, result)
+    diagnosis = diagnose(law, family, used_priors, runs, parameters, result, groups)
     timing = {
         "total_s": time.perf_counter() - start,
         "compile_s": result.compile_seconds,
@@ -218,6 +265,8 @@ def fit(
         "noise": family.name,
         "priors": {name: prior_text(prior) for name, prior in used_priors.items() if name not in fixed},
         "fixed": fixed,
+        "groups": list(groups),
+        "pool": list(settings.pool),
         "seed": seed,
         "precision": precision,
         "device": str(getattr(chosen, "device_kind", chosen.platform)),
@@ -230,8 +279,20 @@ def fit(
         "timing": timing,
         "diagnosis": diagnosis.to_dict(),
     }
-    tree = _tree(law, family, runs, sites, result.stats, parameters, attributes)
-    return Fit(law, family, runs, tree, diagnosis, fixed)
+    tree = _tree(law, family, runs, sites, result.stats, parameters, attributes, groups)
+    return Fit(law, family, runs, tree, diagnosis, fixed, groups)
+
+
+def _groups(law: Law, runs: Runs, grouped: bool) -> tuple[str, ...]:
+    if not grouped:
+        return ()
+    if runs.group is None:
+        raise InputError(f"a fit by group needs a column of groups in {runs.source}; name it with --group COLUMN")
+    if len(runs.groups) < 2:
+        raise InputError(f"all runs of {runs.source} are in one group ({', '.join(runs.groups)}); fit them without groups")
+    if law.model is not None:
+        raise InputError(f"law '{law.name}' has a model of its own and cannot be fitted by group")
+    return runs.groups
 
 
 def _check_numbers(*, chains: int, draws: int, warmup: int | None, precision: int, seed: int) -> None:
@@ -262,26 +323,28 @@ def _tree(
     stats: Mapping[str, np.ndarray],
     parameters: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
+    groups: tuple[str, ...],
 ) -> Any:
     import xarray
 
     def draws(values: Mapping[str, np.ndarray], *more: str) -> xarray.Dataset:
-        return xarray.Dataset({name: (("chain", "draw", *more), array) for name, array in values.items()}, coords)
+        data = {name: (("chain", "draw", *(more or ("group",)))[: array.ndim], array) for name, array in values.items()}
+        return xarray.Dataset(data, {**coords, **({"group": list(groups)} if groups and not more else {})})
 
     first = next(iter(sites.values()))
     coords = {"chain": np.arange(first.shape[0]), "draw": np.arange(first.shape[1])}
     constant = {name: ("run", values) for name, values in runs.columns.items() if name != law.output}
     constant["line"] = ("run", runs.lines)
     if runs.group is not None:
-        constant["group"] = ("run", runs.group.astype(str))
-    groups = {
+        constant["group_of_run"] = ("run", runs.group.astype(str))
+    parts = {
         "posterior": draws(sites),
         "sample_stats": draws(stats),
         "observed_data": xarray.Dataset({law.output: ("run", runs[law.output])}),
         "constant_data": xarray.Dataset(constant),
     }
     if first.shape[0] * first.shape[1] * len(runs) <= KEPT_LOG_LIKELIHOODS:
-        groups["log_likelihood"] = draws({law.output: log_likelihood(law, noise, runs, parameters)}, "run")
-    tree = xarray.DataTree.from_dict(groups)
+        parts["log_likelihood"] = draws({law.output: log_likelihood(law, noise, runs, parameters, groups)}, "run")
+    tree = xarray.DataTree.from_dict(parts)
     tree.attrs = {name: json.dumps(value) for name, value in attributes.items()}
     return tree

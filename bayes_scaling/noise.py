@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bayes_scaling.errors import InputError, nearest
-from bayes_scaling.law import Parameter, Values
+from bayes_scaling.law import Law, Parameter, Values
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +35,10 @@ class Noise:
     @property
     def parameter_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.parameters)
+
+    def columns(self, law: Law) -> tuple[str, ...]:
+        """Return the columns that a model of this law with this noise needs, in model order."""
+        return (*law.input_names, law.output, *self.needs)
 
 
 def _families() -> dict[str, Noise]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_scaling.errors import InputError
-from bayes_scaling.fitting import choose_input, model_columns
+from bayes_scaling.fitting import choose_input
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings, build_model, model_priors
 from bayes_scaling.noise import Noise, get_noise
@@ -65,7 +65,7 @@ def maximum_likelihood(
     if not free:
         raise InputError("every parameter is fixed: nothing is left to fit")
     build_model(law, family, settings)  # refuses what a fit would refuse
-    columns = model_columns(law, family, runs)
+    columns = runs.model_columns(family.columns(law))
 
     def values(z: jax.Array) -> dict[str, jax.Array]:
         sampled = {name: transform(z[i]) for i, (name, transform) in enumerate(free.items())}

@@ -78,6 +78,25 @@ class Runs:
         return Runs(columns, self.lines[keep], self.source, self.notes, group, self.compute_given, self.ignored)
 
     @property
+    def groups(self) -> tuple[str, ...]:
+        """Labels of the groups, sorted; empty without a group column."""
+        return () if self.group is None else tuple(sorted(set(self.group.tolist())))
+
+    def of_group(self, label: str) -> Runs:
+        """Return the runs of one group."""
+        if label not in self.groups:
+            raise InputError(f"no group '{label}'{nearest(label, self.groups)}")
+        return self.subset(self.group == label)
+
+    def model_columns(self, names: tuple[str, ...], groups: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
+        """Return columns as a model takes them; with group labels, the number of each run's group as ``group``."""
+        columns = {name: self[name] for name in names}
+        if groups and self.group is not None:
+            number = {label: float(code) for code, label in enumerate(groups)}
+            columns["group"] = np.array([number[label] for label in self.group])
+        return columns
+
+    @property
     def data_hash(self) -> str:
         """sha256 over the names and values of all columns (not over file names or notes)."""
         digest = hashlib.sha256()

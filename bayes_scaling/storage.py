@@ -86,7 +86,7 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
         family = noise or get_noise(attributes["noise"])
         runs = _runs(tree, attributes["data"], found)
         diagnosis = Diagnosis.from_dict(attributes["diagnosis"])
-        return Fit(found, family, runs, tree, diagnosis, attributes["fixed"])
+        return Fit(found, family, runs, tree, diagnosis, attributes["fixed"], tuple(attributes["groups"]))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise FileError(f"'{path}' is not a complete fit of bayes-scaling ({type(error).__name__}: {error})") from None
 
@@ -114,6 +114,6 @@ def _same_file(origin: str, digest: str) -> bool:
 
 def _runs(tree: Any, data: dict[str, Any], law: Law) -> Runs:
     constant = {str(name): np.asarray(values) for name, values in tree["constant_data"].data_vars.items()}
-    lines, group = constant.pop("line"), constant.pop("group", None)
+    lines, group = constant.pop("line"), constant.pop("group_of_run", None)
     columns = {**constant, law.output: np.asarray(tree["observed_data"][law.output])}
     return Runs(columns, lines, data["source"], tuple(data["notes"]), group, ignored=tuple(data["ignored"]))

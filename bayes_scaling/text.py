@@ -1,4 +1,4 @@
-"""Fits and plans written for people."""
+"""Laws, fits and plans written for people."""
 
 from __future__ import annotations
 
@@ -7,13 +7,38 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.fitting import Fit
+from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
+from bayes_scaling.records import law_record
 from bayes_scaling.units import compute_text, count_text
 
 if TYPE_CHECKING:
     import xarray
 
 _SHOWN = 8  # surprising runs that are listed
+
+
+def law_text(law: Law) -> str:
+    """Return a law's formula, inputs, priors and published parameter sets."""
+    found = law_record(law)
+    lines = [
+        f"{law.name}: {law.title}",
+        f"  {law.equation}",
+        f"  source: {law.citation}",
+        f"  use for: {law.use}",
+        f"  not for: {law.avoid}",
+    ]
+    lines.append(
+        "inputs" + (f" (any one of {', '.join(found['any_one_of'])}; priors below are for the first)" if found["any_one_of"] else "")
+    )
+    lines += [f"  {name:8} {item['unit']:6} {item['meaning']}" for name, item in found["inputs"].items()]
+    lines.append("parameters and priors")
+    lines += [f"  {name:8} {item['prior']:32} {item['meaning']}" for name, item in found["parameters"].items()]
+    lines.append("published")
+    for name, item in found["published"].items():
+        values = ", ".join(f"{key} {value:.6g}" for key, value in item["values"].items())
+        lines.append(f"  {name:20} {values}\n  {'':20} {item['source']}{'; ' + item['note'] if item['note'] else ''}")
+    return "\n".join(lines)
 
 
 def fit_text(fit: Fit) -> str:

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ORDER = (
-    "errors units cache law table datasets runs noise model engine diagnose fitting storage point prediction cost optimum allocation text "
-    "plot cli"
-).split()
+ORDER = [
+    *("errors", "units", "cache", "law", "table", "datasets", "runs", "noise", "model", "engine", "diagnose", "fitting", "storage"),
+    *("point", "prediction", "cost", "optimum", "allocation", "records", "text", "plot", "cli"),
+]
 
 
 def imports(path):

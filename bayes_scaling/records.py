@@ -1,0 +1,123 @@
+"""Results as plain records of text and numbers, in the form that ``--json`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling.fitting import Fit
+from bayes_scaling.law import Law
+from bayes_scaling.model import prior_text
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def law_record(law: Law) -> dict[str, Any]:
+    """Return what a law is: texts, inputs with units, priors, and all published parameter sets (of every input that it can take)."""
+    variants = {item.input_names[0]: item for item in (law, *law.alternatives.values())} if law.alternatives else {}
+    return {
+        "title": law.title,
+        "equation": law.equation,
+        "citation": law.citation,
+        "use": law.use,
+        "avoid": law.avoid,
+        "inputs": {item.name: {"unit": item.unit, "meaning": item.meaning} for item in law.inputs},
+        "any_one_of": list(variants),
+        "parameters": {item.name: {"prior": prior_text(item.prior), "meaning": item.meaning} for item in law.parameters},
+        "noise": law.noise,
+        "published": {
+            name: {"values": dict(item.values), "standard_errors": dict(item.standard_errors), "source": item.source, "note": item.note}
+            for variant in (variants.values() or [law])
+            for name, item in variant.published.items()
+        },
+    }
+
+
+def fit_record(fit: Fit, out: str | None = None) -> dict[str, Any]:
+    """Return a fit's parameters with intervals, diagnostics, notes and timing."""
+    diagnosis = fit.diagnosis
+    return {
+        "law": fit.law.name,
+        "n_runs": len(fit.runs),
+        "noise": fit.noise.name,
+        "parameters": fit.summary(),
+        "fixed": dict(fit.fixed),
+        "groups": list(fit.groups),
+        "diagnostics": {
+            "ok": diagnosis.ok,
+            "divergences": diagnosis.divergences,
+            "max_rhat": diagnosis.max_rhat,
+            "min_ess": diagnosis.min_ess,
+            "problems": [str(problem) for problem in diagnosis.problems if problem.serious],
+            "notes": [str(problem) for problem in diagnosis.problems if not problem.serious],
+            "surprising_runs": [vars(run) for run in diagnosis.surprising],
+        },
+        "notes": list(fit.runs.notes),
+        "timing": fit.attributes["timing"],
+        "out": out,
+    }
+
+
+def prediction_records(found: xarray.Dataset) -> list[dict[str, Any]]:
+    """Return one record a point of what `bayes_scaling.predict` returned.
+
+    ``median``, ``q05`` and ``q95`` are of a new measurement, ``expected`` of the curve. ``mean`` is the mean of the curve: the mean of a
+    new measurement does not exist under Student-t scatter of the logarithm.
+    """
+    return [_prediction(found.isel(point=i)) for i in range(found.sizes["point"])]
+
+
+def _prediction(one: xarray.Dataset) -> dict[str, Any]:
+    inputs = {str(name): float(values) for name, values in one.data_vars.items() if not values.dims and name != "decades_beyond"}
+    return {
+        **inputs,
+        **_quantiles(one["new"]),
+        "mean": float(one["expected"].mean()),
+        "expected": _quantiles(one["expected"]),
+        "decades_beyond": float(one["decades_beyond"]),
+    }
+
+
+def allocation_records(plan: xarray.Dataset) -> list[dict[str, Any]]:
+    """Return one record a budget of what `bayes_scaling.allocate` returned."""
+    return [_allocation(plan.isel(budget=i)) for i in range(plan.sizes["budget"])]
+
+
+def _allocation(one: xarray.Dataset) -> dict[str, Any]:
+    return {
+        "compute": float(one["budget"]),
+        **{name: _quantiles(one[name]) for name in ("params", "tokens", "tokens_per_param", "loss")},
+        "decision": {
+            "params": float(one["decision_params"]),
+            "tokens": float(one["decision_tokens"]),
+            **{name: float(one[name]) for name in ("expected_loss", "expected_regret_loss", "expected_regret_compute")},
+        },
+        "decades_beyond": float(one["decades_beyond"]),
+        "cost": one.attrs["cost"],
+        "trustworthy": bool(one.attrs["trustworthy"]),
+    }
+
+
+def target_records(plan: xarray.Dataset) -> list[dict[str, Any]]:
+    """Return one record a target of what `bayes_scaling.allocate_target` returned."""
+    return [_target(plan.isel(target=i)) for i in range(plan.sizes["target"])]
+
+
+def _target(one: xarray.Dataset) -> dict[str, Any]:
+    drawn = [str(name) for name, values in one.data_vars.items() if "chain" in values.dims]
+    return {
+        "target_loss": float(one["target"]),
+        **{name: _quantiles(one[name]) for name in drawn},
+        "probability_reachable": float(one["probability_reachable"]),
+        "decision": {name: float(one[f"decision_{name}"]) for name in ("compute", "params", "tokens") if f"decision_{name}" in one},
+        "cost": one.attrs["cost"],
+        "trustworthy": bool(one.attrs["trustworthy"]),
+    }
+
+
+def _quantiles(values: Any) -> dict[str, float]:
+    # Nearest rank: an infinite draw (a target out of reach) must not turn its neighbours into NaN.
+    q05, median, q95 = np.quantile(np.asarray(values), [0.05, 0.5, 0.95], method="nearest")
+    return {"median": float(median), "q05": float(q05), "q95": float(q95)}

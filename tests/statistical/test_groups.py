@@ -1,0 +1,100 @@
+"""Groups of runs with parameters of their own, pooled in part."""
+
+import json
+
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling import cli
+
+LAW = bs.get_law("power_law_floor").with_input("tokens")
+EXPONENTS = {"a": 0.25, "b": 0.30, "c": 0.36}
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Three curves that differ in exponent; the last one has hardly begun."""
+    import pandas
+
+    rng = np.random.default_rng(2)
+    rows = []
+    for label, exponent in EXPONENTS.items():
+        for tokens in np.geomspace(1e8, 1e11, 20) if label != "c" else np.geomspace(1e8, 4e8, 6):
+            curve = LAW.predict({"tokens": tokens}, LAW.complete({"E": 1.7, "a_ref": 1.0, "c": exponent}))
+            rows.append({"curve": label, "tokens": tokens, "loss": float(curve) * np.exp(0.003 * rng.normal())})
+    return bs.read_runs(pandas.DataFrame(rows), map={"group": "curve"})
+
+
+@pytest.fixture(scope="module")
+def fit(runs):
+    return bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", pool=["c"], draws=1000)
+
+
+def test_pooled_fit_converges_and_covers(fit):
+    assert fit.diagnosis.max_rhat < 1.01, str(fit)
+    assert fit.diagnosis.divergences == 0
+    assert fit.groups == ("a", "b", "c")
+    for label, exponent in EXPONENTS.items():
+        low, high = np.quantile(fit.select(label).parameters()["c"], [0.005, 0.995])
+        assert low < exponent < high
+    assert {"c[a]", "c[b]", "c[c]", "c_center", "c_spread", "E[a]", "sigma"} <= set(fit.summary())
+
+
+def test_independent_groups_are_separate_fits(runs):
+    """Without pooling, with the scatter fixed, a group's posterior is that of its runs alone (5 standard errors)."""
+    together = bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", grouped=True, fix={"sigma": 0.003})
+    alone = bs.fit("power_law_floor", runs.of_group("b"), input="tokens", noise="normal-log", fix={"sigma": 0.003}, seed=1)
+    ours, theirs = together.select("b").parameters(), alone.parameters()
+    for name in ("E", "a_ref", "c"):
+        error = theirs[name].std() * np.sqrt(2 / 1000)
+        assert ours[name].mean() == pytest.approx(theirs[name].mean(), abs=5 * error), name
+        assert ours[name].std() == pytest.approx(theirs[name].std(), rel=0.2), name
+
+
+def test_pooling_narrows_the_short_group(runs, fit):
+    alone = bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", grouped=True)
+    assert fit.select("c").parameters()["c"].std() < alone.select("c").parameters()["c"].std()
+
+
+def test_a_group_is_used_like_a_fit(fit, tmp_path, capsys):
+    path = tmp_path / "fit.nc"
+    fit.save(path)
+    again = bs.load_fit(path)
+    assert str(again) == str(fit)
+    one = again.select("b")
+    assert len(one.runs) == 20
+    assert one.log_likelihood().shape == (4, 1000, 20)
+    draws = one.parameters()
+    expected = LAW.predict(one.runs.columns, {name: values[..., None] for name, values in draws.items()})
+    residual = np.log(one.runs["loss"] / expected) / draws["sigma"][..., None]
+    density = -0.5 * residual**2 - np.log(np.sqrt(2 * np.pi) * draws["sigma"])[..., None] - np.log(one.runs["loss"])
+    assert np.allclose(one.log_likelihood(), density)
+    with pytest.raises(bs.InputError, match="select one of a, b, c"):
+        again.parameters()
+    with pytest.raises(bs.InputError, match="no group 'd'"):
+        again.select("d")
+    assert cli.main(["allocate", str(path), "--target-loss", "2"]) == 2
+    assert "choose one with --group (a, b, c)" in capsys.readouterr().err
+    assert cli.main(["allocate", str(path), "--target-loss", "2", "--group", "b", "--json", "--allow-unconverged"]) == 0
+    assert json.loads(capsys.readouterr().out)["targets"][0]["tokens"]["median"] > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pool": ["C"]}, "cannot pool 'C'.*did you mean 'c'"),
+        ({"pool": ["c"], "fix": {"c": 0.3}}, "both fixed and pooled"),
+    ],
+)
+def test_settings_that_are_refused(runs, settings, message):
+    with pytest.raises(bs.InputError, match=message):
+        bs.fit("power_law_floor", runs, input="tokens", **settings)
+
+
+def test_groups_that_are_not_there(runs):
+    with pytest.raises(bs.InputError, match="in one group"):
+        bs.fit("power_law_floor", runs.of_group("a"), input="tokens", grouped=True)
+    plain = bs.runs_from_columns({"tokens": [1e9, 1e10], "loss": [3.0, 2.5]})
+    with pytest.raises(bs.InputError, match="needs a column of groups"):
+        bs.fit("power_law_floor", plain, pool=["c"])
