@@ -190,7 +190,11 @@ def _fit(options: argparse.Namespace) -> int:
     if options.out and not os.path.isdir(os.path.dirname(options.out) or "."):
         raise FileError(f"no folder '{os.path.dirname(options.out)}' to write '{os.path.basename(options.out)}' into")
     law = get_law(options.law)
-    priors = dict(map(parse_prior, options.prior))
+    priors = {}
+    for name, prior in map(parse_prior, options.prior):
+        if name in priors:
+            raise InputError(f"--prior gives '{name}' twice")
+        priors[name] = prior
     fixed = {name: _number(text, f"--fix {name}") for name, text in _pairs(options.fix, "--fix").items()}
     pool = [name.strip() for text in options.pool for name in text.split(",")]
     if pool and not options.group:
@@ -296,6 +300,7 @@ def _add_predict(commands: Any) -> None:
     _add_stored(parser)
     parser.add_argument("--at", required=True, metavar="POINTS.csv", help="a row a point, with the law's inputs")
     parser.add_argument("--map", action="append", default=[], metavar="params=n_params,...", help="columns without a common name")
+    parser.add_argument("--units", action="append", default=[], metavar="params=billion,...", help="columns that are not in base units")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the scatter")
     _add_verdict(parser)
 
@@ -307,7 +312,7 @@ def _predict(options: argparse.Namespace) -> int:
 
     fit = _stored(options)
     needed = (*fit.law.input_names, *fit.noise.needs)
-    points = read_points(options.at, needed, map=_pairs(options.map, "--map"))
+    points = read_points(options.at, needed, map=_pairs(options.map, "--map"), units=_pairs(options.units, "--units"))
     found = predict(fit, points, seed=options.seed)
     rows = prediction_records(found)
     if options.json:

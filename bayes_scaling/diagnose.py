@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.engine import Draws, convergence
+from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.law import Law
 from bayes_scaling.model import at_runs
 from bayes_scaling.noise import Noise
@@ -106,6 +106,7 @@ def diagnose(
     parameters: Mapping[str, np.ndarray],
     draws: Draws,
     groups: tuple[str, ...] = (),
+    chosen: frozenset[str] = frozenset(),
 ) -> Diagnosis:
     """Examine draws.
 
@@ -114,14 +115,19 @@ def diagnose(
     priors : distribution, or number where fixed, by sampled parameter
     parameters : draws of all parameters, (chain, draw) or (chain, draw, group)
     groups : labels, where groups have parameters of their own
+    chosen : parameters whose prior the user has set: that it decides is then their word, not a defect
     """
-    found = convergence.statistics(draws.unconstrained)
+    found = convergence.statistics(draws.monitored())
     diverging = int(draws.stats["diverging"].sum())
-    information = convergence.ebfmi(draws.stats["energy"])
+    information = draws.ebfmi
     width = _width(priors, draws, groups)
     curve = _median_curve(law, noise, runs, parameters, groups)
     explained = _explained(runs[law.output], curve)
-    problems = [*_convergence_problems(found, diverging, information, draws), *_mode_problems(draws), *_width_problems(noise, width)]
+    problems = [
+        *_convergence_problems(found, diverging, information, draws),
+        *_mode_problems(draws),
+        *_width_problems({*noise.parameter_names, *chosen}, width),
+    ]
     for label in groups or ("",):
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
@@ -146,7 +152,7 @@ def diagnose(
 
 def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, information: float, draws: Draws) -> list[Problem]:
     problems = []
-    longer = "Run longer (--warmup 3000 --draws 4000), set tighter priors, or fix what the data cannot tell"
+    longer = "Run longer (--warmup 3000 --draws 4000), add runs, or say what is known: tighter priors (--prior), fixed values (--fix)"
     rhat = float(np.max(found["rhat"]))
     ess = float(min(found["ess_bulk"].min(), found["ess_tail"].min()))
     if not rhat < convergence.MAX_RHAT:
@@ -167,17 +173,21 @@ def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, infor
 
 def _mode_problems(draws: Draws) -> list[Problem]:
     modes = draws.modes
-    others = [i for i in range(1, len(modes.potentials)) if modes.potentials[i] < modes.potentials[0] + 10]
+    others = [i for i in range(1, len(modes.potentials)) if modes.potentials[i] < modes.potentials[0] + NEARBY]
     if not others:
         return []
     gap = modes.potentials[others[0]] - modes.potentials[0]
     arrivals = int(modes.arrivals[others].sum())
+    chains = len(draws.unconstrained)
+    covered = len(others) < chains
     return [
         Problem(
             "modes",
-            False,
-            f"{arrivals} of {modes.starts} optimiser starts ended at another mode, {gap:.1f} nats below the best",
-            "Chains were started at each; R-hat tells whether they mixed",
+            not covered,
+            f"{arrivals} of {modes.starts} optimiser starts ended at {len(others)} other modes, from {gap:.1f} nats below the best",
+            "A chain was started at each, and R-hat tells whether they mixed"
+            if covered
+            else f"There are more modes than chains: run at least {len(others) + 1} (--chains)",
         )
     ]
 
@@ -257,13 +267,14 @@ def _spread(values: Any) -> float:
     return float(high - low)
 
 
-def _width_problems(noise: Noise, width: Mapping[str, float]) -> list[Problem]:
+def _width_problems(harmless: set[str], width: Mapping[str, float]) -> list[Problem]:
+    """Report priors that decide; harmless are parameters of the scatter, and those with a prior that the user has set."""
     problems = []
     for name, ratio in width.items():
         if ratio < UNIDENTIFIED:
             continue
         base, _, label = name.rstrip("]").partition("[")
-        serious = base not in noise.parameter_names
+        serious = base not in harmless
         problems.append(
             Problem(
                 "unidentified",
@@ -271,7 +282,7 @@ def _width_problems(noise: Noise, width: Mapping[str, float]) -> list[Problem]:
                 f"the data hardly say anything about {base}: its posterior is {ratio:.2f} times as wide as its prior",
                 f"What follows for {base} is the prior's word: add runs that inform it, or set a prior that you can defend (--prior)"
                 if serious
-                else "This matters little: it is a parameter of the scatter",
+                else "That is no defect: it is a parameter of the scatter, or has the prior that was asked for",
                 label,
             )
         )

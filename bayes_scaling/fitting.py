@@ -16,7 +16,7 @@ from bayes_scaling import __version__
 from bayes_scaling.diagnose import Diagnosis, diagnose
 from bayes_scaling.errors import InputError
 from bayes_scaling.law import Law, get_law
-from bayes_scaling.model import Settings, at_runs, build_model, model_priors, prior_text
+from bayes_scaling.model import Settings, at_runs, build_model, check_fixed, model_priors, prior_text
 from bayes_scaling.noise import Noise, get_noise
 from bayes_scaling.runs import Runs
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 #: Log likelihoods are kept with the draws up to this many values (runs x draws); beyond, `Fit.log_likelihood` computes them when asked.
 KEPT_LOG_LIKELIHOODS = 5_000_000
+
+#: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
+MOST_RUNS_IN_32_BITS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,12 +232,18 @@ def fit(
 
     start = time.perf_counter()
     engine.use_compile_cache()
-    law = choose_input(get_law(law), runs, input)
+    named = get_law(law)
+    law = choose_input(named, runs, input)
     family = get_noise(noise or law.noise)
     groups = _groups(law, runs, grouped or bool(pool))
     settings = Settings(dict(fix or {}), dict(priors or {}), groups, tuple(pool))
+    check_fixed(law, family, settings.fixed)
     _check_numbers(chains=chains, draws=draws, warmup=warmup, precision=precision, seed=seed)
     used_priors = model_priors(law, family, settings)
+    if precision == 32 and len(runs) > MOST_RUNS_IN_32_BITS:
+        raise InputError(f"{len(runs)} runs are too many for 32 bits: the sum of their log densities loses its digits; use --precision 64")
+    if settings.fixed.get("sigma") == 0 and not np.all(runs["loss_se"] > 0):
+        raise InputError("sigma cannot be held at 0 where a loss_se is 0: such a run would have no scatter at all")
     if len(settings.fixed) == len(used_priors):
         raise InputError("every parameter is fixed: nothing is left to fit")
     columns = runs.model_columns(family.columns(law), groups)
@@ -250,7 +259,7 @@ def fit(
     fixed = {name: float(value) for name, value in settings.fixed.items()}
     sites = {name: np.asarray(values, float) for name, values in result.sites.items()}
     parameters = {**{name: np.full((chains, draws), value) for name, value in fixed.items()}, **sites}
-    diagnosis = diagnose(law, family, used_priors, runs, parameters, result, groups)
+    diagnosis = diagnose(law, family, used_priors, runs, parameters, result, groups, frozenset(settings.priors))
     timing = {
         "total_s": time.perf_counter() - start,
         "compile_s": result.compile_seconds,
@@ -259,7 +268,7 @@ def fit(
     attributes = {
         "created_by": f"bayes_scaling {__version__}",
         "law": law.name,
-        "input": law.input_names[0] if law.alternatives or input else None,
+        "input": law.input_names[0] if named.alternatives else None,
         "law_file": law.origin,
         "law_file_sha256": law.origin_hash,
         "noise": family.name,
@@ -296,8 +305,8 @@ def _groups(law: Law, runs: Runs, grouped: bool) -> tuple[str, ...]:
 
 
 def _check_numbers(*, chains: int, draws: int, warmup: int | None, precision: int, seed: int) -> None:
-    if chains < 1 or draws < 4:
-        raise InputError(f"chains = {chains} and draws = {draws} must be at least 1 and 4")
+    if chains < 2 or draws < 4:
+        raise InputError(f"chains = {chains} and draws = {draws} must be at least 2 and 4: convergence is judged by comparing chains")
     if warmup is not None and warmup < 20:
         raise InputError(f"warmup = {warmup} is too short to adapt; at least 20, or none to let the engine choose")
     if precision not in (32, 64):

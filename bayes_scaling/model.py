@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.errors import InputError, LawError, nearest
 from bayes_scaling.law import Law
 from bayes_scaling.noise import Noise
 
@@ -44,6 +44,7 @@ def model_priors(law: Law, noise: Noise, settings: Settings) -> dict[str, Any]:
     InputError
         If a setting names a parameter that is not sampled.
     """
+    _refuse_shared_names(law, noise)
     priors = {item.name: item.prior for item in (*law.parameters, *noise.parameters)}
     for kind, names in (("fix", settings.fixed), ("set a prior on", settings.priors)):
         for name in names:
@@ -63,6 +64,24 @@ def model_priors(law: Law, noise: Noise, settings: Settings) -> dict[str, Any]:
     priors.update(settings.priors)
     priors.update(settings.fixed)
     return priors
+
+
+def _refuse_shared_names(law: Law, noise: Noise) -> None:
+    """Two quantities of one name would be one variable of the model."""
+    names = [*law.parameter_names, *sorted(_derived_names(law)), *law.input_names, law.output, *noise.parameter_names, *noise.needs]
+    shared = [name for name in names if names.count(name) > 1]
+    if shared:
+        raise LawError(f"law '{law.name}' and {noise.name} noise both have a '{shared[0]}'; rename the law's")
+
+
+def check_fixed(law: Law, noise: Noise, fixed: Mapping[str, float]) -> None:
+    """Raise InputError if a fixed value lies outside what its parameter can be."""
+    for item in (*law.parameters, *noise.parameters):
+        value = fixed.get(item.name)
+        if value is None or (value == 0 and item.name in noise.may_be_zero):
+            continue
+        if not bool(item.prior.support(value)):
+            raise InputError(f"{item.name} cannot be held at {value:g}: {item.meaning}, with prior {prior_text(item.prior)}")
 
 
 def at_runs(values: Mapping[str, Any], columns: Mapping[str, Any], draw_dims: int = 0) -> dict[str, Any]:

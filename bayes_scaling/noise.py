@@ -24,6 +24,7 @@ class Noise:
     parameters : what is sampled besides the law's own parameters
     distribution : ``distribution(curve, parameters, columns) -> numpyro distribution`` of the measured output
     needs : further columns of the runs that it uses
+    may_be_zero : parameters that may be held at zero, outside their prior's support
     """
 
     name: str
@@ -31,6 +32,7 @@ class Noise:
     parameters: tuple[Parameter, ...]
     distribution: Callable[[Any, Values, Values], Any]
     needs: tuple[str, ...] = ()
+    may_be_zero: tuple[str, ...] = ()
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -79,6 +81,7 @@ def _families() -> dict[str, Noise]:
             (excess,),
             lambda curve, p, columns: dist.Normal(curve, jnp.sqrt(columns["loss_se"] ** 2 + p["sigma"] ** 2)),
             needs=("loss_se",),
+            may_be_zero=("sigma",),
         ),
     ]
     return {family.name: family for family in families}

@@ -56,9 +56,12 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, seed: int = 0) -> xarray.D
         inputs[name] = np.atleast_1d(np.asarray(at[name], dtype=float))
     inputs = dict(zip(inputs, np.broadcast_arrays(*inputs.values()), strict=True))
     for name, values in inputs.items():
-        bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+        enough = values >= 0 if name in fit.noise.needs else values > 0
+        bad = np.flatnonzero(~(np.isfinite(values) & enough))
         if len(bad):
             raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be positive and finite")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
     parameters = {name: values[..., None] for name, values in fit.parameters().items()}
     with jax.enable_x64(True):
         expected = fit.law.formula(inputs, parameters)

@@ -30,6 +30,7 @@ COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
 
 # Values that no count of this kind can have all of: a whole column below means that it is in thousands, millions or billions.
 _SMALLEST_PLAUSIBLE = {"params": 1e3, "tokens": 1e4, "compute": 1e8}
+_PLAUSIBLE_RATIO = (1e-2, 1e5)  # tokens a param, median over the runs
 _LARGEST_LOSS = 20.0  # nat/token; uniform guessing over any real vocabulary is below 14
 _LISTED = 8  # bad rows that an error message spells out
 
@@ -45,7 +46,6 @@ class Runs:
     lines : line of the file (row number of a DataFrame) of each run, shape (runs,)
     source : where the runs came from
     notes : what a reader should know: columns used, rows left out, duplicates, units, compute that is not 6ND
-    compute_given : whether compute was measured; otherwise it is 6 x params x tokens
     """
 
     columns: Mapping[str, np.ndarray]
@@ -53,7 +53,6 @@ class Runs:
     source: str
     notes: tuple[str, ...] = ()
     group: np.ndarray | None = None
-    compute_given: bool = True
     ignored: tuple[str, ...] = field(default=())
 
     def __len__(self) -> int:
@@ -75,7 +74,7 @@ class Runs:
         """Return the runs at an index or boolean array, with the notes."""
         group = None if self.group is None else self.group[keep]
         columns = {name: values[keep] for name, values in self.columns.items()}
-        return Runs(columns, self.lines[keep], self.source, self.notes, group, self.compute_given, self.ignored)
+        return Runs(columns, self.lines[keep], self.source, self.notes, group, self.ignored)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -167,8 +166,10 @@ def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Run
     return _validate(Table(arrays, np.arange(1, rows + 1), source), {}, {}, [], False, False)
 
 
-def read_points(path: str | Path, quantities: tuple[str, ...], *, map: Mapping[str, str] | None = None) -> dict[str, np.ndarray]:
-    """Read quantities (in base units, without a measured loss) from a CSV file, by common column names or ``map``.
+def read_points(
+    path: str | Path, quantities: tuple[str, ...], *, map: Mapping[str, str] | None = None, units: Mapping[str, str] | None = None
+) -> dict[str, np.ndarray]:
+    """Read quantities (without a measured loss) from a CSV file, by common column names or ``map``; ``units`` as in `read_runs`.
 
     Raises
     ------
@@ -183,8 +184,13 @@ def read_points(path: str | Path, quantities: tuple[str, ...], *, map: Mapping[s
             f"{table.source} has no column for '{missing[0]}' (columns: {', '.join(table.columns)}); "
             f"name one with --map {missing[0]}=COLUMN"
         )
+    units = units or {}
+    for quantity in units:
+        if quantity not in quantities:
+            raise InputError(f"a unit is given for '{quantity}', which is not asked for{nearest(quantity, quantities)}")
     columns = {quantity: table.numbers(found[quantity]) for quantity in quantities}
-    _refuse_implausible_units(table, found, columns, {})
+    columns.update({quantity: units_module.to_base(columns[quantity], quantity, unit) for quantity, unit in units.items()})
+    _refuse_implausible_units(table, found, columns, units)
     bad = _bad_rows(found, columns)
     if bad:
         row, reason = next(iter(bad.items()))
@@ -236,6 +242,7 @@ def _validate(
         columns["loss_se"] = units_module.standard_error_to_base(columns["loss_se"], loss_unit, columns["loss"])
 
     _refuse_implausible_units(table, found, columns, units)
+    notes += _fill_compute(columns)
     bad = _bad_rows(found, columns)
     if bad and not drop_invalid:
         listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in list(bad.items())[:_LISTED])
@@ -278,7 +285,18 @@ def _validate(
         notes.insert(0, ", ".join(renamed))
     group = np.array([str(cell) for cell in table.columns[found["group"]][keep]]) if "group" in found else None
     ignored = tuple(column for column in table.columns if column not in found.values())
-    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, given, ignored)
+    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, ignored)
+
+
+def _fill_compute(columns: dict[str, np.ndarray]) -> list[str]:
+    """Take compute as 6ND where its cell is empty but params and tokens are there; return the note that says so."""
+    if not {"params", "tokens", "compute"} <= set(columns):
+        return []
+    empty = np.isnan(columns["compute"])
+    if not empty.any():
+        return []
+    columns["compute"] = np.where(empty, 6 * columns["params"] * columns["tokens"], columns["compute"])
+    return [f"compute is missing in {empty.sum()} rows: taken as 6 x params x tokens there"]
 
 
 def _refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Mapping[str, np.ndarray], units: Mapping[str, str]) -> None:
@@ -293,6 +311,15 @@ def _refuse_implausible_units(table: Table, found: Mapping[str, str], columns: M
         guess = "PF-day or EFLOP" if quantity == "compute" else "billions or millions"
         example = "PF-day" if quantity == "compute" else "billion"
         raise InputError(f"{span}: they look like {guess}, not {quantity}; declare the unit, for example --units {quantity}={example}")
+    if "params" in columns and "tokens" in columns and not ("params" in units and "tokens" in units):
+        with np.errstate(all="ignore"):
+            ratio = columns["tokens"] / columns["params"]
+        ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
+        if len(ratio) and not _PLAUSIBLE_RATIO[0] <= np.median(ratio) <= _PLAUSIBLE_RATIO[1]:
+            raise InputError(
+                f"{table.source} has a median of {np.median(ratio):.3g} tokens a param: is '{found['params']}' or '{found['tokens']}' in "
+                "millions or billions? Declare both units, for example --units params=million,tokens=count"
+            )
     loss = columns.get("loss", np.array([]))
     loss = loss[np.isfinite(loss)]
     if len(loss) and np.median(loss) > _LARGEST_LOSS:

@@ -90,11 +90,11 @@ _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
     """Walk a small, closed part of Python's grammar; anything else is refused, so nothing is ever executed."""
     if isinstance(node, ast.BoolOp):
-        parts = [_evaluate(value, table, text) for value in node.values]
+        parts = [_truth(value, table, text) for value in node.values]
         join = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
         return join.reduce(parts)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        return np.logical_not(_evaluate(node.operand, table, text))
+        return np.logical_not(_truth(node.operand, table, text))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         return -_as_number(_evaluate(node.operand, table, text), table)
     if isinstance(node, ast.Compare):
@@ -104,6 +104,8 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
             if type(op) not in _COMPARE:
                 break
             if isinstance(left, str) or isinstance(right, str):
+                if not isinstance(op, (ast.Eq, ast.NotEq)):
+                    raise InputError(f"the condition '{text}' puts text in order; text can only be == or !=, and numbers go without quotes")
                 left, right = _as_text(left, table), _as_text(right, table)
             else:
                 left, right = _as_number(left, table), _as_number(right, table)
@@ -123,6 +125,14 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
             )
         return node
     raise InputError(f"cannot read '{ast.unparse(node)}' in the condition '{text}'; use columns, numbers, quoted text, and/or/not")
+
+
+def _truth(node: ast.AST, table: Table, text: str) -> np.ndarray:
+    """Evaluate a part that must be true or false of each row."""
+    value = _evaluate(node, table, text)
+    if not (isinstance(value, np.ndarray) and value.dtype == bool):
+        raise InputError(f"'{ast.unparse(node)}' in the condition '{text}' is not a comparison; write it as \"flag == 1\"")
+    return value
 
 
 def _as_number(value: Any, table: Table) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
 from numpyro import handlers
 from numpyro.distributions import biject_to
 from numpyro.infer.util import constrain_fn, potential_energy
@@ -51,7 +52,8 @@ class Density:
         self.model = model
         self.columns = {name: jax.ShapeDtypeStruct(values.shape, float) for name, values in columns.items()}
         self.weight = jax.ShapeDtypeStruct(weight.shape, float)
-        with handlers.seed(rng_seed=0):
+        # The trace only tells sites and supports. Its values are one draw from the priors, which a wide prior may put anywhere.
+        with numpyro.validation_enabled(False), handlers.seed(rng_seed=0):
             trace = handlers.trace(model).get_trace(columns, weight)
         sites = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
         self._transforms = {name: biject_to(site["fn"].support) for name, site in sites.items()}
@@ -93,9 +95,24 @@ class Density:
         """sha256 of the traced computation with all its constants: whatever a law's code closes over is in it."""
         z = jax.ShapeDtypeStruct((self.size,), float)
         digest = hashlib.sha256()
-        for function in (self.potential, self.constrain):
+        # The gradient, not only the value: a custom derivative rule prints as a name, but not what it computes.
+        for function in (jax.value_and_grad(self.potential), self.constrain):
             traced = jax.make_jaxpr(function)(z, self.columns, self.weight)
             digest.update(str(traced).encode())
-            for constant in traced.consts:
-                digest.update(np.asarray(constant).tobytes())
+            for constant in _constants(traced):
+                array = np.asarray(constant)
+                digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return digest.hexdigest()
+
+
+def _constants(traced: Any) -> Iterator[Any]:
+    """Yield the arrays that a traced function holds, at every depth: an inner jit keeps its own, and they do not print."""
+    if isinstance(traced, (tuple, list)):
+        for part in traced:
+            yield from _constants(part)
+        return
+    yield from getattr(traced, "consts", ())
+    inner = getattr(traced, "jaxpr", traced)
+    for equation in getattr(inner, "eqns", ()):
+        for value in equation.params.values():
+            yield from _constants(value)

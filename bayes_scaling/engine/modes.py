@@ -11,10 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.engine.density import Density
+from bayes_scaling.errors import InputError
 
 STARTS = 16
 _ITERATIONS = 200
 _DECREMENT = 1e-9  # predicted decrease of the negative log density at which a search stops
+NEARBY = 8.0  # nats below the best mode within which another mode matters, and gets a chain of its own
 _SAME_MODE = 0.5  # distance in posterior standard deviations below which two ends are one mode
 
 
@@ -47,8 +49,18 @@ class Modes:
         return vectors * scale
 
 
-def locate(density: Density, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> tuple[jax.Array, ...]:
-    """Search from STARTS prior draws; return (ends, potentials, decrements, Hessian at the best). Traceable."""
+def draw_starts(density: Density, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
+    """Return STARTS draws from the prior, shape (STARTS, size). Traceable."""
+    return jax.vmap(lambda key: density.prior_draw(key, columns, weight))(jax.random.split(key, STARTS))
+
+
+def locate(
+    density: Density, starts: jax.Array, columns: Mapping[str, Any], weight: Any, *, one_by_one: bool = False
+) -> tuple[jax.Array, ...]:
+    """Search from given starts; return (ends, potentials, slopes, Hessian at the best). Traceable.
+
+    ``one_by_one`` searches in turn, with the memory of one search, instead of side by side.
+    """
 
     def f(z: jax.Array) -> jax.Array:
         return density.potential(z, columns, weight)
@@ -73,19 +85,22 @@ def locate(density: Density, key: jax.Array, columns: Mapping[str, Any], weight:
         decrement = jnp.where(~better & (damping > 1e12), 0.0, decrement)  # no step of any length helps: the end of the road
         return jnp.where(better, z + move, z), jnp.where(better, candidate, value), damping, decrement, i + 1
 
-    def search(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        start = density.prior_draw(key, columns, weight)
+    def search(start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         state = (start, f(start), jnp.asarray(1.0), jnp.asarray(jnp.inf), 0)
         z, value, _, _, _ = jax.lax.while_loop(keep_going, step, state)
         return z, jnp.where(jnp.isfinite(value), value, jnp.inf), jnp.linalg.norm(jax.grad(f)(z))
 
-    ends, values, slopes = jax.vmap(search)(jax.random.split(key, STARTS))
+    ends, values, slopes = jax.lax.map(search, starts) if one_by_one else jax.vmap(search)(starts)
     best = ends[jnp.argmin(values)]
     return ends, values, slopes, jax.hessian(f)(best)
 
 
 def distinct(ends: np.ndarray, values: np.ndarray, slopes: np.ndarray, hessian: np.ndarray) -> Modes:
     """Gather the ends of the searches into distinct modes, best first."""
+    if not np.any(np.isfinite(values)):
+        raise InputError(
+            f"the posterior density is not finite at the end of any of {len(values)} searches from prior draws: check priors and fixed values"
+        )
     order = np.argsort(values)
     precision = (
         np.linalg.cholesky(hessian + 1e-6 * np.eye(len(hessian))) if np.all(np.linalg.eigvalsh(hessian) > 0) else np.eye(len(hessian))

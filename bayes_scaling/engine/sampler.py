@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpyro.infer.hmc import hmc
 from numpyro.infer.hmc_util import euclidean_kinetic_energy
@@ -20,12 +21,13 @@ from numpyro.infer.util import ParamInfo
 
 from bayes_scaling.engine import convergence
 from bayes_scaling.engine.density import Density
-from bayes_scaling.engine.modes import Modes, distinct, locate
+from bayes_scaling.engine.modes import NEARBY, Modes, distinct, draw_starts, locate
 from bayes_scaling.engine.programs import program
 
 CHUNK = 100  # iterations a call of the compiled program: the grain of the progress bar
 _MAX_TREE_DEPTH = 10
-_NEARBY = 8.0  # nats below the best mode within which another mode gets a chain of its own
+_SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
+_FOLLOWED = 4  # modes that are followed
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,10 @@ class Sampler:
     seed: int = 0
 
     def attempts(self) -> tuple[Attempt, ...]:
-        return ATTEMPTS if self.warmup is None else (Attempt(self.warmup, 0.8, True),)
+        if self.warmup is None:
+            return ATTEMPTS
+        first, *further = ATTEMPTS
+        return replace(first, warmup=self.warmup), *(replace(attempt, warmup=max(self.warmup, attempt.warmup)) for attempt in further)
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Draws:
     sites : site name -> array (chains, draws, ...), latent and deterministic
     unconstrained : flat coordinates, (chains, draws, size)
     stats : name -> (chains, draws): diverging, energy, lp, n_steps, acceptance_rate, step_size
+    ebfmi : energy Bayesian fraction of missing information, the smallest over chains, of all iterations (thinned or not)
     modes : where the optimiser's searches ended
     attempt : the settings of the attempt that these draws are from
     attempts : how many attempts were made
@@ -79,11 +85,19 @@ class Draws:
     sites: dict[str, np.ndarray]
     unconstrained: np.ndarray
     stats: dict[str, np.ndarray]
+    ebfmi: float
     modes: Modes
     attempt: Attempt
     attempts: int
     compile_seconds: float
     sample_seconds: float
+
+    def monitored(self) -> np.ndarray:
+        """Return everything whose convergence matters, (chains, draws, variables): sampled coordinates, and derived values as read."""
+        shape = self.unconstrained.shape[:2]
+        derived = [np.reshape(values, (*shape, -1)) for values in self.sites.values()]
+        every = np.concatenate([self.unconstrained, *derived], axis=-1)
+        return every[..., np.ptp(every, axis=(0, 1)) > 0]
 
 
 @dataclass
@@ -124,8 +138,7 @@ def sample(
     data = jax.device_put((dict(columns), weight), device)
     key = jax.device_put(jax.random.PRNGKey(settings.seed), device)
     mode_key, chain_key = jax.random.split(key)
-    find = clock.program("locate", lambda k, d: locate(density, k, *d), (mode_key, data), (density.fingerprint,), device)
-    modes = distinct(*(np.asarray(part) for part in find(mode_key, data)))
+    modes = _find_modes(density, columns, weight, data, mode_key, device, clock)
     centre, whitening = modes.points[0], modes.whitening()
     attempts = settings.attempts()
     number = 0
@@ -133,27 +146,48 @@ def sample(
         attempt = attempts[number]
         keys = jax.random.split(jax.random.fold_in(chain_key, number), settings.chains)
         start = _starting_points(modes, centre, whitening, settings, number)
-        unconstrained, sites, stats = _run(density, data, keys, centre, whitening, start, attempt, settings.draws, device, clock, progress)
+        found = _run(density, data, keys, centre, whitening, start, attempt, settings.draws, device, clock, progress)
         number += 1
-        if number == len(attempts) or convergence.good(unconstrained, stats):
-            return Draws(sites, unconstrained, stats, modes, attempt, number, clock.compile_seconds, clock.sample_seconds())
-        pooled = unconstrained.reshape(-1, density.size)
+        draws = Draws(*found, modes, attempt, number, clock.compile_seconds, clock.sample_seconds())
+        if number == len(attempts) or convergence.good(draws.monitored(), draws.stats["diverging"], draws.ebfmi):
+            return draws
+        pooled = draws.unconstrained.reshape(-1, density.size)
         centre = pooled.mean(axis=0)
-        covariance = np.atleast_2d(np.cov(pooled.T)) + 1e-10 * np.eye(density.size)
-        whitening = np.linalg.cholesky(covariance)
+        covariance = np.atleast_2d(np.cov(pooled.T))
+        whitening = np.linalg.cholesky(covariance + 1e-8 * np.diag(np.diagonal(covariance) + 1e-300))
+
+
+def _find_modes(
+    density: Density, columns: Mapping[str, np.ndarray], weight: np.ndarray, data: Any, key: jax.Array, device: Any, clock: _Clock
+) -> Modes:
+    """Search from prior draws; with many rows on some of them first, then on all from where that ended."""
+    rows = len(weight)
+    if rows <= _SEARCHED_ROWS:
+        search = clock.program(
+            "locate", lambda k, d: locate(density, draw_starts(density, k, *d), *d), (key, data), (density.fingerprint,), device
+        )
+        return distinct(*(np.asarray(part) for part in search(key, data)))
+    chosen = np.sort(np.random.default_rng(0).choice(int(weight.sum()), _SEARCHED_ROWS, replace=False))
+    some = {name: values[chosen] for name, values in columns.items()}
+    smaller = Density(density.model, some, weight[chosen])
+    first = _find_modes(smaller, some, weight[chosen], jax.device_put((some, weight[chosen]), device), key, device, clock)
+    starts = jax.device_put(first.points[np.arange(_FOLLOWED) % len(first.points)], device)
+    follow = clock.program("follow", lambda z, d: locate(density, z, *d, one_by_one=True), (starts, data), (density.fingerprint,), device)
+    return distinct(*(np.asarray(part) for part in follow(starts, data)))
 
 
 def _starting_points(modes: Modes, centre: np.ndarray, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:
     """Return whitened starting points, (chains, size): scattered about the modes, so that chains disagree if modes are not joined."""
     rng = np.random.default_rng([settings.seed, number])
-    nearby = modes.points[modes.potentials < modes.potentials[0] + _NEARBY]
+    nearby = modes.points[modes.potentials < modes.potentials[0] + NEARBY]
     at = np.array([nearby[chain % len(nearby)] for chain in range(settings.chains)])
     return np.linalg.solve(whitening, (at - centre).T).T + rng.normal(size=at.shape)
 
 
 def _kernel(density: Density, data: Any, centre: Any, whitening: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
     def potential(w: jax.Array) -> jax.Array:
-        return density.potential(centre + whitening @ w, *data)
+        # Full precision: a GPU's default for 32-bit products keeps ten bits, and the whitened coordinates would jitter.
+        return density.potential(centre + jnp.matmul(whitening, w, precision="highest"), *data)
 
     return hmc(potential, kinetic_fn=euclidean_kinetic_energy, algo="NUTS")
 
@@ -170,7 +204,8 @@ def _run(
     device: Any,
     clock: _Clock,
     progress: Callable[[int, int], None] | None,
-) -> tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]:
+) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], float]:
+    """Return (sites, unconstrained draws, stats, E-BFMI) of one attempt."""
     options = {"dense_mass": attempt.dense, "target_accept_prob": attempt.target, "max_tree_depth": _MAX_TREE_DEPTH, "step_size": 0.5}
 
     def begin(keys: jax.Array, data: Any, centre: jax.Array, whitening: jax.Array, start: jax.Array) -> Any:
@@ -192,7 +227,7 @@ def _run(
         first = jax.tree.map(lambda leaf: leaf[0], state)
         initialise(ParamInfo(first.z, first.potential_energy, first.z_grad), attempt.warmup, rng_key=first.rng_key, **options)
         state, (w, potential, energy, steps, acceptance, diverging, step_size) = jax.lax.scan(one, state, length=CHUNK)
-        z = centre + w @ whitening.T
+        z = centre + jnp.matmul(w, whitening.T, precision="highest")
         sites = jax.vmap(jax.vmap(lambda z: density.constrain(z, *data)))(z)
         stats = {
             "lp": -potential,
@@ -219,15 +254,11 @@ def _run(
             jax.block_until_ready(state.z)
             progress(min(done + CHUNK, total), total)
     dropped = attempt.warmup - (attempt.warmup // CHUNK) * CHUNK  # of the first chunk that was kept
-    kept = slice(dropped, dropped + draws * attempt.thin, attempt.thin)
-    # (iterations, chains, ...) in chunks -> (chains, draws, ...)
-    joined = jax.tree.map(lambda *parts: np.swapaxes(np.concatenate(parts)[kept], 0, 1), *pieces)
-    z, sites, stats = joined
-    if attempt.thin > 1:  # a divergence between kept draws must not be lost
-        stats["diverging"] = _any_between(pieces, dropped, draws, attempt.thin)
-    return z, sites, stats
-
-
-def _any_between(pieces: list, dropped: int, draws: int, thin: int) -> np.ndarray:
-    diverging = np.concatenate([stats["diverging"] for _, _, stats in pieces])[dropped : dropped + draws * thin]
-    return diverging.reshape(draws, thin, -1).any(axis=1).T
+    # (iterations, chains, ...) in chunks -> (chains, iterations, ...)
+    every = slice(dropped, dropped + draws * attempt.thin)
+    z, sites, stats = jax.tree.map(lambda *parts: np.swapaxes(np.concatenate(parts)[every], 0, 1), *pieces)
+    # Of all iterations: what happens between kept draws counts.
+    information = convergence.ebfmi(stats["energy"])
+    diverging = stats["diverging"].reshape(len(z), draws, attempt.thin).any(axis=2)
+    z, sites, stats = jax.tree.map(lambda values: values[:, :: attempt.thin], (z, sites, stats))
+    return sites, z, {**stats, "diverging": diverging}, information

@@ -107,3 +107,55 @@ def test_log_likelihood_is_a_density_of_the_loss(small_fit):
     residual = (np.log(small_fit.runs["loss"]) - np.log(curve)) / draws["sigma"][..., None]
     expected = stats.t.logpdf(residual, draws["nu"][..., None]) - np.log(draws["sigma"])[..., None] - np.log(small_fit.runs["loss"])
     assert np.allclose(small_fit.log_likelihood(), expected, rtol=1e-9)
+
+
+def test_a_prior_that_the_user_set_may_decide():
+    fit = bs.fit(LAW, simulated_runs(n=40), priors=dict([bs.parse_prior("E=Normal(1.8172, 0.001)")]), draws=500)
+    assert fit.diagnosis.ok, str(fit)
+    assert any(problem.kind == "unidentified" and not problem.serious for problem in fit.diagnosis.problems)
+
+
+def test_a_prior_that_reaches_where_the_law_is_undefined_is_no_crash():
+    fit = bs.fit(LAW, simulated_runs(n=40), priors=dict([bs.parse_prior("E=Normal(1.7, 5)")]), draws=500)
+    assert np.quantile(fit.parameters()["E"], [0.005, 0.995])[0] < VALUES["E"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fix": {"E": -8.0}}, "E cannot be held at -8"),
+        ({"fix": {"sigma": 0.0}}, "sigma cannot be held at 0"),
+        ({"chains": 1}, "at least 2"),
+        ({"precision": 16}, "must be 32 or 64"),
+        ({"seed": -1}, "seed = -1"),
+        ({"warmup": 3}, "too short to adapt"),
+    ],
+)
+def test_settings_that_are_refused(settings, message):
+    with pytest.raises(bs.InputError, match=message):
+        bs.fit(LAW, simulated_runs(n=10), **settings)
+
+
+def test_two_sizes_only():
+    """Two sizes cannot tell A and alpha from the floor: three numbers from two levels."""
+    fit = bs.fit(LAW, runs_at(np.repeat([2e8, 2e9], 15), np.tile(np.geomspace(2e9, 2e11, 15), 2)))
+    assert not fit.diagnosis.ok, str(fit)
+
+
+def test_law_of_the_present_input_is_kept_on_disk(tmp_path):
+    law = bs.get_law("power_law_floor").with_input("tokens")
+    tokens = np.geomspace(1e8, 1e11, 20)
+    loss = law.predict({"tokens": tokens}, law.published["besiroglu_tokens"].values)
+    fit = bs.fit("power_law_floor", bs.runs_from_columns({"tokens": tokens, "loss": loss}), draws=250)
+    assert fit.law.input_names == ("tokens",)
+    fit.save(tmp_path / "fit.nc")
+    assert bs.load_fit(tmp_path / "fit.nc").law.input_names == ("tokens",)
+
+
+def test_many_rows_are_searched_in_part_and_fitted_in_full():
+    runs = simulated_runs(n=6000)
+    fit = bs.fit(LAW, runs, draws=250)
+    assert fit.diagnosis.max_rhat < 1.02
+    for name in ("alpha", "beta", "E"):
+        low, high = np.quantile(fit.parameters()[name], [0.0005, 0.9995])
+        assert low < VALUES[name] < high

@@ -52,6 +52,14 @@ def test_settings_that_name_no_sampled_parameter():
         model_priors(LAW, NOISE, Settings(fixed={"E": 1.0}, priors={"E": dist.LogNormal(0, 1)}))
 
 
+def test_names_shared_by_law_and_noise_are_refused():
+    from dataclasses import replace
+
+    law = replace(LAW, parameters=(*LAW.parameters, bs.Parameter("nu", dist.LogNormal(0.0, 1.0), "an exponent")))
+    with pytest.raises(bs.LawError, match="both have a 'nu'"):
+        model_priors(law, NOISE, Settings())
+
+
 def test_model_is_ordinary_numpyro():
     import jax
     import numpy as np

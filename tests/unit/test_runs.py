@@ -62,6 +62,7 @@ def test_perplexity_becomes_its_logarithm(write):
         ("params,tokens,loss\n1e8,2e9,nan\n1e9,inf,2.5\n", "line 2: loss is missing; line 3: tokens = inf"),
         ("params,tokens,loss\n1e8,2e9,3\n-1e9,2e10,2.5\n", "line 3: params = -1e\\+09 must be finite and positive"),
         ("params,tokens,loss\n1e8,2e9,3\n1e8,2e9,50\n1e8,2e9,3\n", "line 3: loss = 50 is above 20"),
+        ("params,tokens,loss\n100,2e9,3.1\n10000,2e10,2.5\n", "tokens a param: is 'params' or 'tokens' in millions"),
         ("params,tokens,loss\n0.5,2e9,3\n1e9,2e10,2.5\n", "params = 0.5 is below 1"),
     ],
 )
@@ -113,6 +114,17 @@ def test_compute_gives_tokens_and_disagreement_with_6nd_is_said(write):
     assert np.allclose(runs["tokens"], [2e9, 2e10])
     runs = bs.read_runs(write("params,tokens,flops,loss\n1e8,2e9,1.8e18,3.1\n1e9,2e10,1.2e20,2.5\n"))
     assert any("1 to 1.5 times 6 x params x tokens" in note for note in runs.notes)
+
+
+def test_empty_cells_of_compute_are_6nd(write):
+    runs = bs.read_runs(write("params,tokens,flops,loss\n1e8,2e9,,3.1\n1e9,2e10,1.2e20,2.5\n"))
+    assert np.allclose(runs["compute"], [1.2e18, 1.2e20])
+    assert any("compute is missing in 1 rows" in note for note in runs.notes)
+
+
+def test_declared_units_settle_an_unusual_ratio(write):
+    path = write("params,tokens,loss\n2000,2e9,3.1\n3000,2e10,2.5\n")
+    assert len(bs.read_runs(path, units={"params": "count", "tokens": "count"})) == 2
 
 
 def test_dataframe_and_arrays_and_hash():

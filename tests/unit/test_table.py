@@ -76,6 +76,9 @@ def test_conditions(write, condition, kept):
         ("flops.size > 0", "cannot read"),
         ("[x for x in (1,)] == 1", "cannot read"),
         ("split < 3", "'context' is not a number"),
+        ("split < 'd'", "text can only be == or !="),
+        ("flops and flops<1e21", "'flops' in the condition .* is not a comparison"),
+        ("not flops", "is not a comparison"),
     ],
 )
 def test_conditions_that_are_refused(write, condition, message):

@@ -1,0 +1,84 @@
+"""The engine's parts that need no sampling."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from bayes_scaling.engine import Density, bucket, convergence, pad
+from bayes_scaling.engine.modes import distinct
+
+
+def density(table, wrap=jax.jit, rule=None):
+    """A model whose formula closes over a numpy table inside an inner function."""
+    inner = wrap(lambda x: jnp.interp(x, np.arange(3.0), table))
+
+    def model(columns, weight):
+        a = numpyro.sample("a", dist.LogNormal(0.0, 1.0))
+        mean = a * inner(columns["x"])
+        numpyro.sample("y", dist.Normal(rule(mean) if rule else mean, 1.0), obs=columns["y"])
+
+    columns = {"x": np.linspace(0, 2, 5), "y": np.ones(5)}
+    return Density(model, columns, np.ones(5))
+
+
+def test_fingerprint_sees_constants_inside_an_inner_jit():
+    first, same, other = (density(np.array(table)).fingerprint for table in ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [1.0, 2.5, 3.0]))
+    assert first == same
+    assert first != other
+
+
+def test_fingerprint_sees_custom_derivatives():
+    def rule(slope):
+        @jax.custom_jvp
+        def f(x):
+            return x
+
+        f.defjvp(lambda primal, tangent: (primal[0], slope * tangent[0]))
+        return f
+
+    table = np.array([1.0, 2.0, 3.0])
+    assert density(table, rule=rule(1.0)).fingerprint != density(table, rule=rule(2.0)).fingerprint
+
+
+def test_buckets_grow_with_the_rows_and_waste_at_most_half():
+    for n in (1, 31, 32, 33, 48, 49, 240, 1000, 10**6):
+        assert n <= bucket(n) <= max(32, 1.5 * n)
+
+
+def test_padding_has_no_weight():
+    columns, weight = pad({"x": np.arange(5.0)})
+    assert len(columns["x"]) == len(weight) == 32
+    assert weight.sum() == 5
+    assert np.all(np.isfinite(columns["x"]))
+
+
+def test_distinct_modes_are_told_apart_and_stuck_searches_left_out():
+    ends = np.array([[0.0, 0.0], [1e-4, 0.0], [5.0, 0.0], [2.0, 2.0]])
+    modes = distinct(ends, np.array([1.0, 1.0, 3.0, 2.0]), np.array([0.0, 0.0, 0.0, 100.0]), np.eye(2))
+    assert modes.points.tolist() == [[0.0, 0.0], [5.0, 0.0]]
+    assert modes.arrivals.tolist() == [2, 1]
+    assert modes.converged == 3
+
+
+def test_convergence_statistics_tell_good_from_bad():
+    rng = np.random.default_rng(0)
+    good = rng.normal(size=(4, 1000, 2))
+    assert convergence.statistics(good)["rhat"].max() < 1.01
+    assert convergence.statistics(good)["ess_bulk"].min() > 3000
+    apart = good + np.arange(4)[:, None, None]
+    assert convergence.statistics(apart)["rhat"].min() > 1.5
+    assert convergence.good(good, np.zeros((4, 1000), bool), 1.0)
+    assert not convergence.good(apart, np.zeros((4, 1000), bool), 1.0)
+    assert not convergence.good(good, np.ones((4, 1000), bool), 1.0)
+    assert not convergence.good(good, np.zeros((4, 1000), bool), 0.1)
+
+
+def test_ebfmi_of_an_autoregressive_energy():
+    rng = np.random.default_rng(0)
+    energy = np.zeros((2, 200_000))
+    for i in range(1, energy.shape[1]):
+        energy[:, i] = 0.8 * energy[:, i - 1] + rng.normal(size=2)
+    assert convergence.ebfmi(energy) == pytest.approx(2 * (1 - 0.8), rel=0.05)
