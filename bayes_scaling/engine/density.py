@@ -50,8 +50,9 @@ class Density:
 
     def __init__(self, model: Callable[..., None], columns: Mapping[str, np.ndarray], weight: np.ndarray) -> None:
         self.model = model
-        self.columns = {name: jax.ShapeDtypeStruct(values.shape, float) for name, values in columns.items()}
-        self.weight = jax.ShapeDtypeStruct(weight.shape, float)
+        self._float = jnp.result_type(float)  # 64 or 32 bits, as the caller has chosen
+        self.columns = {name: jax.ShapeDtypeStruct(values.shape, self._float) for name, values in columns.items()}
+        self.weight = jax.ShapeDtypeStruct(weight.shape, self._float)
         # The trace only tells sites and supports. Its values are one draw from the priors, which a wide prior may put anywhere.
         with numpyro.validation_enabled(False), handlers.seed(rng_seed=0):
             trace = handlers.trace(model).get_trace(columns, weight)
@@ -93,7 +94,7 @@ class Density:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 of the traced computation with all its constants: whatever a law's code closes over is in it."""
-        z = jax.ShapeDtypeStruct((self.size,), float)
+        z = jax.ShapeDtypeStruct((self.size,), self._float)
         digest = hashlib.sha256()
         # The gradient, not only the value: a custom derivative rule prints as a name, but not what it computes.
         for function in (jax.value_and_grad(self.potential), self.constrain):

@@ -99,12 +99,12 @@ def distinct(ends: np.ndarray, values: np.ndarray, slopes: np.ndarray, hessian: 
     """Gather the ends of the searches into distinct modes, best first."""
     if not np.any(np.isfinite(values)):
         raise InputError(
-            f"the posterior density is not finite at the end of any of {len(values)} searches from prior draws: check priors and fixed values"
+            f"the posterior density is not finite at the end of any of {len(values)} searches from prior draws: "
+            "check priors and fixed values"
         )
     order = np.argsort(values)
-    precision = (
-        np.linalg.cholesky(hessian + 1e-6 * np.eye(len(hessian))) if np.all(np.linalg.eigvalsh(hessian) > 0) else np.eye(len(hessian))
-    )
+    curved = np.all(np.linalg.eigvalsh(hessian) > 0)
+    precision = np.linalg.cholesky(hessian) if curved else np.eye(len(hessian))
     # A search that got stuck on a slope is no mode. The bound is in nats a unit coordinate; a kink (Laplace noise) never gets lower.
     settled = np.isfinite(values) & (slopes < 1e-2 * (1 + np.sqrt(np.abs(np.diagonal(hessian)).max())))
     modes: list[int] = []

@@ -63,7 +63,7 @@ def test_perplexity_becomes_its_logarithm(write):
         ("params,tokens,loss\n1e8,2e9,3\n-1e9,2e10,2.5\n", "line 3: params = -1e\\+09 must be finite and positive"),
         ("params,tokens,loss\n1e8,2e9,3\n1e8,2e9,50\n1e8,2e9,3\n", "line 3: loss = 50 is above 20"),
         ("params,tokens,loss\n100,2e9,3.1\n10000,2e10,2.5\n", "tokens a param: is 'params' or 'tokens' in millions"),
-        ("params,tokens,loss\n0.5,2e9,3\n1e9,2e10,2.5\n", "params = 0.5 is below 1"),
+        ("params,tokens,loss\n0.5,2e9,3\n1e9,2e10,2.5\n1e9,3e10,2.5\n", "params = 0.5 is below 1"),
     ],
 )
 def test_values_that_cannot_be_used(write, text, message):
