@@ -126,7 +126,7 @@ def diagnose(
     problems = [
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
-        *_width_problems({*noise.parameter_names, *chosen}, width),
+        *_width_problems(noise, chosen, width),
     ]
     for label in groups or ("",):
         part = runs.of_group(label) if label else runs
@@ -267,25 +267,20 @@ def _spread(values: Any) -> float:
     return float(high - low)
 
 
-def _width_problems(harmless: set[str], width: Mapping[str, float]) -> list[Problem]:
-    """Report priors that decide; harmless are parameters of the scatter, and those with a prior that the user has set."""
+def _width_problems(noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
     problems = []
     for name, ratio in width.items():
         if ratio < UNIDENTIFIED:
             continue
         base, _, label = name.rstrip("]").partition("[")
-        serious = base not in harmless
-        problems.append(
-            Problem(
-                "unidentified",
-                serious,
-                f"the data hardly say anything about {base}: its posterior is {ratio:.2f} times as wide as its prior",
-                f"What follows for {base} is the prior's word: add runs that inform it, or set a prior that you can defend (--prior)"
-                if serious
-                else "That is no defect: it is a parameter of the scatter, or has the prior that was asked for",
-                label,
-            )
-        )
+        if base in chosen:
+            remedy = "That is the prior that was asked for, and it decides"
+        elif base in noise.parameter_names:
+            remedy = "That matters little: it describes the scatter"
+        else:
+            remedy = f"What follows for {base} is the prior's word: add runs that inform it, or set a prior that you can defend (--prior)"
+        text = f"the data hardly say anything about {base}: its posterior is {ratio:.2f} times as wide as its prior"
+        problems.append(Problem("unidentified", base not in {*chosen, *noise.parameter_names}, text, remedy, label))
     return problems
 
 
