@@ -21,6 +21,7 @@ from bayes_scaling.units import count_text
 UNIDENTIFIED = 0.7  # posterior width over prior width (in unconstrained coordinates) above which the prior speaks, not the data
 COLLINEAR = 0.1  # sd of one log input given the others, below which they cannot be told apart
 UNEXPLAINED = 0.5  # share of the spread of ln loss that the law must explain
+MIN_REPEATS = 4  # runs beyond the first of their cell, from which on the scatter of repeated runs is worth comparing with
 SURPRISING = 0.01  # two-sided posterior predictive probability below which a run disagrees with the law
 
 
@@ -132,6 +133,7 @@ def diagnose(
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
         own = [*_data_problems(law, priors, part), *_misfit_problems(law, part, _explained(part[law.output], inside))]
+        own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
     return Diagnosis(
@@ -339,6 +341,31 @@ def _misfit_problems(law: Law, runs: Runs, explained: float) -> list[Problem]:
             )
         )
     return problems
+
+
+def _repeat_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:
+    """Compare the scatter about the law with the scatter of runs that repeat each other's inputs: pure chance against chance and misfit."""
+    inputs = np.stack([runs[name] for name in law.input_names], axis=1)
+    _, cell, count = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
+    cell = cell.reshape(-1)
+    degrees = int(len(runs) - len(count))
+    if degrees < MIN_REPEATS:
+        return []
+    logs = np.log(runs[law.output])
+    means = np.bincount(cell, logs) / count
+    chance = float(np.sqrt(np.sum((logs - means[cell]) ** 2) / degrees))
+    about = float(1.4826 * np.median(np.abs(logs - np.log(curve))))
+    if not 0 < 2 * chance < about:
+        return []
+    return [
+        Problem(
+            "misfit",
+            False,
+            f"runs scatter about the law by {about:.2%}, but about each other, where inputs are repeated, by {chance:.2%}: "
+            "most of the scatter is the law's misfit, not chance",
+            "Misfit repeats from run to run, so intervals far from the data may be too narrow: look at the residuals, or try another law",
+        )
+    ]
 
 
 def surprising_runs(

@@ -253,7 +253,8 @@ def fit(
         with jax.default_device(chosen):
             padded, weight = engine.pad({name: values.astype(dtype) for name, values in columns.items()})
             weight = weight.astype(dtype)
-            density = engine.Density(build_model(law, family, settings), padded, weight)
+            shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
+            density = engine.Density(build_model(law, family, settings), padded, weight, shears)
             sampler = engine.Sampler(chains, draws, warmup, seed)
             result = engine.sample(density, padded, weight, sampler, chosen, progress)
     fixed = {name: float(value) for name, value in settings.fixed.items()}

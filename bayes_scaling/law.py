@@ -57,6 +57,20 @@ class Check:
     tolerance: float = 1e-6
 
 
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A term ``coefficient * (input / reference)^-exponent``, of parameters that are sampled.
+
+    The prior states the coefficient at a declared reference; runs may lie decades away, where coefficient and exponent are bent around
+    each other. Told of the term, the sampler moves along it at the scale of the runs. The posterior is the same.
+    """
+
+    coefficient: str
+    exponent: str
+    input: str
+    reference: float
+
+
 def _nothing(_: Values) -> dict[str, Any]:
     return {}
 
@@ -78,6 +92,7 @@ class Law:
     invert : from a published set to the sampled parameters; the inverse of ``derived``
     published : parameter sets by name; several may disagree, and all are kept
     checks : values that the formula must reproduce
+    terms : power-law terms of sampled coefficients, for the sampler's coordinates
     decreasing_in : inputs along which the prediction can only fall
     optimum : ``optimum(parameters, product) -> (params, tokens)`` that minimises the prediction at a given product params x tokens,
         where a closed form is known
@@ -100,6 +115,7 @@ class Law:
     invert: Callable[[Values], dict[str, Any]] = dict
     published: Mapping[str, Published] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
+    terms: tuple[Term, ...] = ()
     decreasing_in: tuple[str, ...] = ()
     optimum: Callable[[Values, Any], tuple[Any, Any]] | None = None
     output: str = "loss"

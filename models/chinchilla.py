@@ -12,7 +12,7 @@ on one line in (ln N, ln D), which cannot tell the two terms apart.
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Input, Law, Parameter, Published
+from bayes_scaling.law import Check, Input, Law, Parameter, Published, Term
 
 # The scale at which the coefficients' priors are stated: near the low end of the published runs, where the posterior of (term,
 # exponent) is nearly uncorrelated. Declared, never computed from the data: a prior must not depend on the data.
@@ -81,6 +81,7 @@ LAW = Law(
     derived=derived,
     invert=invert,
     optimum=optimum,
+    terms=(Term("A_ref", "alpha", "params", PARAMS_REFERENCE), Term("B_ref", "beta", "tokens", TOKENS_REFERENCE)),
     decreasing_in=("params", "tokens"),
     published={
         "hoffmann": _set(1.69, 406.4, 410.7, 0.34, 0.28, f"{HOFFMANN}, equation 10", "rounded, as printed"),

@@ -12,7 +12,7 @@ When not: runs in which two things vary at once (use `chinchilla`); curves with 
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Input, Law, Parameter, Published
+from bayes_scaling.law import Check, Input, Law, Parameter, Published, Term
 
 # The scale at which the prior of the coefficient is stated, by input: where published language-model ladders begin.
 REFERENCE = {"params": 1.8e7, "tokens": 7e8, "compute": 1e18}
@@ -83,6 +83,7 @@ def _law(x: str, alternatives=None) -> Law:
         formula=formula,
         derived=lambda p: {"a": p["a_ref"] * REFERENCE[x] ** p["c"]},
         invert=lambda p: {"E": p["E"], "a_ref": p["a"] * REFERENCE[x] ** -p["c"], "c": p["c"]},
+        terms=(Term("a_ref", "c", x, REFERENCE[x]),),
         decreasing_in=(x,),
         published=PUBLISHED[x],
         checks=CHECKS[x],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import numpyro
 from numpyro import handlers
 from numpyro.distributions import biject_to
+from numpyro.distributions.transforms import ExpTransform
 from numpyro.infer.util import constrain_fn, potential_energy
 
 SMALLEST_BUCKET = 32
@@ -39,16 +41,33 @@ def pad(columns: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.nd
     return padded, np.concatenate([np.ones(n), np.zeros(extra)])
 
 
+@dataclass(frozen=True)
+class Shear:
+    """Sample a coefficient at the scale of the data instead of at its declared reference.
+
+    The coordinate of ``coefficient`` becomes ln(coefficient * (smallest value of column / reference)^-exponent). For a given exponent that
+    is a shift, so volumes, and the posterior, stay as they are.
+    """
+
+    coefficient: str
+    exponent: str
+    column: str
+    reference: float
+
+
 class Density:
     """The posterior of a model ``model(columns, weight)`` over a flat vector of unconstrained coordinates.
 
     Parameters
     ----------
     model : numpyro model; its latent sites must be continuous
-    shapes : array length by column name, as padded
+    columns, weight : padded data; only their shapes are used
+    shears : changes of coordinates of unit volume; those that do not fit the model's sites are left out
     """
 
-    def __init__(self, model: Callable[..., None], columns: Mapping[str, np.ndarray], weight: np.ndarray) -> None:
+    def __init__(
+        self, model: Callable[..., None], columns: Mapping[str, np.ndarray], weight: np.ndarray, shears: tuple[Shear, ...] = ()
+    ) -> None:
         self.model = model
         self._float = jnp.result_type(float)  # 64 or 32 bits, as the caller has chosen
         self.columns = {name: jax.ShapeDtypeStruct(values.shape, self._float) for name, values in columns.items()}
@@ -60,9 +79,29 @@ class Density:
         self._transforms = {name: biject_to(site["fn"].support) for name, site in sites.items()}
         self._shapes = {name: self._transforms[name].inverse_shape(np.shape(site["value"])) for name, site in sites.items()}
         self.sites = tuple(sites)
+        self.shears = tuple(shear for shear in shears if self._fits(shear))
         self.size = sum(int(np.prod(shape)) for shape in self._shapes.values())
 
-    def unflatten(self, z: jax.Array) -> dict[str, jax.Array]:
+    def _fits(self, shear: Shear) -> bool:
+        """Whether both sites are sampled, of one shape, and the coefficient's coordinate is its logarithm."""
+        both = shear.coefficient in self._shapes and shear.exponent in self._shapes
+        return (
+            both
+            and self._shapes[shear.coefficient] == self._shapes[shear.exponent]
+            and isinstance(self._transforms[shear.coefficient], ExpTransform)
+        )
+
+    def _slide(self, shear: Shear, parts: Mapping[str, jax.Array], columns: Mapping[str, Any], weight: Any) -> jax.Array:
+        """Return ln(coefficient at the reference) - ln(coefficient at the smallest run)."""
+        smallest = jnp.min(jnp.where(weight > 0, jnp.log(columns[shear.column]), jnp.inf))
+        return self._transforms[shear.exponent](parts[shear.exponent]) * (smallest - np.log(shear.reference))
+
+    def unflatten(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
+        """Return the unconstrained value of each site at a flat vector."""
+        parts = self._split(z)
+        return {**parts, **{s.coefficient: parts[s.coefficient] + self._slide(s, parts, columns, weight) for s in self.shears}}
+
+    def _split(self, z: jax.Array) -> dict[str, jax.Array]:
         parts, start = {}, 0
         for name, shape in self._shapes.items():
             stop = start + int(np.prod(shape))
@@ -76,20 +115,23 @@ class Density:
 
     def potential(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Negative log posterior density in the unconstrained coordinates, up to a constant; z has shape (size,)."""
-        return jnp.asarray(potential_energy(self.model, (columns, weight), {}, self.unflatten(z)))
+        return jnp.asarray(potential_energy(self.model, (columns, weight), {}, self.unflatten(z, columns, weight)))
 
     def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
         """Return the values of all latent and deterministic sites at z."""
-        return constrain_fn(self.model, (columns, weight), {}, self.unflatten(z), return_deterministic=True)
+        return constrain_fn(self.model, (columns, weight), {}, self.unflatten(z, columns, weight), return_deterministic=True)
 
-    def unconstrain(self, values: Mapping[str, Any]) -> jax.Array:
+    def unconstrain(self, values: Mapping[str, Any], columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Return the flat vector of site values."""
-        return jnp.concatenate([jnp.ravel(self._transforms[name].inv(jnp.asarray(values[name], dtype=float))) for name in self.sites])
+        parts = {name: self._transforms[name].inv(jnp.asarray(values[name], dtype=float)) for name in self.sites}
+        for shear in self.shears:
+            parts[shear.coefficient] = parts[shear.coefficient] - self._slide(shear, parts, columns, weight)
+        return jnp.concatenate([jnp.ravel(parts[name]) for name in self.sites])
 
     def prior_draw(self, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Return one draw from the prior as a flat vector."""
         trace = handlers.trace(handlers.seed(self.model, key)).get_trace(columns, weight)
-        return self.unconstrain({name: trace[name]["value"] for name in self.sites})
+        return self.unconstrain({name: trace[name]["value"] for name in self.sites}, columns, weight)
 
     @cached_property
     def fingerprint(self) -> str:

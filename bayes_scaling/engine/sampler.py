@@ -40,7 +40,7 @@ class Attempt:
     thin: int = 1
 
 
-ATTEMPTS = (Attempt(200, 0.8, False), Attempt(800, 0.95, True), Attempt(1500, 0.99, True, 4))
+ATTEMPTS = (Attempt(200, 0.9, False), Attempt(1000, 0.95, True), Attempt(1000, 0.99, True, 4))
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _find_modes(
         return distinct(*(np.asarray(part) for part in search(key, data)))
     chosen = np.sort(np.random.default_rng(0).choice(int(weight.sum()), _SEARCHED_ROWS, replace=False))
     some = {name: values[chosen] for name, values in columns.items()}
-    smaller = Density(density.model, some, weight[chosen])
+    smaller = Density(density.model, some, weight[chosen], density.shears)
     first = _find_modes(smaller, some, weight[chosen], jax.device_put((some, weight[chosen]), device), key, device, clock)
     starts = jax.device_put(first.points[np.arange(_FOLLOWED) % len(first.points)], device)
     follow = clock.program("follow", lambda z, d: locate(density, z, *d, one_by_one=True), (starts, data), (density.fingerprint,), device)
@@ -206,16 +206,16 @@ def _run(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], float]:
     """Return (sites, unconstrained draws, stats, E-BFMI) of one attempt."""
-    options = {"dense_mass": attempt.dense, "target_accept_prob": attempt.target, "max_tree_depth": _MAX_TREE_DEPTH, "step_size": 0.5}
+    options = {"dense_mass": attempt.dense, "max_tree_depth": _MAX_TREE_DEPTH, "step_size": 0.5}
 
-    def begin(keys: jax.Array, data: Any, centre: jax.Array, whitening: jax.Array, start: jax.Array) -> Any:
+    def begin(keys: jax.Array, data: Any, centre: jax.Array, whitening: jax.Array, target: jax.Array, start: jax.Array) -> Any:
         def one(key: jax.Array, w: jax.Array) -> Any:
             initialise, _ = _kernel(density, data, centre, whitening)
-            return initialise(w, attempt.warmup, rng_key=key, **options)
+            return initialise(w, attempt.warmup, rng_key=key, target_accept_prob=target, **options)
 
         return jax.vmap(one)(keys, start)
 
-    def advance(state: Any, data: Any, centre: jax.Array, whitening: jax.Array) -> Any:
+    def advance(state: Any, data: Any, centre: jax.Array, whitening: jax.Array, target: jax.Array) -> Any:
         initialise, step = _kernel(density, data, centre, whitening)
 
         def one(state: Any, _: None) -> Any:
@@ -225,7 +225,8 @@ def _run(
 
         # Only configures the kernel's closures (schedule, tree depth); with the energies given nothing is computed.
         first = jax.tree.map(lambda leaf: leaf[0], state)
-        initialise(ParamInfo(first.z, first.potential_energy, first.z_grad), attempt.warmup, rng_key=first.rng_key, **options)
+        at_start = ParamInfo(first.z, first.potential_energy, first.z_grad)
+        initialise(at_start, attempt.warmup, rng_key=first.rng_key, target_accept_prob=target, **options)
         state, (w, potential, energy, steps, acceptance, diverging, step_size) = jax.lax.scan(one, state, length=CHUNK)
         z = centre + jnp.matmul(w, whitening.T, precision="highest")
         sites = jax.vmap(jax.vmap(lambda z: density.constrain(z, *data)))(z)
@@ -240,14 +241,17 @@ def _run(
         return state, z, sites, stats
 
     dtype = np.asarray(data[1]).dtype
-    centre, whitening, start = jax.device_put(tuple(np.asarray(part, dtype) for part in (centre, whitening, start)), device)
-    identity = (density.fingerprint, attempt.warmup, attempt.target, attempt.dense, _MAX_TREE_DEPTH, CHUNK)
-    state = clock.program("begin", begin, (keys, data, centre, whitening, start), identity, device)(keys, data, centre, whitening, start)
-    step = clock.program("advance", advance, (state, data, centre, whitening), identity, device)
+    # The target is an argument, so that attempts that differ in it alone share a program.
+    target: Any = attempt.target
+    centre, whitening, target, start = jax.device_put(tuple(np.asarray(part, dtype) for part in (centre, whitening, target, start)), device)
+    identity = (density.fingerprint, attempt.warmup, attempt.dense, _MAX_TREE_DEPTH, CHUNK)
+    frame = (data, centre, whitening, target)
+    state = clock.program("begin", begin, (keys, *frame, start), identity, device)(keys, *frame, start)
+    step = clock.program("advance", advance, (state, *frame), identity, device)
     total = attempt.warmup + draws * attempt.thin
     pieces = []
     for done in range(0, total, CHUNK):
-        state, *piece = step(state, data, centre, whitening)
+        state, *piece = step(state, *frame)
         if done + CHUNK > attempt.warmup:
             pieces.append(jax.tree.map(np.asarray, piece))
         if progress is not None:

@@ -159,3 +159,17 @@ def test_many_rows_are_searched_in_part_and_fitted_in_full():
     for name in ("alpha", "beta", "E"):
         low, high = np.quantile(fit.parameters()[name], [0.0005, 0.9995])
         assert low < VALUES[name] < high
+
+
+def test_misfit_shows_where_runs_are_repeated():
+    """Repeated runs agree to 0.1 %, the law misses by 2 %: that is said, and is no reason to refuse the fit."""
+    rng = np.random.default_rng(0)
+    params, tokens = 10 ** rng.uniform(8, 10, 40), 10 ** rng.uniform(10, 12, 40)
+    missed = LAW.predict({"params": params, "tokens": tokens}, VALUES) * np.exp(0.02 * rng.normal(size=40))
+    both = {"params": np.tile(params, 2), "tokens": np.tile(tokens, 2), "loss": np.tile(missed, 2) * np.exp(0.001 * rng.normal(size=80))}
+    fit = bs.fit(LAW, bs.runs_from_columns(both), noise="normal-log", draws=250)
+    assert any(problem.kind == "misfit" and not problem.serious for problem in fit.diagnosis.problems), str(fit)
+
+
+def test_repeated_runs_that_scatter_as_much_are_no_misfit(small_fit):
+    assert not any(problem.kind == "misfit" for problem in small_fit.diagnosis.problems)
