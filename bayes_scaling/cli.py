@@ -235,8 +235,16 @@ def _fit(options: argparse.Namespace) -> int:
     else:
         print(result)
         if options.out:
-            print(f"\nwritten to {options.out}; next: bayes-scaling allocate {options.out} --compute 1e22")
+            print(f"\nwritten to {options.out}{_next_step(result, options.out)}")
     return _verdict(result.diagnosis.ok, options)
+
+
+def _next_step(fit: Any, out: str) -> str:
+    """Return the hint at what to do with a fit, for laws that can be allocated."""
+    if "compute" not in fit.runs.columns or len(fit.law.input_names) < 2:
+        return ""
+    group = f" --group {fit.groups[0]}" if fit.groups else ""
+    return f"; next: bayes-scaling allocate {out} --compute {10 * fit.runs['compute'].max():.1g}{group}".replace("e+", "e")
 
 
 def _verdict(ok: bool, options: argparse.Namespace) -> int:

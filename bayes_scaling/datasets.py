@@ -39,6 +39,7 @@ class Located:
     """Where a data set or file lies, and how its columns are to be read."""
 
     path: Path
+    label: str
     map: Mapping[str, str] = field(default_factory=dict)
     where: str | None = None
 
@@ -81,11 +82,11 @@ def resolve(source: str | Path) -> Located:
     text = str(source)
     if text in DATA_SETS:
         item = DATA_SETS[text]
-        return Located(fetch(item), item.map, item.where)
+        return Located(fetch(item), f"data set '{item.name}'", item.map, item.where)
     path = Path(text)
     if not path.exists() and path.suffix == "" and os.sep not in text:
         raise FileError(f"'{text}' is neither a file nor a data set{nearest(text, DATA_SETS)}")
-    return Located(path)
+    return Located(path, text)
 
 
 def fetch(item: DataSet) -> Path:

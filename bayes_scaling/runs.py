@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ def read_runs(
         if found.where and where is None:
             where = found.where
             notes.append(f"rows of the data set's own choice: {where}")
-        table, _ = read_table(found.path)
+        table = replace(read_table(found.path)[0], source=found.label)
     if where is not None:
         keep = table.where(where)
         notes.append(f"{keep.sum()} of {len(table)} rows meet the condition {where}")
