@@ -132,7 +132,7 @@ def diagnose(
     for label in groups or ("",):
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
-        own = [*_data_problems(law, priors, part), *_misfit_problems(law, part, _explained(part[law.output], inside))]
+        own = [*data_problems(law, priors, part), *_misfit_problems(law, part, _explained(part[law.output], inside))]
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
@@ -194,7 +194,8 @@ def _mode_problems(draws: Draws) -> list[Problem]:
     ]
 
 
-def _data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Problem]:
+def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Problem]:
+    """Return what makes runs unable to answer the law's question, before any fit: too few, all at one size, all on one line."""
     problems = []
     free = [name for name in law.parameter_names if hasattr(priors.get(name), "log_prob")]
     if len(runs) < len(free) + 2:

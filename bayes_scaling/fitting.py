@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling import __version__
-from bayes_scaling.diagnose import Diagnosis, diagnose
+from bayes_scaling.diagnose import Diagnosis, data_problems, diagnose
 from bayes_scaling.errors import InputError
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings, at_runs, build_model, check_fixed, model_priors, prior_text
@@ -255,7 +255,10 @@ def fit(
             weight = weight.astype(dtype)
             shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
             density = engine.Density(build_model(law, family, settings), padded, weight, shears)
-            sampler = engine.Sampler(chains, draws, warmup, seed)
+            # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
+            parts = [runs.of_group(label) for label in groups] or [runs]
+            answerable = not any(problem.serious for part in parts for problem in data_problems(law, used_priors, part))
+            sampler = engine.Sampler(chains, draws, warmup, seed, answerable)
             result = engine.sample(density, padded, weight, sampler, chosen, progress)
     fixed = {name: float(value) for name, value in settings.fixed.items()}
     sites = {name: np.asarray(values, float) for name, values in result.sites.items()}

@@ -52,17 +52,19 @@ class Sampler:
     chains, draws : kept draws are chains x draws
     warmup : iterations before the first kept draw; None lets the engine choose, and choose again if the draws are not good
     seed : of everything random
+    persistent : whether to try again, more carefully, while the draws are not good
     """
 
     chains: int = 4
     draws: int = 1000
     warmup: int | None = None
     seed: int = 0
+    persistent: bool = True
 
     def attempts(self) -> tuple[Attempt, ...]:
+        first, *further = ATTEMPTS if self.persistent else ATTEMPTS[:1]
         if self.warmup is None:
-            return ATTEMPTS
-        first, *further = ATTEMPTS
+            return first, *further
         return replace(first, warmup=self.warmup), *(replace(attempt, warmup=max(self.warmup, attempt.warmup)) for attempt in further)
 
 
