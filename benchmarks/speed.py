@@ -57,11 +57,11 @@ def main() -> None:
     from numpyro.infer import MCMC, NUTS
 
     with jax.enable_x64(True):
-        kernel = NUTS(build_model(fit.law, fit.noise), dense_mass=True)
         columns = {name: runs[name] for name in ("params", "tokens", "loss")}
         theirs = []
         for seed in (1, 2):
             begin = time.perf_counter()
+            kernel = NUTS(build_model(fit.law, fit.noise), dense_mass=True)  # a used kernel cannot start another MCMC
             mcmc = MCMC(kernel, num_warmup=500, num_samples=1000, num_chains=4, chain_method="vectorized", progress_bar=False)
             mcmc.run(jax.random.PRNGKey(seed), columns)
             sites = {name: np.asarray(values) for name, values in mcmc.get_samples(group_by_chain=True).items()}

@@ -143,7 +143,7 @@ def test_targets_and_costs(run, stored):
         (["allocate", "FIT", "--compute", "1e20", "--target-loss", "2"], "one of the two"),
         (["allocate", "FIT", "--compute", "lots"], "'lots' is not a number"),
         (["allocate", "FIT", "--compute", "nan"], "not a finite number"),
-        (["allocate", "FIT", "--compute", "-1e20"], "must be positive"),
+        (["allocate", "FIT", "--compute=-1e20"], "must be positive"),
         (["allocate", "FIT", "--compute", "1e20", "--unique-tokens", "1e9"], "does not know repeated data"),
         (["allocate", "FIT", "--target-loss", "-2"], "must be positive"),
         (["laws", "nothing"], "unknown law 'nothing'"),
