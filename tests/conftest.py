@@ -23,6 +23,8 @@ def shared_data() -> Path:
     """Folder with the real runs behind published laws; it lies beside the checkout and is never committed."""
     folder = SHARED / "data"
     if not folder.is_dir():
+        if SHARED.exists():
+            pytest.fail(f"{SHARED.name}/ is beside the checkout but holds no data/: these tests must not be skipped")
         pytest.skip("the shared data folder is not beside the checkout")
     return folder
 
