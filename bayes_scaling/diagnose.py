@@ -291,13 +291,13 @@ def _median_curve(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, n
     """Return the pointwise posterior median of the curve at the runs, from as many draws as bounded memory allows (20 to 400)."""
     import jax
 
-    thin = _thinned(parameters, int(np.clip(4e7 / len(runs), 20, 400)))
+    thin = thinned(parameters, int(np.clip(4e7 / len(runs), 20, 400)))
     columns = runs.model_columns(noise.columns(law), groups)
     with jax.enable_x64(True):
         return np.median(np.asarray(law.formula(columns, at_runs(thin, columns, draw_dims=1))), axis=0)
 
 
-def _thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
+def thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
     """Return at most so many draws of each parameter, chains joined, evenly spaced; shape (draw,) or (draw, group)."""
     chains, draws = next(iter(parameters.values())).shape[:2]
     index = np.linspace(0, chains * draws - 1, min(most, chains * draws)).astype(int)
@@ -385,7 +385,7 @@ def tail_probability(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str
     """
     import jax
 
-    thin = _thinned(parameters, 200)
+    thin = thinned(parameters, 200)
     every = runs.model_columns(noise.columns(law), groups)
     below = np.empty(len(runs))
     with jax.enable_x64(True):

@@ -13,6 +13,7 @@ from bayes_scaling import optimum
 from bayes_scaling.allocation import allocate
 from bayes_scaling.allocation import regret as regret_of_sizes
 from bayes_scaling.cost import Cost
+from bayes_scaling.diagnose import thinned
 from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitting import Fit
 from bayes_scaling.units import compute_text, count_text
@@ -84,13 +85,6 @@ def _compute_tick(value: float) -> str:
     return f"$10^{{{exponent}}}$" if abs(digit - 1) < 1e-6 else rf"${digit:g}\times10^{{{exponent}}}$"
 
 
-def _thinned(fit: Fit) -> dict[str, np.ndarray]:
-    draws = fit.parameters()
-    total = next(iter(draws.values())).size
-    index = np.linspace(0, total - 1, min(_DRAWS, total)).astype(int)
-    return {name: values.reshape(-1)[index] for name, values in draws.items()}
-
-
 def _mark_untrusted(ax: Any, trustworthy: bool) -> None:
     if not trustworthy:
         ax.set_title("NOT TRUSTWORTHY: see the fit's diagnosis", color=_ORANGE, fontsize=10, loc="left")
@@ -119,7 +113,7 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     runs = fit.runs
     spent = cost.compute(runs["params"], runs["tokens"])
     compute = np.geomspace(spent.min(), upto or spent.max() * 10, 80)
-    draws = {name: values[:, None] for name, values in _thinned(fit).items()}
+    draws = {name: values[:, None] for name, values in thinned(fit.parameters(), _DRAWS).items()}
     wide = {name: np.broadcast_to(values, (len(values), len(compute))) for name, values in draws.items()}
     frontier = optimum.best_outcome(fit.law, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))), cost)
     ax = _axes(ax, 7, 4.5)
@@ -172,7 +166,7 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     import matplotlib as mpl
 
     optimum.require_plan(fit.law)
-    cost, runs, draws = Cost(), fit.runs, _thinned(fit)
+    cost, runs, draws = Cost(), fit.runs, thinned(fit.parameters(), _DRAWS)
     spent = cost.compute(runs["params"], runs["tokens"])
     chosen = np.asarray(list(levels) if levels is not None else isoflop_levels(spent), dtype=float)
     if not len(chosen):
@@ -275,7 +269,7 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
         raise InputError(f"curve draws laws of one input; '{fit.law.name}' has {', '.join(fit.law.input_names)}: use loss_compute")
     name = fit.law.input_names[0]
     x = np.geomspace(fit.runs[name].min(), fit.runs[name].max() * 10, 120)
-    draws = _thinned(fit)
+    draws = thinned(fit.parameters(), _DRAWS)
     ax = _axes(ax, 7, 4.5)
     ax.scatter(fit.runs[name], fit.runs[fit.law.output], color=_GREY, s=16, zorder=3, label="runs")
     _band(ax, x, fit.law.predict({name: x}, {key: values[:, None] for key, values in draws.items()}), _BLUE, "curve: median, 50 % and 90 %")

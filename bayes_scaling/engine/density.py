@@ -109,10 +109,6 @@ class Density:
             start = stop
         return parts
 
-    def coordinate_names(self) -> list[str]:
-        """Return the site of each coordinate of the flat vector."""
-        return [name for name, shape in self._shapes.items() for _ in range(int(np.prod(shape)))]
-
     def potential(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Negative log posterior density in the unconstrained coordinates, up to a constant; z has shape (size,)."""
         return jnp.asarray(potential_energy(self.model, (columns, weight), {}, self.unflatten(z, columns, weight)))
