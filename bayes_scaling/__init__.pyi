@@ -8,6 +8,7 @@ from .allocation import allocate as allocate
 from .allocation import allocate_target as allocate_target
 from .allocation import regret as regret
 from .cost import Cost as Cost
+from .decision import decide as decide
 from .diagnose import Diagnosis as Diagnosis
 from .diagnose import Problem as Problem
 from .errors import BayesScalingError as BayesScalingError
@@ -18,10 +19,12 @@ from .errors import LawError as LawError
 from .fitting import Fit as Fit
 from .fitting import fit as fit
 from .law import Check as Check
+from .law import Decision as Decision
 from .law import Input as Input
 from .law import Law as Law
 from .law import Parameter as Parameter
 from .law import Published as Published
+from .law import Term as Term
 from .law import get_law as get_law
 from .law import law_names as law_names
 from .model import build_model as build_model

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_laws(commands)
     _add_fit(commands)
     _add_predict(commands)
+    _add_decide(commands)
     _add_allocate(commands)
     _add_plot(commands)
     _add_data(commands)
@@ -100,7 +101,7 @@ def _laws(options: argparse.Namespace) -> int:
         print(law_text(next(iter(laws.values()))))
     else:
         for law in laws.values():
-            print(f"{law.name:18}{law.equation:42}{law.title}")
+            print(f"{law.name:22}{law.title}\n{'':22}{law.equation}")
     return DONE
 
 
@@ -156,8 +157,11 @@ def _add_fit(commands: Any) -> None:
     parser.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="hold a parameter fixed")
     parser.add_argument("--prior", action="append", default=[], metavar="'NAME=Family(numbers)'", help="use another prior")
     _add_reading(parser)
-    parser.add_argument("--group", metavar="COL", help="give every group of runs law parameters of its own (the scatter is shared)")
-    parser.add_argument("--pool", action="append", default=[], metavar="NAME", help="with --group: draw this parameter to a common centre")
+    parser.add_argument("--group", metavar="COL[,COL]", help="give every group of runs law parameters of its own (the scatter is shared)")
+    parser.add_argument(
+        "--pool", action="append", default=[], metavar="NAME[=KIND]",
+        help="with --group: how a parameter varies: shared, partial (drawn to a common centre), free; partial:COL over one of the columns",
+    )  # fmt: skip
     parser.add_argument("--chains", type=int, default=4, metavar="N")
     parser.add_argument("--draws", type=int, default=1000, metavar="N", help="kept draws a chain")
     parser.add_argument("--warmup", type=int, metavar="N", help="default: chosen, and lengthened while the draws are not good")
@@ -196,7 +200,7 @@ def _fit(options: argparse.Namespace) -> int:
             raise InputError(f"--prior gives '{name}' twice")
         priors[name] = prior
     fixed = {name: _number(text, f"--fix {name}") for name, text in _pairs(options.fix, "--fix").items()}
-    pool = [name.strip() for text in options.pool for name in text.split(",")]
+    pool = dict(_pool(text) for texts in options.pool for text in texts.split(","))
     if pool and not options.group:
         raise InputError("--pool needs groups: name their column with --group COL")
     columns = _pairs(options.map, "--map") | ({"group": options.group} if options.group else {})
@@ -239,6 +243,11 @@ def _fit(options: argparse.Namespace) -> int:
     return _verdict(result.diagnosis.ok, options)
 
 
+def _pool(text: str) -> tuple[str, str]:
+    name, _, kind = text.partition("=")
+    return name.strip(), kind.strip() or "partial"
+
+
 def _next_step(fit: Any, out: str) -> str:
     """Return the hint at what to do with a fit, for laws that can be allocated."""
     if "compute" not in fit.runs.columns or len(fit.law.input_names) < 2:
@@ -279,7 +288,7 @@ class _Progress:
             self.bar.close()
 
 
-# --- predict, allocate, plot --------------------------------------------------------------------------------------------------
+# --- predict, decide, allocate, plot ------------------------------------------------------------------------------------------
 
 
 def _add_stored(parser: argparse.ArgumentParser) -> None:
@@ -303,9 +312,11 @@ def _stored(options: argparse.Namespace) -> Any:
 def _add_predict(commands: Any) -> None:
     parser = _command(
         commands, "predict", _predict, "predict the loss of new runs: the curve, and a new measurement with its scatter",
-        "  bayes-scaling predict fit.nc --at points.csv          # points.csv: params,tokens",
+        "  bayes-scaling predict fit.nc --at points.csv          # points.csv: params,tokens\n"
+        "  bayes-scaling predict loss.nc --at points.csv --then error.nc",
     )  # fmt: skip
     _add_stored(parser)
+    parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the first one's output: predict what it predicts")
     parser.add_argument("--at", required=True, metavar="POINTS.csv", help="a row a point, with the law's inputs")
     parser.add_argument("--map", action="append", default=[], metavar="params=n_params,...", help="columns without a common name")
     parser.add_argument("--units", action="append", default=[], metavar="params=billion,...", help="columns that are not in base units")
@@ -317,24 +328,58 @@ def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.prediction import predict
     from bayes_scaling.records import prediction_records
     from bayes_scaling.runs import read_points
+    from bayes_scaling.storage import load_fit
 
     fit = _stored(options)
-    needed = (*fit.law.input_names, *fit.noise.needs)
+    then = load_fit(options.then) if options.then else None
+    further = () if then is None else (*then.law.input_names, *then.noise.needs)
+    needed = tuple(dict.fromkeys([*fit.law.input_names, *fit.noise.needs, *(name for name in further if name != fit.law.output)]))
     points = read_points(options.at, needed, map=_pairs(options.map, "--map"), units=_pairs(options.units, "--units"))
-    found = predict(fit, points, seed=options.seed)
+    found = predict(fit, points, then=then, seed=options.seed)
     rows = prediction_records(found)
     if options.json:
-        _print_json({"law": fit.law.name, "rows": rows})
+        _print_json({"law": found.attrs["law"], "output": found.attrs["output"], "rows": rows})
     else:
         print(
             "".join(f"{name:>12}" for name in needed)
             + "    new measurement (90 %)      curve (90 %)                decades beyond the runs"
         )
-        for row in rows:
-            inputs = "".join(f"{row[name]:>12.4g}" for name in needed)
+        for i, row in enumerate(rows):
+            inputs = "".join(f"{points[name][i]:>12.4g}" for name in needed)
             spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
             print(f"{inputs}    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}")
-    return _verdict(fit.diagnosis.ok, options)
+    return _verdict(bool(found.attrs["trustworthy"]), options)
+
+
+def _add_decide(commands: Any) -> None:
+    parser = _command(
+        commands, "decide", _decide, "answer the question that a law exists for, from a fit or from a published parameter set",
+        "  bayes-scaling decide fit.nc --given compute=5.76e23\n"
+        "  bayes-scaling decide chinchilla --published besiroglu --given compute=5.76e23\n"
+        "  bayes-scaling laws data_constrained                   # what its question takes",
+    )  # fmt: skip
+    parser.add_argument("fit", metavar="FIT.nc|LAW", help="written by bayes-scaling fit --out; or a law, with --published")
+    parser.add_argument("--published", metavar="NAME", help="a published parameter set of the law, instead of a fit")
+    parser.add_argument("--given", action="append", default=[], metavar="NAME=VALUE,...", help="what the question takes, in base units")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
+    _add_verdict(parser)
+
+
+def _decide(options: argparse.Namespace) -> int:
+    from bayes_scaling.decision import decide
+    from bayes_scaling.law import get_law
+    from bayes_scaling.records import decision_record
+    from bayes_scaling.text import decision_text
+
+    source = get_law(options.fit) if options.published else _stored(options)
+    given = {name: _number(text, f"--given {name}") for name, text in _pairs(options.given, "--given").items()}
+    found = decide(source, given, published=options.published)
+    if options.json:
+        _print_json(decision_record(found))
+    else:
+        print(decision_text(found, source if options.published else source.law))
+    return _verdict(bool(found.attrs["trustworthy"]), options)
 
 
 def _add_allocate(commands: Any) -> None:

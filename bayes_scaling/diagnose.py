@@ -13,8 +13,9 @@ import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.law import Law
-from bayes_scaling.model import at_runs
+from bayes_scaling.model import Settings, at_runs
 from bayes_scaling.noise import Noise
+from bayes_scaling.quantities import coordinate
 from bayes_scaling.runs import Runs
 from bayes_scaling.units import count_text
 
@@ -107,7 +108,7 @@ def diagnose(
     parameters: Mapping[str, np.ndarray],
     draws: Draws,
     groups: tuple[str, ...] = (),
-    chosen: frozenset[str] = frozenset(),
+    settings: Settings | None = None,
 ) -> Diagnosis:
     """Examine draws.
 
@@ -116,23 +117,27 @@ def diagnose(
     priors : distribution, or number where fixed, by sampled parameter
     parameters : draws of all parameters, (chain, draw) or (chain, draw, group)
     groups : labels, where groups have parameters of their own
-    chosen : parameters whose prior the user has set: that it decides is then their word, not a defect
+    settings : what the user changed: that a prior of their own decides is then their word, not a defect
     """
+    settings = settings or Settings()
     found = convergence.statistics(draws.monitored())
     diverging = int(draws.stats["diverging"].sum())
     information = draws.ebfmi
     width = _width(priors, draws, groups)
     curve = _median_curve(law, noise, runs, parameters, groups)
-    explained = _explained(runs[law.output], curve)
+    explained = _explained(law.output, runs[law.output], curve)
     problems = [
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
-        *_width_problems(noise, chosen, width),
+        *_width_problems(noise, frozenset(settings.priors), width),
     ]
+    if settings.borrowed(law):
+        problems += data_problems(law, priors, runs)
     for label in groups or ("",):
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
-        own = [*data_problems(law, priors, part), *_misfit_problems(law, part, _explained(part[law.output], inside))]
+        own = [] if settings.borrowed(law) else data_problems(law, priors, part)
+        own += _misfit_problems(law, part, _explained(law.output, part[law.output], inside))
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
@@ -207,7 +212,7 @@ def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Probl
                 f"Add runs (at least {len(free) + 2}, better {5 * len(free)}), or fix parameters that are known",
             )
         )
-    logs = {name: np.log(runs[name]) for name in law.input_names}
+    logs = {name: coordinate(name, runs[name]) for name in law.input_names}
     constant = [name for name, values in logs.items() if np.ptp(values) < np.log(1.1)]
     for name in constant:
         problems.append(
@@ -304,19 +309,21 @@ def thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.nda
     return {name: values.reshape(chains * draws, *values.shape[2:])[index] for name, values in parameters.items()}
 
 
-def _explained(measured: np.ndarray, curve: np.ndarray) -> float:
+def _explained(output: str, measured: np.ndarray, curve: np.ndarray) -> float:
     """Return the share of the spread of ln output that the curve explains, robustly (by median absolute deviations)."""
-    logs, residual = np.log(measured), np.log(measured / curve)
+    logs = coordinate(output, measured)
+    residual = logs - coordinate(output, curve)
     spread = np.median(np.abs(logs - np.median(logs)))
     return float(1 - (np.median(np.abs(residual)) / spread) ** 2) if spread > 0 else 0.0
 
 
 def _misfit_problems(law: Law, runs: Runs, explained: float) -> list[Problem]:
     problems = []
-    names = [name for name in law.decreasing_in if np.ptp(np.log(runs[name])) > np.log(1.1)]
-    design = np.stack([np.ones(len(runs)), *(np.log(runs[name]) for name in names)], axis=1)
+    positions = {name: coordinate(name, runs[name]) for name in law.decreasing_in}
+    names = [name for name, values in positions.items() if np.ptp(values) > np.log(1.1)]
+    design = np.stack([np.ones(len(runs)), *(positions[name] for name in names)], axis=1)
     if names and len(runs) > design.shape[1] and np.linalg.matrix_rank(design, tol=1e-6) == design.shape[1]:
-        target = np.log(runs[law.output])
+        target = coordinate(law.output, runs[law.output])
         slopes = np.linalg.lstsq(design, target, rcond=None)[0]
         residual = target - design @ slopes
         variance = residual @ residual / (len(runs) - design.shape[1])
@@ -352,10 +359,10 @@ def _repeat_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:
     degrees = int(len(runs) - len(count))
     if degrees < MIN_REPEATS:
         return []
-    logs = np.log(runs[law.output])
+    logs = coordinate(law.output, runs[law.output])
     means = np.bincount(cell, logs) / count
     chance = float(np.sqrt(np.sum((logs - means[cell]) ** 2) / degrees))
-    about = float(1.4826 * np.median(np.abs(logs - np.log(curve))))
+    about = float(1.4826 * np.median(np.abs(logs - coordinate(law.output, curve))))
     if not 0 < 2 * chance < about:
         return []
     return [

@@ -14,11 +14,11 @@ import numpy as np
 
 from bayes_scaling import __version__
 from bayes_scaling.diagnose import Diagnosis, data_problems, diagnose
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.law import Law, get_law
-from bayes_scaling.model import Settings, at_runs, build_model, check_fixed, model_priors, prior_text
+from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, at_runs, build_model, check_fixed, model_priors, prior_text
 from bayes_scaling.noise import Noise, get_noise
-from bayes_scaling.runs import Runs
+from bayes_scaling.runs import SEPARATOR, Runs
 
 if TYPE_CHECKING:
     import xarray
@@ -193,7 +193,7 @@ def fit(
     fix: Mapping[str, float] | None = None,
     priors: Mapping[str, Any] | None = None,
     grouped: bool = False,
-    pool: Sequence[str] = (),
+    pool: Sequence[str] | Mapping[str, str] = (),
     chains: int = 4,
     warmup: int | None = None,
     draws: int = 1000,
@@ -213,7 +213,9 @@ def fit(
     fix : parameters to hold fixed, by name
     priors : numpyro distributions by parameter name, instead of the law's
     grouped : give every group of runs (column ``group``) law parameters of its own; the scatter is shared
-    pool : law parameters that groups share in part: drawn towards a common centre as far as the data let them (implies ``grouped``)
+    pool : how law parameters vary over groups (implies ``grouped``): ``{"alpha": "shared", "E": "partial"}``, the others are ``free``;
+        names alone are ``partial``: drawn towards a common centre as far as the data let them. ``partial:COLUMN`` gives one value to all
+        groups that agree in one of the columns that the groups were made of
     chains, draws : kept draws are chains x draws
     warmup : iterations before the first kept draw; by default the engine chooses, and tries harder while the draws are not good
     seed : of everything random; the same seed gives the same draws on the same machine
@@ -234,9 +236,9 @@ def fit(
     engine.use_compile_cache()
     named = get_law(law)
     law = choose_input(named, runs, input)
-    family = get_noise(noise or law.noise)
+    family = get_noise(noise or law.noise, law.output)
     groups = _groups(law, runs, grouped or bool(pool))
-    settings = Settings(dict(fix or {}), dict(priors or {}), groups, tuple(pool))
+    settings = Settings(dict(fix or {}), dict(priors or {}), groups, _pooling(law, runs, pool))
     check_fixed(law, family, settings.fixed)
     _check_numbers(chains=chains, draws=draws, warmup=warmup, precision=precision, seed=seed)
     used_priors = model_priors(law, family, settings)
@@ -256,14 +258,16 @@ def fit(
             shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
             density = engine.Density(build_model(law, family, settings), padded, weight, shears)
             # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
-            parts = [runs.of_group(label) for label in groups] or [runs]
+            parts = [runs.of_group(label) for label in groups if not settings.borrowed(law)] or [runs]
             answerable = not any(problem.serious for part in parts for problem in data_problems(law, used_priors, part))
             sampler = engine.Sampler(chains, draws, warmup, seed, answerable)
             result = engine.sample(density, padded, weight, sampler, chosen, progress)
     fixed = {name: float(value) for name, value in settings.fixed.items()}
-    sites = {name: np.asarray(values, float) for name, values in result.sites.items()}
+    # What groups share in part is read as each group's parameter.
+    levels = {f"{name}_by_{pooling.column}" for name, pooling in settings.pool.items() if pooling.column}
+    sites = {name: np.asarray(values, float) for name, values in result.sites.items() if name not in levels}
     parameters = {**{name: np.full((chains, draws), value) for name, value in fixed.items()}, **sites}
-    diagnosis = diagnose(law, family, used_priors, runs, parameters, result, groups, frozenset(settings.priors))
+    diagnosis = diagnose(law, family, used_priors, runs, parameters, result, groups, settings)
     timing = {
         "total_s": time.perf_counter() - start,
         "compile_s": result.compile_seconds,
@@ -279,7 +283,7 @@ def fit(
         "priors": {name: prior_text(prior) for name, prior in used_priors.items() if name not in fixed},
         "fixed": fixed,
         "groups": list(groups),
-        "pool": list(settings.pool),
+        "pool": {name: str(pooling) for name, pooling in settings.pool.items()},
         "seed": seed,
         "precision": precision,
         "device": str(getattr(chosen, "device_kind", chosen.platform)),
@@ -306,6 +310,28 @@ def _groups(law: Law, runs: Runs, grouped: bool) -> tuple[str, ...]:
     if law.model is not None:
         raise InputError(f"law '{law.name}' has a model of its own and cannot be fitted by group")
     return runs.groups
+
+
+def _pooling(law: Law, runs: Runs, pool: Sequence[str] | Mapping[str, str]) -> dict[str, Pooling]:
+    """Read how parameters vary over groups: names, ``name=kind``, ``name=kind:column``; ``all`` means every parameter not named itself."""
+    wanted = dict(pool) if isinstance(pool, Mapping) else dict.fromkeys(pool, "partial")
+    everything = wanted.pop("all", None)
+    if everything is not None:
+        wanted = {**dict.fromkeys(law.parameter_names, everything), **wanted}
+    found = {}
+    for name, text in wanted.items():
+        kind, _, column = text.partition(":")
+        if kind not in POOLING_KINDS:
+            raise InputError(f"cannot pool '{name}' as '{kind}'{nearest(kind, POOLING_KINDS)}")
+        if column and (len(runs.factors) < 2 or column not in runs.factors):
+            hint = nearest(column, runs.factors) if len(runs.factors) > 1 else ": the groups are made of one column only"
+            raise InputError(f"cannot pool '{name}' by '{column}'{hint} (name several with --group A,B)")
+        if column:
+            part = [label.split(SEPARATOR)[runs.factors.index(column)] for label in runs.groups]
+            found[name] = Pooling(kind, tuple(sorted(set(part)).index(label) for label in part), column)
+        else:
+            found[name] = Pooling(kind)
+    return found
 
 
 def _check_numbers(*, chains: int, draws: int, warmup: int | None, precision: int, seed: int) -> None:

@@ -21,11 +21,15 @@ Values = Mapping[str, Any]  #: arrays or numbers by name
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """A quantity that a law takes: its name (``params``, ``tokens``, ``compute`` …), unit, and what exactly is counted."""
+    """A quantity that a law takes, is asked about or answers with: its name (``params``, ``tokens``, ``compute`` …), unit, and what exactly
+    is counted; ``low`` and ``high`` bound the domain that the law is declared for, in base units.
+    """
 
     name: str
     unit: str
     meaning: str
+    low: float = 1.0
+    high: float = 1e30
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +53,13 @@ class Published:
 
 @dataclass(frozen=True, eq=False)
 class Check:
-    """A value that the formula must give: for a published set at given inputs, to a relative tolerance."""
+    """A value that the formula must give: for a published set (or explicit ``values``) at given inputs, to a relative tolerance."""
 
     published: str
     inputs: Mapping[str, float]
     value: float
     tolerance: float = 1e-6
+    values: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +74,29 @@ class Term:
     exponent: str
     input: str
     reference: float
+    published: str = ""  #: name of the coefficient at input = 1, as papers give it: ``coefficient * reference^exponent``
 
 
-def _nothing(_: Values) -> dict[str, Any]:
-    return {}
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """The question that a law exists to answer, and how a posterior answers it.
+
+    Parameters
+    ----------
+    question : one line
+    given : what must be told
+    answers : what comes back
+    answer : ``answer(parameters, given) -> {name: array}`` in jax.numpy; element by element over parameters (draws) and given values
+    example : a value for everything given
+    optional : values of what need not be told
+    """
+
+    question: str
+    given: tuple[Input, ...]
+    answers: tuple[Input, ...]
+    answer: Callable[[Values, Values], dict[str, Any]]
+    example: Mapping[str, float]
+    optional: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +112,9 @@ class Law:
         declares; the coefficient as published is then ``derived``.
     formula : ``formula(inputs, parameters) -> prediction`` in jax.numpy, in base units; it broadcasts. ``parameters`` holds the
         sampled and the derived ones.
-    derived : from sampled parameters to the further names that the paper uses (``A`` from ``A_ref`` and ``alpha``)
-    invert : from a published set to the sampled parameters; the inverse of ``derived``
+    derived : from sampled parameters to the further names that the paper uses (``A`` from ``A_ref`` and ``alpha``); by default what
+        ``terms`` say
+    invert : from a published set to the sampled parameters; the inverse of ``derived``; by default what ``terms`` say
     published : parameter sets by name; several may disagree, and all are kept
     checks : values that the formula must reproduce
     terms : power-law terms of sampled coefficients, for the sampler's coordinates
@@ -100,6 +125,8 @@ class Law:
     noise : name of the default noise family
     model : a numpyro model of the law's own, where priors + formula + noise are not enough: ``model(law, noise, settings)`` returns it
     alternatives : the same law as a function of another input, by the input's name
+    variants : related laws of the same source, by the name that follows the law's own and a colon (``gordon:bleu``)
+    decision : the question that the law exists to answer
     """
 
     name: str
@@ -111,8 +138,8 @@ class Law:
     inputs: tuple[Input, ...]
     parameters: tuple[Parameter, ...]
     formula: Callable[[Values, Values], Any]
-    derived: Callable[[Values], dict[str, Any]] = _nothing
-    invert: Callable[[Values], dict[str, Any]] = dict
+    derived: Callable[[Values], dict[str, Any]] | None = None
+    invert: Callable[[Values], dict[str, Any]] | None = None
     published: Mapping[str, Published] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     terms: tuple[Term, ...] = ()
@@ -122,6 +149,8 @@ class Law:
     noise: str = "student-t"
     model: Callable[..., Any] | None = None
     alternatives: Mapping[str, Law] = field(default_factory=dict)
+    variants: Mapping[str, Law] = field(default_factory=dict)
+    decision: Decision | None = None
     origin: str = ""  #: file that the law was loaded from, for a user's law
     origin_hash: str = ""
 
@@ -139,9 +168,26 @@ class Law:
                 return item
         raise LawError(f"law '{self.name}' has no sampled parameter '{name}'{nearest(name, self.parameter_names)}")
 
+    def derive(self, sampled: Values) -> dict[str, Any]:
+        """Return the derived parameters."""
+        if self.derived is not None:
+            return self.derived(sampled)
+        return {term.published: sampled[term.coefficient] * term.reference ** sampled[term.exponent] for term in self._published_terms}
+
     def complete(self, sampled: Values) -> dict[str, Any]:
         """Return sampled parameters together with the derived ones."""
-        return {**sampled, **self.derived(sampled)}
+        return {**sampled, **self.derive(sampled)}
+
+    def sampled(self, published: Values) -> dict[str, Any]:
+        """Return the sampled parameters of a set given in the paper's names."""
+        if self.invert is not None:
+            return self.invert(published)
+        coefficients = {t.coefficient: published[t.published] * t.reference ** -published[t.exponent] for t in self._published_terms}
+        return {name: coefficients[name] if name in coefficients else published[name] for name in self.parameter_names}
+
+    @property
+    def _published_terms(self) -> tuple[Term, ...]:
+        return tuple(term for term in self.terms if term.published)
 
     def predict(self, inputs: Values, parameters: Values) -> Any:
         """Evaluate the formula in 64 bits.
@@ -192,9 +238,16 @@ def get_law(law: str | Path | Law) -> Law:
     text = str(law)
     if text.endswith(".py"):
         return _law_from_file(Path(text))
-    if text not in law_names():
-        raise LawError(f"unknown law '{text}'{nearest(text, law_names())} (a law of your own: give the path of its .py file)")
-    return importlib.import_module(f"bayes_scaling.models.{text}").LAW
+    name, _, variant = text.partition(":")
+    if name not in law_names():
+        raise LawError(f"unknown law '{text}'{nearest(name, law_names())} (a law of your own: give the path of its .py file)")
+    found = importlib.import_module(f"bayes_scaling.models.{name}").LAW
+    if not variant:
+        return found
+    if variant not in found.variants:
+        hint = nearest(variant, found.variants) if found.variants else ": it has none"
+        raise LawError(f"law '{name}' has no variant '{variant}'{hint}")
+    return found.variants[variant]
 
 
 def _law_from_file(path: Path) -> Law:

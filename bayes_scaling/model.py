@@ -12,6 +12,32 @@ from bayes_scaling.errors import InputError, LawError, nearest
 from bayes_scaling.law import Law
 from bayes_scaling.noise import Noise
 
+#: How a parameter may vary over groups.
+POOLING_KINDS = {
+    "shared": "one value for all groups",
+    "partial": "a value for each group, drawn towards a common centre as far as the data let it",
+    "free": "a value for each group, independent of the others",
+}
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How a parameter varies over groups.
+
+    Attributes
+    ----------
+    kind : a key of POOLING_KINDS
+    levels : the value's number for each group, where groups that agree in some column share a value; empty: each its own
+    column : that column
+    """
+
+    kind: str
+    levels: tuple[int, ...] = ()
+    column: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.column}" if self.column else self.kind
+
 
 @dataclass(frozen=True, eq=False)
 class Settings:
@@ -22,13 +48,18 @@ class Settings:
     fixed : parameters held fixed, by name
     priors : numpyro distributions by parameter name, instead of the law's
     groups : labels, where every group of runs has law parameters of its own; the scatter is shared
-    pool : law parameters whose groups are drawn towards a common centre (partial pooling); the others are independent
+    pool : how law parameters vary over the groups; those that are not named are free
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict)
     priors: Mapping[str, Any] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
-    pool: tuple[str, ...] = ()
+    pool: Mapping[str, Pooling] = field(default_factory=dict)
+
+    def borrowed(self, law: Law) -> bool:
+        """Whether no parameter of the law is free to vary over groups: then a group need not determine any by itself."""
+        kinds = {name: pooling.kind for name, pooling in self.pool.items()}
+        return bool(self.groups) and all(name in self.fixed or kinds.get(name, "free") != "free" for name in law.parameter_names)
 
 
 #: Prior (location and scale of its logarithm) of the spread of a pooled parameter over groups, in the parameter's unconstrained
@@ -109,7 +140,7 @@ def at_runs(values: Mapping[str, Any], columns: Mapping[str, Any], draw_dims: in
 
 
 def _derived_names(law: Law) -> set[str]:
-    return set(law.derived(dict.fromkeys(law.parameter_names, 1.0)))
+    return set(law.derive(dict.fromkeys(law.parameter_names, 1.0)))
 
 
 def build_model(law: Law, noise: Noise, settings: Settings | None = None) -> Callable[..., None]:
@@ -134,16 +165,22 @@ def build_model(law: Law, noise: Noise, settings: Settings | None = None) -> Cal
     def parameter(name: str, prior: Any) -> Any:
         if name in settings.fixed:
             return jnp.asarray(prior, dtype=float)
-        if not settings.groups or name in noise.parameter_names:
+        pooling = settings.pool.get(name, Pooling("free"))
+        if not settings.groups or name in noise.parameter_names or pooling.kind == "shared":
             return numpyro.sample(name, prior)
-        if name in settings.pool:
-            return _pooled(name, prior, len(settings.groups))
-        with numpyro.plate(f"group_of_{name}", len(settings.groups)):
-            return numpyro.sample(name, prior)
+        # Groups that agree in a column share a value: it is sampled under another name, and the parameter is that value for each group.
+        levels = pooling.levels or tuple(range(len(settings.groups)))
+        site = f"{name}_by_{pooling.column}" if pooling.levels else name
+        if pooling.kind == "partial":
+            values = _pooled(site, prior, max(levels) + 1)
+        else:
+            with numpyro.plate(f"group_of_{site}", max(levels) + 1):
+                values = numpyro.sample(site, prior)
+        return numpyro.deterministic(name, values[jnp.array(levels)]) if pooling.levels else values
 
     def model(columns: Mapping[str, Any], weight: Any = None) -> None:
         values = {name: parameter(name, prior) for name, prior in priors.items()}
-        for name, value in law.derived(values).items():
+        for name, value in law.derive(values).items():
             values[name] = numpyro.deterministic(name, value)
         values = at_runs(values, columns)
         curve = law.formula(columns, values)

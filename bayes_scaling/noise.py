@@ -1,17 +1,20 @@
-"""Noise families: how a measured loss scatters about the law's curve.
+"""Noise families: how a measured output (a loss, an error rate, a BLEU score) scatters about the law's curve.
 
-Every family is a distribution of the measured loss itself (not of its logarithm), so that log densities, and with them model
-comparisons, can be set against each other across families.
+Every family of a continuous output is a distribution of the output itself (not of its logarithm), so that log densities, and with them
+model comparisons, can be set against each other across families. Families of counts give probabilities of counts, and compare with each
+other alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.law import Law, Parameter, Values
+from bayes_scaling.quantities import quantity
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +28,7 @@ class Noise:
     distribution : ``distribution(curve, parameters, columns) -> numpyro distribution`` of the measured output
     needs : further columns of the runs that it uses
     may_be_zero : parameters that may be held at zero, outside their prior's support
+    outputs : the outputs that it can describe; empty for any
     """
 
     name: str
@@ -33,6 +37,7 @@ class Noise:
     distribution: Callable[[Any, Values, Values], Any]
     needs: tuple[str, ...] = ()
     may_be_zero: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -43,35 +48,45 @@ class Noise:
         return (*law.input_names, law.output, *self.needs)
 
 
-def _families() -> dict[str, Noise]:
+def _families(output: str) -> dict[str, Noise]:
     import jax.numpy as jnp
     import numpyro.distributions as dist
+    from jax.scipy.special import logit
+
+    from bayes_scaling.fractions import BetaBinomialFraction, BinomialFraction
 
     def on_log(base: Any) -> Any:
         return dist.TransformedDistribution(base, dist.transforms.ExpTransform())
 
+    def on_logit(base: Any) -> Any:
+        return dist.TransformedDistribution(base, dist.transforms.SigmoidTransform())
+
+    scale = round(math.log(quantity(output).scale), 1)  # absolute scatter is in proportion to what the output typically is
     # Run-to-run scatter of a final loss is typically 0.2 % to 3 % (repeated seeds of the published ladders and of `ladder`).
-    relative = Parameter("sigma", dist.LogNormal(-4.6, 1.2), "scale of the scatter of ln loss")
+    relative = Parameter("sigma", dist.LogNormal(round(math.log(quantity(output).scatter), 1), 1.2), f"scale of the scatter of ln {output}")
     degrees = Parameter("nu", dist.Gamma(2.0, 0.1), "degrees of freedom: small means outlying runs (Juarez & Steel 2010)")
-    absolute = Parameter("sigma", dist.LogNormal(-3.9, 1.2), "standard deviation of the loss, in nat/token")
-    excess = Parameter("sigma", dist.LogNormal(-4.6, 1.5), "scatter beyond the stated standard errors, in nat/token")
+    absolute = Parameter("sigma", dist.LogNormal(-3.9 + scale, 1.2), f"standard deviation of the {output}")
+    excess = Parameter("sigma", dist.LogNormal(-4.6 + scale, 1.5), f"scatter of the {output} beyond the stated standard errors")
+    logits = Parameter("sigma", dist.LogNormal(-3.0, 1.2), f"scale of the scatter of logit {output}")
+    # Runs differ by more than the draw of the test items; correlation 0.001 of the items' outcomes doubles the variance at 1000 items.
+    correlation = Parameter("rho", dist.LogNormal(-7.0, 1.5), "correlation between the items of one run: scatter beyond binomial")
     families = [
         Noise(
             "student-t",
-            "Student-t on ln loss with inferred degrees of freedom: outlying runs lose their pull",
+            f"Student-t on ln {output} with inferred degrees of freedom: outlying runs lose their pull",
             (relative, degrees),
             lambda curve, p, _: on_log(dist.StudentT(p["nu"], jnp.log(curve), p["sigma"])),
         ),
         Noise(
             "normal-log",
-            "normal on ln loss",
+            f"normal on ln {output}",
             (relative,),
             lambda curve, p, _: on_log(dist.Normal(jnp.log(curve), p["sigma"])),
         ),
-        Noise("normal", "normal on loss", (absolute,), lambda curve, p, _: dist.Normal(curve, p["sigma"])),
+        Noise("normal", f"normal on {output}", (absolute,), lambda curve, p, _: dist.Normal(curve, p["sigma"])),
         Noise(
             "laplace",
-            "Laplace on ln loss: its mode is the fit by least absolute deviations, which Huber fits with delta = 0.001 nearly are",
+            f"Laplace on ln {output}: its mode is the fit by least absolute deviations, which Huber fits with delta = 0.001 nearly are",
             (relative,),
             lambda curve, p, _: on_log(dist.Laplace(jnp.log(curve), p["sigma"])),
         ),
@@ -82,26 +97,50 @@ def _families() -> dict[str, Noise]:
             lambda curve, p, columns: dist.Normal(curve, jnp.sqrt(columns["loss_se"] ** 2 + p["sigma"] ** 2)),
             needs=("loss_se",),
             may_be_zero=("sigma",),
+            outputs=("loss",),
+        ),
+        Noise(
+            "logit-student-t",
+            f"Student-t on logit {output} with inferred degrees of freedom: for rates that come near 0 or 1",
+            (logits, degrees),
+            lambda curve, p, _: on_logit(dist.StudentT(p["nu"], logit(jnp.clip(curve, 1e-9, 1 - 1e-9)), p["sigma"])),
+            outputs=("error",),
+        ),
+        Noise(
+            "binomial",
+            "counts of errors among independent test items (column trials)",
+            (),
+            lambda curve, _, columns: BinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9)),
+            needs=("trials",),
+            outputs=("error",),
+        ),
+        Noise(
+            "beta-binomial",
+            "counts of errors among test items (column trials) whose outcomes are correlated within a run",
+            (correlation,),
+            lambda curve, p, columns: BetaBinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9), p["rho"]),
+            needs=("trials",),
+            outputs=("error",),
         ),
     ]
-    return {family.name: family for family in families}
+    return {family.name: family for family in families if not family.outputs or output in family.outputs}
 
 
-def noise_names() -> list[str]:
-    return list(_families())
+def noise_names(output: str = "loss") -> list[str]:
+    return list(_families(output))
 
 
-def get_noise(noise: str | Noise) -> Noise:
-    """Return a noise family by name, or as given.
+def get_noise(noise: str | Noise, output: str = "loss") -> Noise:
+    """Return a noise family for an output by name, or as given.
 
     Raises
     ------
     InputError
-        If there is no family of that name.
+        If there is no family of that name for this output.
     """
     if isinstance(noise, Noise):
         return noise
-    families = _families()
+    families = _families(output)
     if noise not in families:
-        raise InputError(f"unknown noise family '{noise}'{nearest(noise, families)}")
+        raise InputError(f"unknown noise family '{noise}' for {output}{nearest(noise, families)}")
     return families[noise]

@@ -13,13 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from bayes_scaling import numeric
 from bayes_scaling.cost import Cost, affordable_tokens
 from bayes_scaling.errors import InputError
 from bayes_scaling.law import Law
 
 SMALLEST_PARAMS, LARGEST_PARAMS = 10.0, 1e18  # the numeric optimum lies between them, or at one of them
 LARGEST_COMPUTE = 1e40  # FLOP; a target that needs more counts as out of reach
-_GRID = 257
 _HALVINGS = 60
 
 Draws = Mapping[str, np.ndarray]
@@ -81,27 +81,9 @@ def _solver(law: Law, expected: bool) -> Callable[..., jax.Array]:
             result = law.formula({"params": params, "tokens": affordable_tokens(params, compute, training, serving)}, parameters)
             return jnp.mean(result) if expected else result
 
-        low = jnp.full(compute.shape, np.log(SMALLEST_PARAMS))
         # Short of one token nothing is trained; rounding must not take the last grid point past it.
         high = jnp.log(jnp.minimum(LARGEST_PARAMS, compute / (training + serving))) - 1e-9
-        width = (high - low) / (_GRID - 1)
-
-        def look(i: int, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            best, lowest = found
-            candidate = value(low + i * width)
-            return jnp.where(candidate < lowest, i, best), jnp.minimum(candidate, lowest)
-
-        best, _ = jax.lax.fori_loop(0, _GRID, look, (jnp.zeros(compute.shape, int), jnp.full(compute.shape, jnp.inf)))
-
-        def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            lower, upper = ends
-            middle = (lower + upper) / 2
-            falling = jax.jvp(value, (middle,), (jnp.ones_like(middle),))[1] < 0
-            return jnp.where(falling, middle, lower), jnp.where(falling, upper, middle)
-
-        ends = low + jnp.maximum(best - 1, 0) * width, low + jnp.minimum(best + 1, _GRID - 1) * width
-        lower, upper = jax.lax.fori_loop(0, _HALVINGS, halve, ends)
-        return (lower + upper) / 2
+        return numeric.minimum(value, jnp.full(compute.shape, np.log(SMALLEST_PARAMS)), high)
 
     return solve
 

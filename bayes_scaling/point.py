@@ -58,7 +58,7 @@ def maximum_likelihood(
     from scipy.optimize import minimize
 
     law = choose_input(get_law(law), runs, input)
-    family = get_noise(noise or law.noise)
+    family = get_noise(noise or law.noise, law.output)
     settings = Settings(dict(fix or {}))
     priors = model_priors(law, family, settings)
     free = {name: biject_to(prior.support) for name, prior in priors.items() if name not in settings.fixed}

@@ -9,6 +9,7 @@ import numpy as np
 
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitting import Fit
+from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
 
 if TYPE_CHECKING:
@@ -19,20 +20,24 @@ FAR = 1.0  # decades beyond the data from which on a prediction is called far
 
 def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return how many decades inputs lie outside the range of the runs: the largest over the inputs, 0 within."""
-    outside = []
+    outside = [np.zeros(())]
     for name, values in inputs.items():
+        if quantity(name).low_allowed and quantity(name).low == 0:
+            continue  # decades mean nothing for a quantity that can be zero
         logs, known = np.log10(np.asarray(values, float)), np.log10(runs[name])
         outside.append(np.maximum(0.0, np.maximum(logs - known.max(), known.min() - logs)))
     return np.max(np.broadcast_arrays(*outside), axis=0)
 
 
-def predict(fit: Fit, at: Mapping[str, Any] | Any, *, seed: int = 0) -> xarray.Dataset:
+def predict(fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, seed: int = 0) -> xarray.Dataset:
     """Predict the law's output at new inputs, draw by draw.
 
     Parameters
     ----------
     at : arrays of shape (point,) by input name in base units, or a DataFrame with those columns; ``loss_se`` too where the noise
         uses stated standard errors
+    then : a second fit that takes this one's output as an input (a loss into an error rate or a BLEU score): its output is predicted,
+        with the uncertainty of both fits
     seed : of the scatter
 
     Returns
@@ -45,9 +50,35 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, seed: int = 0) -> xarray.D
     InputError
         If an input is missing, not positive, or of another length.
     """
-    import jax
     import xarray
 
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
+    inputs = _inputs(fit, at)
+    expected, new = _outputs(fit, inputs, fit.parameters(), seed)
+    last, trusted = fit, fit.diagnosis.ok
+    if then is not None:
+        if fit.law.output not in then.law.input_names:
+            raise InputError(f"law '{then.law.name}' does not take {fit.law.output}, which law '{fit.law.name}' predicts")
+        further = _inputs(then, {**at, fit.law.output: np.ones(1)})
+        parameters = _matched(then.parameters(), expected.shape[:2], seed)
+        expected, _ = _outputs(then, {**further, fit.law.output: expected}, parameters, seed + 1)
+        _, new = _outputs(then, {**further, fit.law.output: new}, parameters, seed + 1)
+        last, trusted = then, trusted and then.diagnosis.ok
+    dims = ("chain", "draw", "point")
+    return xarray.Dataset(
+        {
+            "expected": (dims, expected),
+            "new": (dims, new),
+            **{name: ("point", values) for name, values in inputs.items()},
+            "decades_beyond": ("point", decades_beyond(fit.runs, {name: inputs[name] for name in fit.law.input_names})),
+        },
+        attrs={"law": last.law.name, "noise": last.noise.name, "output": last.law.output, "trustworthy": int(trusted)},
+    )
+
+
+def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
+    """Return what a fit needs of the points, checked, each of shape (point,)."""
     needed = (*fit.law.input_names, *fit.noise.needs)
     inputs = {}
     for name in needed:
@@ -56,26 +87,31 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, seed: int = 0) -> xarray.D
         inputs[name] = np.atleast_1d(np.asarray(at[name], dtype=float))
     inputs = dict(zip(inputs, np.broadcast_arrays(*inputs.values()), strict=True))
     for name, values in inputs.items():
-        enough = values >= 0 if name in fit.noise.needs else values > 0
-        bad = np.flatnonzero(~(np.isfinite(values) & enough))
-        if len(bad):
-            raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be positive and finite")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
-    parameters = {name: values[..., None] for name, values in fit.parameters().items()}
+        kind = quantity(name)
+        bad = [i for i, value in enumerate(values) if not (np.isfinite(value) and kind.admits(value))]
+        if bad:
+            allowed = "positive and finite" if kind.high == np.inf and not (kind.low_allowed and kind.low == 0) else kind.range_text()
+            raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be {allowed}")
+    return inputs
+
+
+def _outputs(fit: Fit, inputs: Mapping[str, np.ndarray], parameters: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the curve and a new measurement, (chain, draw, point); parameters have shape (chain, draw)."""
+    import jax
+
+    wide = {name: values[..., None] for name, values in parameters.items()}
     with jax.enable_x64(True):
-        expected = fit.law.formula(inputs, parameters)
-        new = np.asarray(fit.noise.distribution(expected, parameters, inputs).sample(jax.random.PRNGKey(seed)))
-    dims = ("chain", "draw", "point")
-    return xarray.Dataset(
-        {
-            "expected": (dims, np.asarray(expected)),
-            "new": (dims, new),
-            **{name: ("point", values) for name, values in inputs.items()},
-            "decades_beyond": ("point", decades_beyond(fit.runs, {name: inputs[name] for name in fit.law.input_names})),
-        },
-        attrs={"law": fit.law.name, "noise": fit.noise.name, "trustworthy": int(fit.diagnosis.ok)},
-    )
+        expected = fit.law.formula(inputs, wide)
+        new = fit.noise.distribution(expected, wide, inputs).sample(jax.random.PRNGKey(seed))
+        return np.asarray(expected), np.asarray(new)
+
+
+def _matched(parameters: Mapping[str, np.ndarray], shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
+    """Return draws of another fit in a given shape: the fits are independent, so any pairing of their draws will do."""
+    total = np.size(next(iter(parameters.values())))
+    index = np.random.default_rng(seed).permutation(total)
+    index = np.resize(index, shape)
+    return {name: np.ravel(values)[index] for name, values in parameters.items()}
 
 
 def posterior_predictive(fit: Fit, *, seed: int = 0) -> Any:

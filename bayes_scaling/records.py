@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.fitting import Fit
-from bayes_scaling.law import Law
+from bayes_scaling.law import Input, Law
 from bayes_scaling.model import prior_text
 
 if TYPE_CHECKING:
@@ -23,15 +23,47 @@ def law_record(law: Law) -> dict[str, Any]:
         "citation": law.citation,
         "use": law.use,
         "avoid": law.avoid,
-        "inputs": {item.name: {"unit": item.unit, "meaning": item.meaning} for item in law.inputs},
+        "inputs": _described(law.inputs),
+        "output": law.output,
         "any_one_of": list(variants),
+        "variants": [item.name for item in law.variants.values()],
         "parameters": {item.name: {"prior": prior_text(item.prior), "meaning": item.meaning} for item in law.parameters},
         "noise": law.noise,
+        "decision": law.decision
+        and {
+            "question": law.decision.question,
+            "given": _described(law.decision.given),
+            "answers": _described(law.decision.answers),
+            "optional": dict(law.decision.optional),
+            "example": dict(law.decision.example),
+        },
         "published": {
             name: {"values": dict(item.values), "standard_errors": dict(item.standard_errors), "source": item.source, "note": item.note}
             for variant in (variants.values() or [law])
             for name, item in variant.published.items()
         },
+    }
+
+
+def _described(items: tuple[Input, ...]) -> dict[str, dict[str, str]]:
+    return {item.name: {"unit": item.unit, "meaning": item.meaning} for item in items}
+
+
+def decision_record(found: xarray.Dataset) -> dict[str, Any]:
+    """Return what `bayes_scaling.decide` found: one record a case, with quantiles over the draws."""
+    given = [str(name) for name in found.data_vars if str(name).startswith("given_")]
+    cases = [
+        {
+            "given": {name.removeprefix("given_"): float(found[name][i]) for name in given},
+            "answers": {str(name): _quantiles(values[..., i]) for name, values in found.data_vars.items() if str(name) not in given},
+        }
+        for i in range(found.sizes["case"])
+    ]
+    return {
+        "law": found.attrs["law"],
+        "question": found.attrs["question"],
+        "cases": cases,
+        "trustworthy": bool(found.attrs["trustworthy"]),
     }
 
 

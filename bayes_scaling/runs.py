@@ -16,20 +16,13 @@ import numpy as np
 
 from bayes_scaling import units as units_module
 from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.quantities import QUANTITIES
+from bayes_scaling.quantities import quantity as kind_of
 from bayes_scaling.table import Table, read_table, table_from_dataframe
-
-#: Column names that mean a quantity, in the order of preference. Compared in lower case with spaces and hyphens as underscores.
-COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
-    "params": ("params", "n_params", "num_params", "n_parameters", "num_parameters", "parameters", "param_count", "model_size", "n"),
-    "tokens": ("tokens", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "d"),
-    "compute": ("compute", "flops", "flop", "training_flops", "train_flops", "training_flop", "training_compute", "train_compute", "c"),
-    "loss": ("loss", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "l"),
-    "loss_se": ("loss_se", "loss_stderr", "loss_standard_error"),
-    "group": ("group",),
-}
 
 # Values that no count of this kind can have all of: a whole column below means that it is in thousands, millions or billions.
 _SMALLEST_PLAUSIBLE = {"params": 1e3, "tokens": 1e4, "compute": 1e8}
+SEPARATOR = "/"  # between the parts of a label of several columns
 _PLAUSIBLE_RATIO = (1e-2, 1e5)  # tokens a param, median over the runs
 _LARGEST_LOSS = 20.0  # nat/token; uniform guessing over any real vocabulary is below 14
 _LISTED = 8  # bad rows that an error message spells out
@@ -41,11 +34,12 @@ class Runs:
 
     Attributes
     ----------
-    columns : quantity -> float array of shape (runs,), in base units; every value finite and positive
-    group : labels of shape (runs,), or None
+    columns : quantity -> float array of shape (runs,), in base units; every value finite and possible for its quantity
+    group : labels of shape (runs,), or None; of several columns, their cells joined by a slash
     lines : line of the file (row number of a DataFrame) of each run, shape (runs,)
     source : where the runs came from
     notes : what a reader should know: columns used, rows left out, duplicates, units, compute that is not 6ND
+    factors : the columns that the groups were made of
     """
 
     columns: Mapping[str, np.ndarray]
@@ -54,6 +48,7 @@ class Runs:
     notes: tuple[str, ...] = ()
     group: np.ndarray | None = None
     ignored: tuple[str, ...] = field(default=())
+    factors: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -74,7 +69,7 @@ class Runs:
         """Return the runs at an index or boolean array, with the notes."""
         group = None if self.group is None else self.group[keep]
         columns = {name: values[keep] for name, values in self.columns.items()}
-        return Runs(columns, self.lines[keep], self.source, self.notes, group, self.ignored)
+        return Runs(columns, self.lines[keep], self.source, self.notes, group, self.ignored, self.factors)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -163,7 +158,10 @@ def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Run
     rows = next(iter(lengths.values()), 0)
     if not rows:
         raise InputError("no runs given")
-    return _validate(Table(arrays, np.arange(1, rows + 1), source), {}, {}, [], False, False)
+    # A name that no quantity goes by is a quantity of a user's law.
+    known = {"group", *(column for item in QUANTITIES.values() for column in item.columns)}
+    own = {name: name for name in arrays if _canonical(name) not in known or name in QUANTITIES}
+    return _validate(Table(arrays, np.arange(1, rows + 1), source), own, {}, [], False, False)
 
 
 def read_points(
@@ -205,39 +203,59 @@ def _canonical(name: str) -> str:
 def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
     """Return quantity -> column of the table."""
     found = {}
-    for quantity, column in mapping.items():
-        if not quantity.isidentifier():
-            raise InputError(f"cannot map to '{quantity}': it is no quantity{nearest(quantity, COMMON_NAMES)}")
-        if column not in table.columns:
-            raise InputError(f"{table.source} has no column '{column}' (mapped to {quantity}){nearest(column, table.columns)}")
-        found[quantity] = column
+    for name, column in mapping.items():
+        if not name.isidentifier():
+            raise InputError(f"cannot map to '{name}': it is no quantity{nearest(name, QUANTITIES)}")
+        for part in column.split(",") if name == "group" else [column]:
+            if part not in table.columns:
+                raise InputError(f"{table.source} has no column '{part}' (mapped to {name}){nearest(part, table.columns)}")
+        found[name] = column
     taken = set(found.values())
-    for quantity, names in COMMON_NAMES.items():
-        if quantity in found:
+    for name, names in {"group": ("group",), **{item.name: item.columns for item in QUANTITIES.values()}}.items():
+        if name in found:
             continue
         candidates = [column for column in table.columns if _canonical(column) in names and column not in taken]
-        exact = [column for column in candidates if column == quantity]
+        exact = [column for column in candidates if column == name]
         if len(candidates) > 1 and not exact:
             raise InputError(
-                f"{table.source}: columns {', '.join(candidates)} could each be {quantity}; choose with --map {quantity}={candidates[0]}"
+                f"{table.source}: columns {', '.join(candidates)} could each be {name}; choose with --map {name}={candidates[0]}"
             )
         if candidates:
-            found[quantity] = (exact or candidates)[0]
+            found[name] = (exact or candidates)[0]
     return found
+
+
+def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[str, str]) -> list[str]:
+    """Leave columns out that only look like a quantity that few laws use, and that nobody asked for; return the notes that say so."""
+    notes = []
+    for name in [name for name in found if name not in mapping and name != "group" and not QUANTITIES[name].core]:
+        try:
+            columns = {name: table.numbers(found[name])}
+        except InputError as error:
+            reason = str(error)
+        else:
+            bad = _bad_rows(found, columns)
+            if not bad:
+                continue
+            row, reason = next(iter(bad.items()))
+            reason = f"line {table.lines[row]}: {reason}"
+        notes.append(f"column '{found.pop(name)}' is not used as {name}: {reason}")
+    return notes
 
 
 def _validate(
     table: Table, mapping: Mapping[str, str], units: Mapping[str, str], notes: list[str], drop_invalid: bool, drop_duplicates: bool
 ) -> Runs:
     found = _find_columns(table, mapping)
-    for quantity in units:
-        if quantity not in found:
-            raise InputError(f"a unit is given for '{quantity}', but {table.source} has no such column{nearest(quantity, found)}")
-    columns = {quantity: table.numbers(column) for quantity, column in found.items() if quantity != "group"}
+    notes += _leave_out_unusable(table, found, {**mapping, **units})
+    for name in units:
+        if name not in found:
+            raise InputError(f"a unit is given for '{name}', but {table.source} has no such column{nearest(name, found)}")
+    columns = {name: table.numbers(column) for name, column in found.items() if name != "group"}
     loss_unit = units.get("loss", units_module.base_unit("loss"))
-    for quantity, unit in units.items():
-        columns[quantity] = units_module.to_base(columns[quantity], quantity, unit)
-        notes.append(f"{quantity} converted from {unit} to {units_module.base_unit(quantity)}")
+    for name, unit in units.items():
+        columns[name] = units_module.to_base(columns[name], name, unit)
+        notes.append(f"{name} converted from {unit} to {units_module.base_unit(name)}")
     if "loss_se" in columns and loss_unit != "nat":
         columns["loss_se"] = units_module.standard_error_to_base(columns["loss_se"], loss_unit, columns["loss"])
 
@@ -268,7 +286,7 @@ def _validate(
         if drop_duplicates:
             keep[[b for _, b in duplicates]] = False
 
-    columns = {quantity: values[keep] for quantity, values in columns.items()}
+    columns = {name: values[keep] for name, values in columns.items()}
     given = "compute" in columns
     if given and "params" in columns and "tokens" not in columns:
         columns["tokens"] = columns["compute"] / (6 * columns["params"])
@@ -280,12 +298,16 @@ def _validate(
         else:
             columns["compute"] = product
             notes.append("no column of training compute: taken as 6 x params x tokens")
-    renamed = [f"{quantity} from column '{column}'" for quantity, column in found.items() if quantity != column]
+    renamed = [f"{name} from column '{column}'" for name, column in found.items() if name != column]
     if renamed:
         notes.insert(0, ", ".join(renamed))
-    group = np.array([str(cell) for cell in table.columns[found["group"]][keep]]) if "group" in found else None
-    ignored = tuple(column for column in table.columns if column not in found.values())
-    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, ignored)
+    factors = found["group"].split(",") if "group" in found else []
+    labels = [[str(cell) for cell in table.columns[factor][keep]] for factor in factors]
+    if len(factors) > 1 and any(SEPARATOR in cell for cells in labels for cell in cells):
+        raise InputError(f"{table.source}: labels of {', '.join(factors)} hold a '{SEPARATOR}', which joins them; rename them")
+    group = np.array([SEPARATOR.join(parts) for parts in zip(*labels, strict=True)]) if labels else None
+    ignored = tuple(column for column in table.columns if column not in {*found.values(), *factors})
+    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, ignored, tuple(factors))
 
 
 def _fill_compute(columns: dict[str, np.ndarray]) -> list[str]:
@@ -332,23 +354,23 @@ def _refuse_implausible_units(table: Table, found: Mapping[str, str], columns: M
 def _bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dict[int, str]:
     """Return row index -> reason, in order."""
     reasons: dict[int, str] = {}
-    for quantity, values in columns.items():
-        zero_allowed = quantity == "loss_se"
-        wrong = ~np.isfinite(values) | (values < 0) | ((values == 0) & (not zero_allowed))
-        if quantity in ("params", "tokens"):
-            wrong |= values < 1
-        if quantity == "loss":
-            wrong |= values > _LARGEST_LOSS
-        for row in np.flatnonzero(wrong):
-            value = values[row]
+    for name, values in columns.items():
+        kind = kind_of(name)
+        possible = (values >= kind.low if kind.low_allowed else values > kind.low) & (
+            values <= kind.high if kind.high_allowed else values < kind.high
+        )
+        if name == "loss":
+            possible &= values <= _LARGEST_LOSS
+        for row in np.flatnonzero(~(np.isfinite(values) & possible)):
+            value, column = values[row], found[name]
             if np.isnan(value):
-                reason = f"{found[quantity]} is missing"
-            elif quantity == "loss" and value > _LARGEST_LOSS:
-                reason = f"{found[quantity]} = {value:.6g} is above {_LARGEST_LOSS:g} nat/token"
+                reason = f"{column} is missing"
+            elif name == "loss" and value > _LARGEST_LOSS:
+                reason = f"{column} = {value:.6g} is above {_LARGEST_LOSS:g} nat/token"
+            elif kind.low == 1 and 0 < value < 1:
+                reason = f"{column} = {value:.6g} is below 1"
             else:
-                reason = f"{found[quantity]} = {value:.6g} must be finite and {'not negative' if zero_allowed else 'positive'}"
-                if quantity in ("params", "tokens") and 0 < value < 1:
-                    reason = f"{found[quantity]} = {value:.6g} is below 1"
+                reason = f"{column} = {value:.6g} must be {'finite and positive' if kind.low == 1 else kind.range_text()}"
             reasons.setdefault(int(row), reason)
     return dict(sorted(reasons.items()))
 

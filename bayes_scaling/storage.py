@@ -83,7 +83,7 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     try:
         attributes = {str(name): json.loads(value) for name, value in tree.attrs.items()}
         found = _find_law(attributes, law, path)
-        family = noise or get_noise(attributes["noise"])
+        family = noise or get_noise(attributes["noise"], found.output)
         runs = _runs(tree, attributes["data"], found)
         diagnosis = Diagnosis.from_dict(attributes["diagnosis"])
         return Fit(found, family, runs, tree, diagnosis, attributes["fixed"], tuple(attributes["groups"]))

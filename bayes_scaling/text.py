@@ -10,7 +10,7 @@ from bayes_scaling.fitting import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
 from bayes_scaling.records import law_record
-from bayes_scaling.units import compute_text, count_text
+from bayes_scaling.units import compute_text, count_text, quantity_text
 
 if TYPE_CHECKING:
     import xarray
@@ -31,13 +31,45 @@ def law_text(law: Law) -> str:
     lines.append(
         "inputs" + (f" (any one of {', '.join(found['any_one_of'])}; priors below are for the first)" if found["any_one_of"] else "")
     )
-    lines += [f"  {name:8} {item['unit']:6} {item['meaning']}" for name, item in found["inputs"].items()]
+    lines += [f"  {name:14} {item['unit']:10} {item['meaning']}" for name, item in found["inputs"].items()]
+    lines.append(f"output: {law.output}; noise: {law.noise}")
     lines.append("parameters and priors")
-    lines += [f"  {name:8} {item['prior']:32} {item['meaning']}" for name, item in found["parameters"].items()]
-    lines.append("published")
+    lines += [f"  {name:10} {item['prior']:36} {item['meaning']}" for name, item in found["parameters"].items()]
+    if law.variants:
+        lines.append("variants")
+        lines += [f"  {item.name:26} {item.title}: {item.equation}" for item in law.variants.values()]
+    if law.decision is not None:
+        lines.append(f"decision: {law.decision.question}")
+        for kind, items in (("given", law.decision.given), ("answer", law.decision.answers)):
+            lines += [f"  {kind:7} {item.name:22} {item.unit:10} {item.meaning}{_default(law, item.name)}" for item in items]
+        example = ",".join(f"{name}={value:g}" for name, value in law.decision.example.items())
+        lines.append(f"  bayes-scaling decide FIT.nc --given {example}")
+    lines.append("published" if found["published"] else "published: no parameter values")
     for name, item in found["published"].items():
         values = ", ".join(f"{key} {value:.6g}" for key, value in item["values"].items())
         lines.append(f"  {name:20} {values}\n  {'':20} {item['source']}{'; ' + item['note'] if item['note'] else ''}")
+    return "\n".join(lines)
+
+
+def _default(law: Law, name: str) -> str:
+    assert law.decision is not None  # asked for laws with a decision
+    return f" ({law.decision.optional[name]:g} unless told)" if name in law.decision.optional else ""
+
+
+def decision_text(found: xarray.Dataset, law: Law) -> str:
+    """Return a law's question and its answers: medians with 90 % intervals, or the values of a published set."""
+    decision = law.decision
+    assert decision is not None  # decide() has refused laws without
+    drawn = found.sizes["chain"] * found.sizes["draw"] > 1
+    lines = [f"{law.name}: {decision.question}{' (medians with 90 % intervals)' if drawn else ''}"]
+    if not found.attrs["trustworthy"]:
+        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    for i in range(found.sizes["case"]):
+        case = found.isel(case=i)
+        lines.append("given " + ", ".join(f"{item.name} {quantity_text(float(case['given_' + item.name]))}" for item in decision.given))
+        for item in decision.answers:
+            shown = _interval(case[item.name], quantity_text) if drawn else quantity_text(float(case[item.name].squeeze()))
+            lines.append(f"  {item.name:24} {shown:36} {item.unit:12} {item.meaning}")
     return "\n".join(lines)
 
 

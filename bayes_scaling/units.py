@@ -22,6 +22,9 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "params": _COUNTS,
     "tokens": _COUNTS,
     "compute": {"FLOP": 1.0, "TFLOP": 1e12, "PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21, "PF-day": PF_DAY},
+    **dict.fromkeys(("unique_tokens", "batch_tokens", "examples", "unique_examples", "encoder_params", "decoder_params"), _COUNTS),
+    "data_bytes": {"byte": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
+    "error": {"fraction": 1.0, "percent": 0.01},
     "loss": {"nat": 1.0, "bit": math.log(2), "perplexity": math.nan},
 }
 
@@ -37,7 +40,7 @@ def to_base(values: np.ndarray, quantity: str, unit: str) -> np.ndarray:
     Parameters
     ----------
     values : array of any shape
-    quantity : ``"params"``, ``"tokens"``, ``"compute"`` or ``"loss"``
+    quantity : a key of ``UNITS``
     unit : a key of ``UNITS[quantity]``; ``perplexity`` is converted by its logarithm
 
     Raises
@@ -74,3 +77,12 @@ def count_text(value: float) -> str:
 def compute_text(value: float) -> str:
     """Write an amount of compute: ``5.76e23 FLOP``."""
     return f"{value:.3g}".replace("e+", "e") + " FLOP" if math.isfinite(value) else "unbounded FLOP"
+
+
+def quantity_text(value: float) -> str:
+    """Write any number with four digits: ``0.4561``, ``72.2B`` for counts, ``5.76e23`` beyond them."""
+    if not math.isfinite(value):
+        return "out of reach" if value > 0 else str(value)
+    if 1e4 <= abs(value) < 1e16:
+        return count_text(value)
+    return f"{value:.4g}".replace("e+", "e")

@@ -9,10 +9,10 @@ When not: repeated data, sizes counted without embeddings below some 1e7 paramet
 on one line in (ln N, ln D), which cannot tell the two terms apart.
 """
 
-import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Input, Law, Parameter, Published, Term
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.numeric import power
 
 # The scale at which the coefficients' priors are stated: near the low end of the published runs, where the posterior of (term,
 # exponent) is nearly uncorrelated. Declared, never computed from the data: a prior must not depend on the data.
@@ -20,26 +20,9 @@ PARAMS_REFERENCE = 1.8e7
 TOKENS_REFERENCE = 7e8
 
 
-def formula(inputs, parameters):
-    p = parameters
+def formula(inputs, p):
     # Three positive terms: the sum loses no digits, and needs two exponentials where a log-sum-exp needs three.
-    size = jnp.exp(jnp.log(p["A"]) - p["alpha"] * jnp.log(inputs["params"]))
-    data = jnp.exp(jnp.log(p["B"]) - p["beta"] * jnp.log(inputs["tokens"]))
-    return p["E"] + size + data
-
-
-def derived(p):
-    return {"A": p["A_ref"] * PARAMS_REFERENCE ** p["alpha"], "B": p["B_ref"] * TOKENS_REFERENCE ** p["beta"]}
-
-
-def invert(p):
-    return {
-        "E": p["E"],
-        "A_ref": p["A"] * PARAMS_REFERENCE ** -p["alpha"],
-        "B_ref": p["B"] * TOKENS_REFERENCE ** -p["beta"],
-        "alpha": p["alpha"],
-        "beta": p["beta"],
-    }
+    return p["E"] + power(p["A"], p["alpha"], inputs["params"]) + power(p["B"], p["beta"], inputs["tokens"])
 
 
 def optimum(p, product):
@@ -48,6 +31,12 @@ def optimum(p, product):
     balance = (p["alpha"] * p["A"] / (p["beta"] * p["B"])) ** (1 / total)
     params = balance * product ** (p["beta"] / total)
     return params, product / params
+
+
+def answer(p, given):
+    params, tokens = optimum(p, given["compute"] / 6)
+    loss = formula({"params": params, "tokens": tokens}, p)
+    return {"params": params, "tokens": tokens, "tokens_per_param": tokens / params, "loss": loss}
 
 
 def _set(E, A, B, alpha, beta, source, note="", errors=()):
@@ -67,8 +56,8 @@ LAW = Law(
     use="runs that differ in params and in tokens, one pass over fresh data, schedule matched to the length of each run",
     avoid="repeated data; runs that all have one ratio of tokens to params; non-embedding counts below 1e7 params",
     inputs=(
-        Input("params", "count", "parameters of the model, embeddings included"),
-        Input("tokens", "count", "training tokens"),
+        Input("params", "count", "parameters of the model, embeddings included", 1e6, 1e12),
+        Input("tokens", "count", "training tokens", 1e8, 1e13),
     ),
     parameters=(
         Parameter("E", LogNormal(0.4, 0.7), "irreducible loss in nat/token"),
@@ -78,11 +67,21 @@ LAW = Law(
         Parameter("beta", LogNormal(-1.2, 0.5), "exponent of tokens"),
     ),
     formula=formula,
-    derived=derived,
-    invert=invert,
     optimum=optimum,
-    terms=(Term("A_ref", "alpha", "params", PARAMS_REFERENCE), Term("B_ref", "beta", "tokens", TOKENS_REFERENCE)),
+    terms=(Term("A_ref", "alpha", "params", PARAMS_REFERENCE, "A"), Term("B_ref", "beta", "tokens", TOKENS_REFERENCE, "B")),
     decreasing_in=("params", "tokens"),
+    decision=Decision(
+        question="which model size and how many tokens are best at a training compute of 6ND?",
+        given=(Input("compute", "FLOP", "training compute"),),
+        answers=(
+            Input("params", "count", "best model size"),
+            Input("tokens", "count", "best training tokens"),
+            Input("tokens_per_param", "", "their ratio"),
+            Input("loss", "nat/token", "loss of that model"),
+        ),
+        answer=answer,
+        example={"compute": 5.76e23},
+    ),
     published={
         "hoffmann": _set(1.69, 406.4, 410.7, 0.34, 0.28, f"{HOFFMANN}, equation 10", "rounded, as printed"),
         "hoffmann_tex": _set(

@@ -1,4 +1,4 @@
-"""Power law with a floor: loss against any one of params, tokens or compute.
+"""Power law with a floor: loss, or an error rate, against any one input.
 
     L(x) = E + a * x^(-c)
 
@@ -9,15 +9,14 @@ When to use it: one learning or scaling curve on which one thing varies and ever
 When not: runs in which two things vary at once (use `chinchilla`); curves with a plateau or a break.
 """
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Input, Law, Parameter, Published, Term
-
-# The scale at which the prior of the coefficient is stated, by input: where published language-model ladders begin.
-REFERENCE = {"params": 1.8e7, "tokens": 7e8, "compute": 1e18}
-UNIT = {"params": "count", "tokens": "count", "compute": "FLOP"}
-MEANING = {"params": "parameters of the model", "tokens": "training tokens", "compute": "training compute"}
+from bayes_scaling.curves import over_axes
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.numeric import power
 
 PORIAN = "Porian et al. 2024, arXiv 2406.19146"
 
@@ -60,35 +59,53 @@ CHECKS = {
     "params": (Check("hoffmann_params", {"params": 1e9}, 2.0439596),),
     "tokens": (Check("hoffmann_tokens", {"tokens": 2e10}, 2.2260883),),
 }
+#: Of the formula itself, where nobody published values: 0.1 + 2 * 1e4^-0.5.
+PLAIN = {"E": 0.1, "a": 2.0, "c": 0.5}
+
+#: By output: priors of floor and of the reducible part at the reference.
+PRIORS = {"loss": (LogNormal(0.4, 0.7), LogNormal(-0.7, 1.5)), "error": (LogNormal(-3.5, 1.5), LogNormal(-1.6, 1.0))}
 
 
-def _law(x: str, alternatives=None) -> Law:
-    def formula(inputs, parameters):
-        p = parameters
-        return p["E"] + jnp.exp(jnp.log(p["a"]) - p["c"] * jnp.log(inputs[x]))
+def _law(axis, output):
+    x = axis.name
 
+    def formula(inputs, p):
+        return p["E"] + power(p["a"], p["c"], inputs[x])
+
+    def answer(p, given):
+        reducible = given["target"] - p["E"]
+        return {x: jnp.where(reducible > 0, (p["a"] / jnp.where(reducible > 0, reducible, 1.0)) ** (1 / p["c"]), jnp.inf)}
+
+    unit = {"loss": "nat/token", "error": "fraction"}[output]
+    floor, reducible = PRIORS[output]
+    published = PUBLISHED.get(x, {}) if output == "loss" else {}
     return Law(
-        name="power_law_floor",
-        title=f"Loss against {x}, with a floor",
+        name="power_law_floor" if output == "loss" else f"power_law_floor:{output}",
+        title=f"{output.capitalize()} against one input, with a floor",
         equation=f"L({x}) = E + a * {x}^(-c)",
         citation="Hestness et al. 2017, arXiv 1712.00409; Henighan et al. 2020, arXiv 2010.14701",
         use="one curve along which one thing varies and the rest is ample or follows it",
         avoid="runs in which two things vary at once; curves with a plateau or a break",
-        inputs=(Input(x, UNIT[x], MEANING[x]),),
+        inputs=(axis.input,),
         parameters=(
-            Parameter("E", LogNormal(0.4, 0.7), "irreducible loss in nat/token"),
-            Parameter("a_ref", LogNormal(-0.7, 1.5), f"reducible loss at {x} = {REFERENCE[x]:.2g} {UNIT[x]}, in nat/token"),
+            Parameter("E", floor, f"irreducible {output} in {unit}"),
+            Parameter("a_ref", reducible, f"reducible {output} at {axis.text}, in {unit}"),
             Parameter("c", LogNormal(-1.6, 0.7), f"exponent of {x}"),
         ),
         formula=formula,
-        derived=lambda p: {"a": p["a_ref"] * REFERENCE[x] ** p["c"]},
-        invert=lambda p: {"E": p["E"], "a_ref": p["a"] * REFERENCE[x] ** -p["c"], "c": p["c"]},
-        terms=(Term("a_ref", "c", x, REFERENCE[x]),),
+        terms=(Term("a_ref", "c", x, axis.reference, "a"),),
         decreasing_in=(x,),
-        published=PUBLISHED[x],
-        checks=CHECKS[x],
-        alternatives=alternatives or {},
+        published=published,
+        checks=CHECKS.get(x, ()) if published else (Check("", {x: 1e4}, 0.12, values=PLAIN),),
+        output=output,
+        decision=Decision(
+            question=f"how much {x} does a target {output} need?",
+            given=(Input("target", unit, f"{output} to reach"),),
+            answers=(axis.input,),
+            answer=answer,
+            example={"target": 2.2 if output == "loss" else 0.1},
+        ),
     )
 
 
-LAW = _law("params", {x: _law(x) for x in ("tokens", "compute")})
+LAW = replace(over_axes(lambda axis: _law(axis, "loss")), variants={"error": over_axes(lambda axis: _law(axis, "error"))})

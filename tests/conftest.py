@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,6 +15,8 @@ os.environ.setdefault("BAYES_SCALING_CACHE", tempfile.mkdtemp(prefix="bayes-scal
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import bayes_scaling as bs
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))  # the re-fits, which tests and benchmarks share
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 

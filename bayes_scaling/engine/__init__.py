@@ -2,8 +2,23 @@
 
 from bayes_scaling.engine.density import Density, Shear, bucket, pad
 from bayes_scaling.engine.devices import choose_device
+from bayes_scaling.engine.many import ManyDraws, sample_many
 from bayes_scaling.engine.modes import NEARBY, Modes
 from bayes_scaling.engine.programs import use_compile_cache
 from bayes_scaling.engine.sampler import Draws, Sampler, sample
 
-__all__ = ["NEARBY", "Density", "Draws", "Modes", "Sampler", "Shear", "bucket", "choose_device", "pad", "sample", "use_compile_cache"]
+__all__ = [
+    "NEARBY",
+    "Density",
+    "Draws",
+    "ManyDraws",
+    "Modes",
+    "Sampler",
+    "Shear",
+    "bucket",
+    "choose_device",
+    "pad",
+    "sample",
+    "sample_many",
+    "use_compile_cache",
+]

@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro import handlers
-from numpyro.distributions import biject_to
+from numpyro.distributions import Gamma, LogNormal, biject_to
 from numpyro.distributions.transforms import ExpTransform
 from numpyro.infer.util import constrain_fn, potential_energy
+from numpyro.primitives import Messenger
 
 SMALLEST_BUCKET = 32
 
@@ -72,10 +73,7 @@ class Density:
         self._float = jnp.result_type(float)  # 64 or 32 bits, as the caller has chosen
         self.columns = {name: jax.ShapeDtypeStruct(values.shape, self._float) for name, values in columns.items()}
         self.weight = jax.ShapeDtypeStruct(weight.shape, self._float)
-        # The trace only tells sites and supports. Its values are one draw from the priors, which a wide prior may put anywhere.
-        with numpyro.validation_enabled(False), handlers.seed(rng_seed=0):
-            trace = handlers.trace(model).get_trace(columns, weight)
-        sites = {name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]}
+        sites = _latent_sites(model, self.columns, self.weight)
         self._transforms = {name: biject_to(site["fn"].support) for name, site in sites.items()}
         self._shapes = {name: self._transforms[name].inverse_shape(np.shape(site["value"])) for name, site in sites.items()}
         self.sites = tuple(sites)
@@ -125,8 +123,8 @@ class Density:
         return jnp.concatenate([jnp.ravel(parts[name]) for name in self.sites])
 
     def prior_draw(self, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
-        """Return one draw from the prior as a flat vector."""
-        trace = handlers.trace(handlers.seed(self.model, key)).get_trace(columns, weight)
+        """Return one draw from the prior (gamma distributions by their moments) as a flat vector."""
+        trace = handlers.trace(handlers.seed(_QuickDraws(self.model), key)).get_trace(columns, weight)
         return self.unconstrain({name: trace[name]["value"] for name in self.sites}, columns, weight)
 
     @cached_property
@@ -142,6 +140,32 @@ class Density:
                 array = np.asarray(constant)
                 digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
         return digest.hexdigest()
+
+
+def _latent_sites(model: Callable[..., None], columns: Mapping[str, Any], weight: Any) -> dict[str, Any]:
+    """Return the sampled sites of a model by name. It is traced, not run: running it once costs seconds of small compilations."""
+    found: dict[str, Any] = {}
+
+    def look(columns: Mapping[str, Any], weight: Any) -> None:
+        with numpyro.validation_enabled(False), handlers.seed(rng_seed=0):
+            trace = handlers.trace(model).get_trace(columns, weight)
+        found.update({name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]})
+
+    jax.eval_shape(look, columns, weight)
+    return found
+
+
+class _QuickDraws(Messenger):
+    """Draws gamma-distributed sites as log-normal ones of the same mean and variance.
+
+    A start of a search need not follow the prior exactly, and the rejection sampler of the gamma takes seconds to compile.
+    """
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        fn = msg.get("fn")
+        if msg["type"] == "sample" and not msg["is_observed"] and isinstance(fn, Gamma):
+            spread = jnp.log1p(fn.variance / fn.mean**2)
+            msg["fn"] = LogNormal(jnp.log(fn.mean) - spread / 2, jnp.sqrt(spread))
 
 
 def _constants(traced: Any) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +55,13 @@ def draw_starts(density: Density, key: jax.Array, columns: Mapping[str, Any], we
 
 
 def locate(
-    density: Density, starts: jax.Array, columns: Mapping[str, Any], weight: Any, *, one_by_one: bool = False
+    density: Density,
+    starts: jax.Array,
+    columns: Mapping[str, Any],
+    weight: Any,
+    *,
+    one_by_one: bool = False,
+    iterations: int = _ITERATIONS,
 ) -> tuple[jax.Array, ...]:
     """Search from given starts; return (ends, potentials, slopes, Hessian at the best). Traceable.
 
@@ -68,31 +74,50 @@ def locate(
     eye = jnp.eye(density.size)
 
     def keep_going(state: tuple) -> jax.Array:
-        _, _, _, decrement, i = state
-        return (decrement > _DECREMENT) & (i < _ITERATIONS)
+        *_, decrement, i = state
+        return (decrement > _DECREMENT) & (i < iterations)
 
     def step(state: tuple) -> tuple:
-        z, value, damping, decrement, i = state
-        gradient, hessian = jax.grad(f)(z), jax.hessian(f)(z)
+        # The density appears once in the loop and nowhere else: compiling it is what a search costs.
+        z, value, gradient, hessian, damping, decrement, i = state
         scale = damping * (1 + jnp.abs(jnp.diagonal(hessian)))
         factor = jnp.linalg.cholesky(hessian + eye * scale)
         move = -jax.scipy.linalg.cho_solve((factor, True), gradient)
-        candidate = f(z + move)
         # A Hessian that is not positive definite gives NaN here, which is refused and answered with more damping.
-        better = (candidate <= value) & jnp.all(jnp.isfinite(move))
-        decrement = jnp.where(better, -0.5 * gradient @ move * (1 + damping), decrement)
-        damping = jnp.clip(jnp.where(better, damping * 0.2, damping * 8), 1e-12, 1e14)
+        possible = jnp.all(jnp.isfinite(move))
+        candidate = z + jnp.where(possible, move, 0.0)
+        new = (candidate, *_derivatives(f, candidate))
+        better = (new[1] <= value) & possible
+        decrement = jnp.where(better & (i > 0), -0.5 * gradient @ move * (1 + damping), decrement)
         decrement = jnp.where(~better & (damping > 1e12), 0.0, decrement)  # no step of any length helps: the end of the road
-        return jnp.where(better, z + move, z), jnp.where(better, candidate, value), damping, decrement, i + 1
+        damping = jnp.clip(jnp.where(better, damping * 0.2, damping * 8), 1e-12, 1e14)
+        kept = (jnp.where(better, after, before) for after, before in zip(new, (z, value, gradient, hessian), strict=True))
+        return *kept, damping, decrement, i + 1
 
-    def search(start: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        state = (start, f(start), jnp.asarray(1.0), jnp.asarray(jnp.inf), 0)
-        z, value, _, _, _ = jax.lax.while_loop(keep_going, step, state)
-        return z, jnp.where(jnp.isfinite(value), value, jnp.inf), jnp.linalg.norm(jax.grad(f)(z))
+    def search(start: jax.Array) -> tuple[jax.Array, ...]:
+        # Nothing is known yet: the first step has no gradient to follow, stays where it is, and finds out.
+        unknown = (start, jnp.asarray(jnp.inf), jnp.zeros_like(start), eye)
+        z, value, gradient, hessian, *_ = jax.lax.while_loop(keep_going, step, (*unknown, jnp.asarray(1.0), jnp.asarray(jnp.inf), 0))
+        return z, value, jnp.linalg.norm(gradient), hessian
 
-    ends, values, slopes = jax.lax.map(search, starts) if one_by_one else jax.vmap(search)(starts)
-    best = ends[jnp.argmin(values)]
-    return ends, values, slopes, jax.hessian(f)(best)
+    ends, values, slopes, hessians = jax.lax.map(search, starts) if one_by_one else jax.vmap(search)(starts)
+    return ends, values, slopes, hessians[jnp.argmin(values)]
+
+
+def _derivatives(f: Callable[[jax.Array], jax.Array], z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return value, gradient and Hessian at z.
+
+    In 64 bits the Hessian is by central differences of the gradient, good to some nine digits: the third derivatives of a noise
+    family's gamma functions would take longer to compile than the whole fit takes to run. 32 bits have no digits to difference.
+    """
+    if z.dtype != jnp.float64:
+        return *jax.value_and_grad(f)(z), jax.hessian(f)(z)
+    step = 6e-6
+    shifts = step * jnp.eye(z.size)
+    values, gradients = jax.vmap(jax.value_and_grad(f))(z + jnp.concatenate([jnp.zeros((1, z.size)), shifts, -shifts]))
+    ahead, behind = jnp.split(gradients[1:], 2)
+    hessian = (ahead - behind) / (2 * step)
+    return values[0], gradients[0], (hessian + hessian.T) / 2
 
 
 def distinct(ends: np.ndarray, values: np.ndarray, slopes: np.ndarray, hessian: np.ndarray) -> Modes:

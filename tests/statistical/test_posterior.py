@@ -20,7 +20,7 @@ def mcse(draws):
 def test_against_quadrature():
     """One free parameter: mean and standard deviation by quadrature agree to Monte-Carlo error (5 standard errors)."""
     law, runs = bs.get_law("chinchilla"), simulated_runs(n=6)
-    truth = law.invert(law.published["besiroglu"].values)
+    truth = law.sampled(law.published["besiroglu"].values)
     fixed = {**{name: float(truth[name]) for name in truth if name != "E"}, "sigma": 0.02}
     fit = bs.fit(law, runs, noise="normal", fix=fixed, draws=2000)
     rest = law.predict(runs.columns, {**law.complete({**truth, "E": 0.0})})
@@ -42,7 +42,7 @@ def test_known_standard_errors_against_the_conjugate_posterior():
     law, runs = bs.get_law("chinchilla"), simulated_runs(n=12)
     se = np.linspace(0.01, 0.05, 12)
     runs = bs.runs_from_columns({**runs.columns, "loss_se": se})
-    truth = law.invert(law.published["besiroglu"].values)
+    truth = law.sampled(law.published["besiroglu"].values)
     fixed = {**{name: float(truth[name]) for name in truth if name != "E"}, "sigma": 0.0}
     fit = bs.fit(law, runs, noise="known-se", fix=fixed, priors=dict([bs.parse_prior("E=Uniform(0, 10)")]), draws=2000)
     residual = runs["loss"] - law.predict(runs.columns, law.complete({**truth, "E": 0.0}))

@@ -1,0 +1,66 @@
+"""Numerical pieces that laws and decisions are built from. All work element by element on arrays, and can be traced and differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+_HALVINGS = 60
+
+
+def power(coefficient: Any, exponent: Any, x: Any) -> jax.Array:
+    """Return ``coefficient * x^-exponent`` for a positive coefficient, in logs: neither factor over- nor underflows by itself."""
+    return jnp.exp(jnp.log(coefficient) - exponent * jnp.log(x))
+
+
+def minimum(f: Callable[[jax.Array], jax.Array], low: Any, high: Any, grid: int = 257) -> jax.Array:
+    """Return where f is least between low and high: the best of a grid, then bisection of the slope in its neighbourhood.
+
+    Parameters
+    ----------
+    f : element by element; it needs no single minimum, only one that a grid of this width can see
+    low, high : arrays of one shape (or numbers), the shape of the result
+    grid : number of grid points
+    """
+    low, high = jnp.broadcast_arrays(jnp.asarray(low, float), jnp.asarray(high, float))
+    width = (high - low) / (grid - 1)
+
+    def look(i: int, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        best, lowest = found
+        candidate = f(low + i * width)
+        return jnp.where(candidate < lowest, i, best), jnp.minimum(candidate, lowest)
+
+    best, _ = jax.lax.fori_loop(0, grid, look, (jnp.zeros(low.shape, int), jnp.full(low.shape, jnp.inf)))
+
+    def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        lower, upper = ends
+        middle = (lower + upper) / 2
+        falling = jax.jvp(f, (middle,), (jnp.ones_like(middle),))[1] < 0
+        return jnp.where(falling, middle, lower), jnp.where(falling, upper, middle)
+
+    ends = low + jnp.maximum(best - 1, 0) * width, low + jnp.minimum(best + 1, grid - 1) * width
+    lower, upper = jax.lax.fori_loop(0, _HALVINGS, halve, ends)
+    return (lower + upper) / 2
+
+
+def crossing(falling: Callable[[jax.Array], jax.Array], target: Any, low: Any, high: Any) -> jax.Array:
+    """Return the smallest x between low and high with ``falling(x) <= target``; infinite where there is none.
+
+    Parameters
+    ----------
+    falling : element by element, falling in x
+    target, low, high : arrays that broadcast to the shape of the result
+    """
+    target, low, high = jnp.broadcast_arrays(*(jnp.asarray(part, float) for part in (target, low, high)))
+
+    def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        lower, upper = ends
+        middle = (lower + upper) / 2
+        enough = falling(middle) <= target
+        return jnp.where(enough, lower, middle), jnp.where(enough, middle, upper)
+
+    _, upper = jax.lax.fori_loop(0, _HALVINGS, halve, (low, high))
+    return jnp.where(falling(high) <= target, upper, jnp.inf)

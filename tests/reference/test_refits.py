@@ -1,0 +1,25 @@
+"""Published laws on the real runs behind them: converged, and as near to the published values as each entry states."""
+
+import numpy as np
+import pytest
+from refits import all_refits, draws_of
+
+from bayes_scaling.decision import decide
+
+
+@pytest.mark.parametrize("refit", [pytest.param(refit, id=refit.name) for refit in all_refits()])
+def test_refit(refit, shared_data):
+    fit = refit.fit(shared_data)
+    d = fit.diagnosis
+    assert d.max_rhat < 1.01
+    assert d.min_ess > 400
+    assert d.divergences == 0
+    assert d.ok == refit.trusted, [str(problem) for problem in d.problems]
+    assert refit.trusted or refit.note
+    for item in refit.compare:
+        median = float(np.median(draws_of(fit, item.parameter)))
+        assert median == pytest.approx(item.published, abs=item.tolerance), item.parameter
+    if refit.given and not fit.groups:
+        found = decide(fit, refit.given)
+        for name in (answer.name for answer in fit.law.decision.answers):
+            assert not np.any(np.isnan(found[name])), name
