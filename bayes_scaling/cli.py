@@ -367,12 +367,12 @@ def _add_decide(commands: Any) -> None:
 
 
 def _decide(options: argparse.Namespace) -> int:
-    from bayes_scaling.decision import decide
+    from bayes_scaling.decision import decide, with_set
     from bayes_scaling.law import get_law
     from bayes_scaling.records import decision_record
     from bayes_scaling.text import decision_text
 
-    source = get_law(options.fit) if options.published else _stored(options)
+    source: Any = with_set(get_law(options.fit), options.published) if options.published else _stored(options)
     given = {name: _number(text, f"--given {name}") for name, text in _pairs(options.given, "--given").items()}
     found = decide(source, given, published=options.published)
     if options.json:

@@ -37,7 +37,7 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
     import jax
     import xarray
 
-    law = source.law if isinstance(source, Fit) else _with_set(get_law(source), published)
+    law = source.law if isinstance(source, Fit) else with_set(get_law(source), published)
     decision = law.decision
     if decision is None:
         raise InputError(f"law '{law.name}' has no question of its own: use predict or allocate")
@@ -61,7 +61,7 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
     )
 
 
-def _with_set(law: Law, published: str | None) -> Law:
+def with_set(law: Law, published: str | None) -> Law:
     """Return the law, or its form for the other input that a set was published for."""
     return next((item for item in (law, *law.alternatives.values()) if published in item.published), law)
 

@@ -22,7 +22,7 @@ class BinomialFraction(dist.Distribution):
     """
 
     arg_constraints = {"trials": constraints.positive, "mean": constraints.unit_interval}  # noqa: RUF012 (numpyro's own form)
-    support = constraints.unit_interval
+    support: Any = constraints.unit_interval
 
     def __init__(self, trials: Any, mean: Any, *, validate_args: bool | None = None) -> None:
         self.trials, self.probability = jnp.asarray(trials, float), jnp.asarray(mean, float)
@@ -37,7 +37,7 @@ class BinomialFraction(dist.Distribution):
         n, p = jnp.broadcast_to(self.trials, self.batch_shape), self.mean
         return jax.random.binomial(key, n, p, shape=(*sample_shape, *self.batch_shape), dtype=n.dtype) / n
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
         n, k = self.trials, jnp.round(value * self.trials)
         return _log_choose(n, k) + k * jnp.log(self.probability) + (n - k) * jnp.log1p(-self.probability)
 
@@ -57,7 +57,7 @@ class BetaBinomialFraction(dist.Distribution):
         "mean": constraints.unit_interval,
         "rho": constraints.positive,
     }
-    support = constraints.unit_interval
+    support: Any = constraints.unit_interval
 
     def __init__(self, trials: Any, mean: Any, rho: Any, *, validate_args: bool | None = None) -> None:
         self.trials, self.probability, self.rho = (jnp.asarray(part, float) for part in (trials, mean, rho))
@@ -80,7 +80,7 @@ class BetaBinomialFraction(dist.Distribution):
         n = jnp.broadcast_to(self.trials, self.batch_shape)
         return jax.random.binomial(second, n, p, shape=shape, dtype=n.dtype) / n
 
-    def log_prob(self, value: Any) -> jax.Array:
+    def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
         n, k = self.trials, jnp.round(value * self.trials)
         a, b = self._shapes()
         return _log_choose(n, k) + betaln(k + a, n - k + b) - betaln(a, b)

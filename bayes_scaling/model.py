@@ -171,6 +171,7 @@ def build_model(law: Law, noise: Noise, settings: Settings | None = None) -> Cal
         # Groups that agree in a column share a value: it is sampled under another name, and the parameter is that value for each group.
         levels = pooling.levels or tuple(range(len(settings.groups)))
         site = f"{name}_by_{pooling.column}" if pooling.levels else name
+        values: Any
         if pooling.kind == "partial":
             values = _pooled(site, prior, max(levels) + 1)
         else:

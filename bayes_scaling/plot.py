@@ -14,8 +14,11 @@ from bayes_scaling.allocation import allocate
 from bayes_scaling.allocation import regret as regret_of_sizes
 from bayes_scaling.cost import Cost
 from bayes_scaling.diagnose import thinned
-from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.errors import FileError, InputError, nearest
 from bayes_scaling.fitting import Fit
+from bayes_scaling.law import Law
+from bayes_scaling.prediction import predict
+from bayes_scaling.quantities import quantity
 from bayes_scaling.units import compute_text, count_text
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 # Okabe & Ito's palette keeps its colours apart under the common kinds of colour blindness.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+_PALETTE = (_BLUE, _ORANGE, _GREEN, "#CC79A7", "#E69F00", "#56B4E9")
 _DRAWS = 1000  # draws behind a band: enough for its 5 % and 95 % edges to be still to the eye
 
 _STYLE: Any = {
@@ -277,10 +281,102 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
         low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
         ax.axhspan(low, high, color=_ORANGE, alpha=0.15, linewidth=0)
         ax.axhline(middle, color=_ORANGE, linewidth=1, label="E, 90 %")
-    ax.set(xlabel=f"{name} ({fit.law.inputs[0].unit})", ylabel="loss (nat/token)")
-    _log_axis(ax.xaxis, _compute_tick if name == "compute" else _count_tick)
-    ax.legend(loc="upper right")
+    ax.set(xlabel=f"{name} ({fit.law.inputs[0].unit})", ylabel=_OUTPUT_LABELS.get(fit.law.output, fit.law.output))
+    _input_axis(ax, name, x)
+    ax.legend(loc="best")
     _mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+_OUTPUT_LABELS = {"loss": "loss (nat/token)", "error": "error (fraction)", "bleu": "BLEU"}
+
+
+def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
+    """Scale the axis of an input: logarithmic, unless the quantity may be zero or hardly varies."""
+    ax.set_xlim(values.min(), values.max())
+    may_be_zero = quantity(name).low_allowed and quantity(name).low == 0
+    if not may_be_zero and values.max() > 1.5 * values.min():
+        _log_axis(ax.xaxis, _compute_tick if name == "compute" or values.max() > 1e16 else _count_tick)
+
+
+@_styled
+def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw how far each run lies from the law, against one input: the posterior median of the residual, and the noise's own 90 % band.
+
+    Parameters
+    ----------
+    against : an input of the law; its first by default
+
+    Residuals are relative where the output is positive by nature (a loss), and plain differences otherwise (an error rate). Runs are
+    coloured by the law's second input, where it has one. A law that fits leaves a band without a pattern.
+    """
+    law, name = fit.law, against or fit.law.input_names[0]
+    if name not in law.input_names:
+        raise InputError(f"law '{law.name}' has no input '{name}'{nearest(name, law.input_names)}")
+    labels = fit.groups or ("",)
+    ax = _axes(ax, 7, 4)
+    relative = not (quantity(law.output).low_allowed and quantity(law.output).low == 0)
+    shown, spread = [], []
+    for label in labels:
+        one = fit.select(label) if label else fit
+        draws = {key: values[:, None] for key, values in thinned(one.parameters(), 200).items()}
+        expected = np.median(law.predict(one.runs.columns, draws), axis=0)
+        new = np.asarray(predict(one, one.runs.columns)["new"]).reshape(-1, len(one.runs))
+        scale = expected if relative else 1.0
+        low, high = np.quantile(new, [0.05, 0.95], axis=0)
+        shown.append((one.runs, 100 * (one.runs[law.output] - expected) / scale))
+        spread.append((one.runs[name], 100 * (low - expected) / scale, 100 * (high - expected) / scale))
+    x, low, high = (np.concatenate(part) for part in zip(*spread, strict=True))
+    for edge in (low, high):
+        ax.scatter(x, edge, marker="_", color=_BLUE, s=24, linewidth=1, zorder=2, label="90 % of new runs" if edge is low else None)
+    ax.axhline(0, color=_GREY, linewidth=1)
+    others = [other for other in law.input_names if other != name]
+    for (runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
+        colour: Any = {"c": runs[others[0]], "cmap": "viridis", "norm": _colour_norm(others[0], fit)} if others else {"color": _ORANGE}
+        points = ax.scatter(runs[name], residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, **colour)
+    if others:
+        bar = ax.figure.colorbar(points, ax=ax, label=others[0], pad=0.02)
+        if _colour_norm(others[0], fit) == "log":
+            _log_axis_of_bar(bar)
+    unit = "%" if relative else "percentage points"
+    ax.set(xlabel=f"{name} ({next(item.unit for item in law.inputs if item.name == name)})", ylabel=f"{law.output} - law ({unit})")
+    _input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
+    # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and says how many lie outside.
+    every = np.concatenate([residual for _, residual in shown])
+    edge = 1.15 * max(np.quantile(np.abs(every), 0.98), np.quantile(np.abs(np.concatenate([low, high])), 0.9))
+    ax.set_ylim(-edge, edge)
+    outside = int(np.sum(np.abs(every) > edge))
+    if outside:
+        ax.text(0.99, 0.02, f"{outside} of {len(every)} runs outside", transform=ax.transAxes, ha="right", fontsize=8, color=_GREY)
+    ax.legend(loc="best", fontsize=8)
+    _mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+def _colour_norm(name: str, fit: Fit) -> str:
+    values = fit.runs[name]
+    return "log" if values.min() > 0 and values.max() > 1.5 * values.min() else "linear"
+
+
+@_styled
+def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -> Axes:
+    """Draw every published parameter set of a law against one input; the law's other inputs are at the middle of their declared domain."""
+    name = against or law.input_names[0]
+    item = next(item for item in law.inputs if item.name == name)
+    x = np.linspace(item.low, item.high, 200) if item.low == 0 else np.geomspace(item.low, item.high, 200)
+    inputs = {other.name: np.full(200, np.sqrt(other.low * other.high) if other.low > 0 else other.high / 2) for other in law.inputs}
+    inputs[name] = x
+    ax = _axes(ax, 7, 4)
+    dashes = ("-", "--", ":", "-.")
+    for i, (label, found) in enumerate(law.published.items()):
+        colour = _PALETTE[i % len(_PALETTE)]
+        ax.plot(x, law.predict(inputs, found.values), color=colour, linestyle=dashes[i // len(_PALETTE) % 4], linewidth=1.5, label=label)
+    held = ", ".join(f"{key} {count_text(float(values[0]))}" for key, values in inputs.items() if key != name)
+    ax.set(xlabel=f"{name} ({item.unit}){f'; at {held}' if held else ''}", ylabel=_OUTPUT_LABELS.get(law.output, law.output))
+    _input_axis(ax, name, x)
+    if law.output in ("params", "tokens", "batch_tokens"):
+        ax.set_yscale("log")
+    ax.legend(loc="best", fontsize=7, ncols=1 + len(law.published) // 9)
     return ax
 
 

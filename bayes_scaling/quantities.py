@@ -72,7 +72,7 @@ _ALL = (
     Quantity("loss", ("loss", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "l"), core=True),
     Quantity("loss_se", ("loss_se", "loss_stderr", "loss_standard_error"), low_allowed=True, core=True),
     Quantity("unique_tokens", ("unique_tokens",), low=1, low_allowed=True),
-    Quantity("steps", ("steps", "n_steps", "num_steps", "training_steps", "train_steps"), low=1, low_allowed=True),
+    Quantity("steps", ("steps", "n_steps", "num_steps", "training_steps", "train_steps"), low=1, low_allowed=True, scatter=0.1),
     Quantity("batch_tokens", ("batch_tokens", "batch_size_tokens"), low=1, low_allowed=True, scatter=0.1),
     Quantity("examples", ("examples", "n_examples", "train_examples", "training_examples", "sentence_pairs"), low=1, low_allowed=True),
     Quantity("unique_examples", ("unique_examples",), low=1, low_allowed=True),

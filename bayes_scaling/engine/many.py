@@ -82,7 +82,7 @@ def sample_many(
     paths = jax.device_put(paths, device)
 
     def run(batch: Any, paths: jax.Array) -> Any:
-        return jax.vmap(lambda one: _one(density, *one, paths, warmup_phases))(batch)
+        return jax.vmap(lambda one: _one(density, one, paths, warmup_phases))(batch)
 
     compiled = program("many", run, (batch, paths), (density.fingerprint, warmup_phases), device)
     sites, z, diverging = jax.tree.map(np.asarray, compiled(batch, paths))
@@ -93,19 +93,14 @@ def sample_many(
 
 
 def _one(
-    density: Density,
-    columns: Mapping[str, jax.Array],
-    weight: jax.Array,
-    starts: jax.Array,
-    kicks: jax.Array,
-    luck: jax.Array,
-    paths: jax.Array,
-    warmup_phases: int,
+    density: Density, data: tuple[Mapping[str, jax.Array], jax.Array, jax.Array, jax.Array, jax.Array], paths: jax.Array, warmup_phases: int
 ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
     """Return (sites, flat draws, diverging transitions) of one data set.
 
-    ``kicks`` are standard normal momenta (phase, iteration, chain, size), ``luck`` logarithms of uniform numbers (phase, iteration, chain).
+    ``data`` are columns, weight, starts, kicks and luck: ``kicks`` are standard normal momenta (phase, iteration, chain, size), ``luck``
+    logarithms of uniform numbers (phase, iteration, chain).
     """
+    columns, weight, starts, kicks, luck = data
     slope = jax.vmap(jax.value_and_grad(lambda z: density.potential(z, columns, weight)))
     ends, values, _, hessian = locate(density, starts, columns, weight, iterations=_SEARCH_ITERATIONS)
     curvature, vectors = jnp.linalg.eigh(hessian)
@@ -139,11 +134,11 @@ def _one(
         return (z, value, gradient, step, mean_step, error, i), (z, change < -_DIVERGED)
 
     def phase(carried: tuple, random: tuple) -> tuple[tuple, tuple]:
-        *state, whitening, mean_step = carried
-        number, *random = random
+        *place, whitening, mean_step = carried
+        number, *rest = random
         adapting = number < warmup_phases
-        fresh = (*state, jnp.log(0.5), mean_step, jnp.asarray(0.0), jnp.asarray(0.0))
-        state, (path, diverging) = jax.lax.scan(lambda s, r: iterate((whitening, adapting), s, r), fresh, tuple(random))
+        fresh = (*place, jnp.log(0.5), mean_step, jnp.asarray(0.0), jnp.asarray(0.0))
+        state, (path, diverging) = jax.lax.scan(lambda s, r: iterate((whitening, adapting), s, r), fresh, tuple(rest))
         # Whiten by the draws, shrunk a little towards what was, where the chains have moved enough to tell.
         flat = jnp.linalg.solve(whitening, path.reshape(-1, density.size).T)
         covariance = jnp.cov(flat).reshape(density.size, density.size)

@@ -1,0 +1,146 @@
+"""Every law: re-fitted on the real runs behind it, or on simulated ones where none are public, against the published values.
+
+python benchmarks/laws.py SHARED_DATA [--law NAME ...] [--figures FOLDER]
+
+Prints one table; with --figures also draws each law's published sets and the residuals of its re-fit, one figure a family.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from refits import Refit, all_refits, draws_of
+
+import bayes_scaling as bs
+from bayes_scaling.law import Law
+from bayes_scaling.noise import get_noise
+from bayes_scaling.quantities import quantity
+from bayes_scaling.units import quantity_text
+
+#: Families, as the gallery shows them.
+FAMILIES = {
+    "curves": ("power_law", "power_law_floor", "saturating_power_law", "m4", "bnsl", "hestness", "zhai"),
+    "kaplan": ("kaplan_n", "kaplan_d", "kaplan_c", "kaplan_nd", "kaplan_ns", "henighan"),
+    "compute_optimal": ("chinchilla", "isoflop", "frontier", "kaplan_chinchilla"),
+    "beyond": ("overtraining", "overtraining_error", "data_constrained", "inference_aware", "data_filtering"),
+    "translation": ("ghorbani", "gordon", "bansal"),
+    "sparsity": ("moe_routed", "moe_granularity", "moe_sparsity", "weight_sparsity"),
+}
+SIMULATED_RUNS = 80
+
+
+def simulated(law: Law, seed: int = 0) -> tuple[bs.Runs, dict[str, float]]:
+    """Return runs simulated from a law's first published set (or the medians of its priors) over its declared domain, and the parameters."""
+    rng = np.random.default_rng(seed)
+    values = next(iter(law.published.values())).values if law.published else law.complete(_prior_medians(law))
+    columns = {}
+    for item in law.inputs:
+        u = rng.uniform(size=SIMULATED_RUNS)
+        columns[item.name] = item.low + u * (item.high - item.low) if item.low == 0 else item.low * (item.high / item.low) ** u
+    curve = law.predict(columns, values)
+    if quantity(law.output).high == 1:
+        logit = np.log(curve / (1 - curve)) + 0.03 * rng.standard_t(5, SIMULATED_RUNS)
+        columns[law.output] = 1 / (1 + np.exp(-logit))
+        columns["trials"] = np.full(SIMULATED_RUNS, 10_000.0)
+    else:
+        columns[law.output] = curve * np.exp(quantity(law.output).scatter / 2 * rng.standard_t(5, SIMULATED_RUNS))
+    needs = get_noise(law.noise, law.output).needs
+    kept = {name: array for name, array in columns.items() if name in (*law.input_names, law.output, *needs)}
+    return bs.runs_from_columns(kept, "simulation"), {name: float(value) for name, value in values.items()}
+
+
+def _prior_medians(law: Law) -> dict[str, float]:
+    import jax
+
+    draws = {item.name: item.prior.sample(jax.random.PRNGKey(0), (4001,)) for item in law.parameters}
+    return {name: float(np.median(values)) for name, values in draws.items()}
+
+
+def fits_of(law: Law, refits: list[Refit], folder: Path) -> Iterator[tuple[str, bs.Fit, list[tuple[str, float | None]], dict[str, float]]]:
+    """Yield (data, fit, compared parameters, what its question is asked with) of a law: each re-fit, or one on simulated runs."""
+    own = [refit for refit in refits if refit.law == law.name]
+    for refit in own:
+        fit = refit.fit(folder)
+        rest = [] if refit.compare else [(name, None) for name in fit.posterior if not name.startswith(("sigma", "nu")) and not fit.groups]
+        yield Path(refit.data).name, fit, [(item.parameter, item.published) for item in refit.compare] + rest[:4], dict(refit.given)
+    if not own:
+        runs, truth = simulated(law)
+        fit = bs.fit(law, runs, input=law.input_names[0] if law.alternatives else None)
+        compared: list[tuple[str, float | None]] = [(name, value) for name, value in truth.items() if name in fit.posterior]
+        yield "simulation only", fit, compared, dict(law.decision.example) if law.decision else {}
+
+
+def row(data: str, fit: bs.Fit, compared: list[tuple[str, float | None]], given: dict[str, float]) -> str:
+    d = fit.diagnosis
+    lines = [
+        f"{fit.law.name:26}{data:44}{len(fit.runs):>6} runs   R-hat {d.max_rhat:.3f}  ESS {d.min_ess:>5.0f}  divergences {d.divergences}  "
+        f"{'trusted' if d.ok else 'NOT TRUSTED'}"
+    ]
+    for name, value in compared:
+        draws = draws_of(fit, name)
+        low, high = np.quantile(draws, [0.05, 0.95])
+        shown = f"{'':>12}" if value is None else f"{quantity_text(value):>12}"
+        lines.append(f"    {name:28} published {shown}   posterior {quantity_text(float(draws.mean()))} "
+                     f"[{quantity_text(float(low))}, {quantity_text(float(high))}]")  # fmt: skip
+    lines += [f"    {'problem' if problem.serious else 'note'}: {problem}" for problem in d.problems if problem.serious]
+    if given and fit.law.decision is not None and not fit.groups:
+        found = bs.decide(fit, given)
+        asked = ", ".join(f"{name} {quantity_text(value)}" for name, value in given.items())
+        lines.append(f"    {fit.law.decision.question} given {asked}:")
+        for item in fit.law.decision.answers:
+            low, middle, high = np.quantile(found[item.name], [0.05, 0.5, 0.95], method="nearest")
+            answer = f"{quantity_text(float(middle))} [{quantity_text(float(low))}, {quantity_text(float(high))}] {item.unit}"
+            lines.append(f"      {item.name:26} {answer}")
+    return "\n".join(lines)
+
+
+def draw(family: str, fits: list[bs.Fit], folder: Path) -> Path:
+    """Draw published sets and residuals, a row a fit."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(len(fits), 2, figsize=(13, 3.6 * len(fits)), squeeze=False, layout="constrained")
+    for (left, right), fit in zip(axes, fits, strict=True):
+        if len(fit.law.input_names) == 1 and not fit.groups:
+            bs.plot.curve(fit, ax=left)
+        elif fit.law.published:
+            bs.plot.published(fit.law, ax=left)
+        else:
+            left.set_axis_off()
+        bs.plot.residuals(fit, ax=right)
+        left.set_title(f"{fit.law.name}: {fit.law.equation}", fontsize=9, loc="left")
+        right.set_title(f"{len(fit.runs)} runs, {Path(fit.runs.source).name}", fontsize=9, loc="left")
+    path = folder / f"laws_{family}.png"
+    figure.savefig(path)
+    plt.close(figure)
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path, metavar="SHARED_DATA")
+    parser.add_argument("--law", action="append", default=[], metavar="NAME")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER")
+    options = parser.parse_args()
+    missing = set(bs.law_names()) - {name for names in FAMILIES.values() for name in names}
+    assert not missing, f"laws without a family: {missing}"
+    refits = all_refits()
+    for family, names in FAMILIES.items():
+        fits = []
+        for name in names:
+            if options.law and name not in options.law:
+                continue
+            law = bs.get_law(name)
+            for variant in (law, *law.variants.values()):
+                for data, fit, compared, given in fits_of(variant, refits, options.data):
+                    print(row(data, fit, compared, given), flush=True)
+                    fits.append(fit)
+        if fits and options.figures:
+            options.figures.mkdir(parents=True, exist_ok=True)
+            print(draw(family, fits, options.figures).name)
+
+
+if __name__ == "__main__":
+    main()
