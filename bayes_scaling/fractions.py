@@ -50,7 +50,7 @@ class BinomialFraction(dist.Distribution):
 
 
 class BetaBinomialFraction(dist.Distribution):
-    """The same with outcomes that are correlated by ``rho`` within a run: variance p (1 - p) (1 + (n - 1) rho) / n."""
+    """The same with outcomes that are correlated within a run, by ``r = rho / (1 + rho)``: variance p (1 - p) (1 + (n - 1) r) / n."""
 
     arg_constraints = {  # noqa: RUF012 (numpyro's own form)
         "trials": constraints.positive,
@@ -69,7 +69,7 @@ class BetaBinomialFraction(dist.Distribution):
         return jnp.broadcast_to(self.probability, self.batch_shape)
 
     def _shapes(self) -> tuple[jax.Array, jax.Array]:
-        size = 1 / self.rho  # rho = 1 / (1 + a + b), nearly 1 / (a + b) where it is small
+        size = 1 / self.rho
         return self.probability * size, (1 - self.probability) * size
 
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> jax.Array:

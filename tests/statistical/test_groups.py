@@ -85,6 +85,8 @@ def test_a_group_is_used_like_a_fit(fit, tmp_path, capsys):
     [
         ({"pool": ["C"]}, "cannot pool 'C'.*did you mean 'c'"),
         ({"pool": ["c"], "fix": {"c": 0.3}}, "both fixed and pooled"),
+        ({"pool": {"c": "partially"}}, "cannot pool 'c' as 'partially'; did you mean 'partial'"),
+        ({"pool": {"c": "partial:task"}}, "the groups are made of one column only"),
     ],
 )
 def test_settings_that_are_refused(runs, settings, message):
@@ -98,3 +100,61 @@ def test_groups_that_are_not_there(runs):
     plain = bs.runs_from_columns({"tokens": [1e9, 1e10], "loss": [3.0, 2.5]})
     with pytest.raises(bs.InputError, match="needs a column of groups"):
         bs.fit("power_law_floor", plain, pool=["c"])
+
+
+@pytest.fixture(scope="module")
+def crossed():
+    """Two tasks with an exponent each, two architectures with a prefactor each: what Hestness et al. 2017 found."""
+    import pandas
+
+    rng = np.random.default_rng(5)
+    rows = []
+    for task, exponent in (("speech", 0.22), ("words", 0.35)):
+        for architecture, level in (("lstm", 1.0), ("attention", 0.6)):
+            for tokens in np.geomspace(1e8, 1e11, 12):
+                curve = LAW.predict({"tokens": tokens}, LAW.complete({"E": 1.7, "a_ref": level, "c": exponent}))
+                loss = float(curve) * np.exp(0.002 * rng.normal())
+                rows.append({"task": task, "architecture": architecture, "tokens": tokens, "loss": loss})
+    return bs.read_runs(pandas.DataFrame(rows), map={"group": "task,architecture"})
+
+
+def test_parameters_may_vary_over_one_of_two_columns(crossed, tmp_path):
+    pool = {"E": "shared", "c": "free:task", "a_ref": "partial"}
+    fit = bs.fit("power_law_floor", crossed, input="tokens", noise="normal-log", pool=pool)
+    assert fit.diagnosis.max_rhat < 1.01, str(fit)
+    assert fit.groups == ("speech/attention", "speech/lstm", "words/attention", "words/lstm")
+    draws = {label: fit.select(label).parameters() for label in fit.groups}
+    for task, exponent in (("speech", 0.22), ("words", 0.35)):
+        one, other = draws[f"{task}/lstm"], draws[f"{task}/attention"]
+        assert np.array_equal(one["c"], other["c"])
+        low, high = np.quantile(one["c"], [0.005, 0.995])
+        assert low < exponent < high
+        assert np.median(one["a_ref"]) == pytest.approx(1.0, rel=0.1)
+        assert np.median(other["a_ref"]) == pytest.approx(0.6, rel=0.1)
+    assert np.array_equal(draws["speech/lstm"]["E"], draws["words/attention"]["E"])
+    fit.save(tmp_path / "fit.nc")
+    again = bs.load_fit(tmp_path / "fit.nc")
+    assert np.array_equal(again.select("words/lstm").parameters()["c"], draws["words/lstm"]["c"])
+
+
+def test_labels_that_cannot_be_joined(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("a,b,tokens,loss\nx/y,z,1e9,3\n")
+    with pytest.raises(bs.InputError, match="hold a '/'"):
+        bs.read_runs(path, map={"group": "a,b"})
+    with pytest.raises(bs.InputError, match="has no column 'c'"):
+        bs.read_runs(path, map={"group": "a,c"})
+
+
+def test_partial_pooling_predicts_a_barely_measured_group_best(shared_data):
+    """Gadre et al. 2024: three cheap runs on C4 and all runs on two other training sets predict the other runs on C4."""
+    from pooling import STUDIES, score
+
+    study = STUDIES["gadre2024"]
+    runs = study.read(shared_data)
+    found = {kind: score(study, runs, "c4_original", kind, draws=500) for kind in ("free", "partial", "shared")}
+    assert found["partial"].held_out == 31
+    assert found["partial"].trusted
+    assert found["partial"].log_score > max(found["free"].log_score, found["shared"].log_score) + 0.2
+    assert found["partial"].rmsle < min(found["free"].rmsle, found["shared"].rmsle)
+    assert found["partial"].coverage > 0.75

@@ -102,6 +102,55 @@ def test_predict(run, stored, tmp_path):
     assert "no column for 'tokens'" in err
 
 
+def test_decide(run, stored):
+    code, out, _ = run("decide", stored, "--given", "compute=5.76e23", "--json")
+    assert code == 0
+    found = json.loads(out)
+    answers = found["cases"][0]["answers"]
+    assert found["law"] == "chinchilla"
+    assert set(answers) == {"params", "tokens", "tokens_per_param", "loss"}
+    _, allocated, _ = run("allocate", stored, "--compute", "5.76e23", "--json")
+    assert answers["params"]["median"] == pytest.approx(json.loads(allocated)["allocations"][0]["params"]["median"], rel=1e-9)
+    code, out, _ = run("decide", "chinchilla", "--published", "besiroglu", "--given", "compute=5.76e23")
+    assert code == 0
+    assert "72.2B" in out  # laws.md: 7.224870e10
+    assert "90 % intervals" not in out
+    for arguments, message in (
+        ((stored,), "needs 'compute'"),
+        ((stored, "--given", "compte=1e20"), "takes no 'compte'; did you mean 'compute'"),
+        ((stored, "--given", "compute=-1"), "compute = -1 must be finite and positive"),
+        (("chinchilla", "--published", "besirolu", "--given", "compute=1e20"), "did you mean 'besiroglu'"),
+    ):
+        code, _, err = run("decide", *arguments)
+        assert code == 2
+        assert message in err
+        assert "Traceback" not in err
+
+
+def test_predict_through_a_second_law(run, stored, small_fit, tmp_path):
+    """Loss from size and tokens, error from loss: the uncertainty of both fits is in the answer."""
+    rng = np.random.default_rng(3)
+    loss = rng.uniform(2.2, 4.5, 60)
+    link = bs.get_law("overtraining_error")
+    truth = next(iter(link.published.values())).values
+    logit = np.log(1 / (1 / link.predict({"loss": loss}, truth) - 1)) + 0.02 * rng.normal(size=60)
+    second = bs.fit(link, bs.runs_from_columns({"loss": loss, "error": 1 / (1 + np.exp(-logit))}), draws=500)
+    second.save(tmp_path / "error.nc")
+    points = tmp_path / "points.csv"
+    points.write_text("params,tokens\n1e9,2e10\n")
+    code, out, err = run("predict", stored, "--at", points, "--then", tmp_path / "error.nc", "--json", "--allow-unconverged")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["output"] == "error"
+    row = found["rows"][0]
+    known = link.predict({"loss": bs.predict(small_fit, {"params": 1e9, "tokens": 2e10})["expected"].values}, truth)
+    assert row["expected"]["median"] == pytest.approx(np.median(known), abs=0.01)
+    assert row["q05"] < row["expected"]["q05"] < row["expected"]["q95"] < row["q95"]
+    code, _, err = run("predict", tmp_path / "error.nc", "--at", points, "--then", stored)
+    assert code == 2
+    assert "does not take error" in err
+
+
 def test_targets_and_costs(run, stored):
     code, out, _ = run("allocate", stored, "--target-loss", "2.2", "--target-loss", "0.5", "--json")
     assert code == 0
@@ -333,3 +382,11 @@ def test_killed_while_fitting_leaves_the_old_file(tmp_path, stored):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert out.read_bytes() == before
+
+
+def test_decide_answers_from_a_published_set_of_another_input(run):
+    """The set is one of compute, the law one of params unless told: the answer is an amount of compute."""
+    code, shown, _ = run("decide", "power_law_floor", "--published", "besiroglu_frontier", "--given", "target=2.2")
+    assert code == 0
+    assert "compute" in shown
+    assert "params" not in shown

@@ -144,3 +144,24 @@ def test_a_million_rows(tmp_path):
     rng = np.random.default_rng(0)
     frame = pandas.DataFrame({"params": 10 ** rng.uniform(7, 9, n), "tokens": 10 ** rng.uniform(9, 11, n), "loss": rng.uniform(2, 4, n)})
     assert len(bs.read_runs(frame)) == n
+
+
+def test_quantities_of_few_laws_are_read_where_they_make_sense(tmp_path):
+    """A column that only looks like such a quantity is left out with a note, unless it was asked for."""
+    path = tmp_path / "runs.csv"
+    path.write_text("params,tokens,loss,steps,experts\n1e8,1e9,3.1,0,8\n1e9,1e10,2.6,500,64\n")
+    runs = bs.read_runs(path)
+    assert "experts" in runs.columns
+    assert "steps" not in runs.columns
+    assert any("'steps' is not used as steps: line 2: steps = 0 must be" in note for note in runs.notes)
+    with pytest.raises(bs.InputError, match="line 2: steps = 0"):
+        bs.read_runs(path, map={"steps": "steps"})
+
+
+def test_percent_is_converted_only_as_declared(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("params,error\n1e8,31\n1e9,24\n")
+    assert "error" not in bs.read_runs(path).columns
+    with pytest.raises(bs.InputError, match="error = 31 must be between 0"):
+        bs.read_runs(path, map={"error": "error"})
+    assert bs.read_runs(path, units={"error": "percent"})["error"] == pytest.approx([0.31, 0.24])

@@ -1,0 +1,38 @@
+"""Minima and crossings against closed forms, element by element."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from bayes_scaling import numeric
+
+
+@pytest.fixture(autouse=True)
+def _wide():
+    with jax.enable_x64(True):
+        yield
+
+
+def test_minimum_of_many_at_once():
+    centres = jnp.linspace(-3, 3, 50)
+    assert np.asarray(numeric.minimum(lambda x: jnp.cosh(x - centres), -5.0 * jnp.ones(50), 5.0)) == pytest.approx(np.asarray(centres), abs=1e-8)
+
+
+def test_minimum_at_an_end_and_of_two_valleys():
+    assert float(numeric.minimum(lambda x: x, 2.0, 3.0)) == pytest.approx(2.0, abs=1e-9)
+    two = numeric.minimum(lambda x: (x**2 - 1) ** 2 + 0.1 * x, -2.0, 2.0)
+    assert float(two) == pytest.approx(np.roots([4, 0, -4, 0.1]).min(), abs=1e-9)
+
+
+def test_crossing_and_out_of_reach():
+    found = numeric.crossing(lambda x: jnp.exp(-x), jnp.array([0.5, 1e-9]), 0.0, 10.0)
+    assert float(found[0]) == pytest.approx(np.log(2), abs=1e-9)
+    assert np.isinf(found[1])
+    assert float(numeric.crossing(lambda x: -x, 1.0, 0.0, 10.0)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_power_neither_overflows_nor_loses_its_gradient():
+    assert float(numeric.power(1e300, 40.0, 1e7)) == pytest.approx(1e20)
+    slope = jax.grad(lambda c: numeric.power(2.0, c, 1e6))(0.3)
+    assert float(slope) == pytest.approx(-np.log(1e6) * 2 * 1e6**-0.3)
