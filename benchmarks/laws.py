@@ -33,7 +33,7 @@ SIMULATED_RUNS = 80
 
 
 def simulated(law: Law, seed: int = 0) -> tuple[bs.Runs, dict[str, float]]:
-    """Return runs simulated from a law's first published set (or the medians of its priors) over its declared domain, and the parameters."""
+    """Return runs simulated from a law (its first published set, or the medians of its priors) over its domain, and the parameters."""
     rng = np.random.default_rng(seed)
     values = next(iter(law.published.values())).values if law.published else law.complete(_prior_medians(law))
     columns = {}

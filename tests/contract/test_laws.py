@@ -21,6 +21,7 @@ SANE = {
     "params": (1.0, 1e18),
     "tokens": (1.0, 1e20),
     "batch_tokens": (1.0, 1e12),
+    "steps": (1.0, 1e12),
 }
 
 
