@@ -69,7 +69,9 @@ def _families(output: str) -> dict[str, Noise]:
     excess = Parameter("sigma", dist.LogNormal(-4.6 + scale, 1.5), f"scatter of the {output} beyond the stated standard errors")
     logits = Parameter("sigma", dist.LogNormal(-3.0, 1.2), f"scale of the scatter of logit {output}")
     # Runs differ by more than the draw of the test items; correlation 0.001 of the items' outcomes doubles the variance at 1000 items.
-    correlation = Parameter("rho", dist.LogNormal(-7.0, 1.5), "correlation of the items of one run (as rho / (1 + rho)): scatter beyond binomial")
+    correlation = Parameter(
+        "rho", dist.LogNormal(-7.0, 1.5), "correlation of the items of one run (as rho / (1 + rho)): scatter beyond binomial"
+    )
     families = [
         Noise(
             "student-t",

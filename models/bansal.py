@@ -47,7 +47,7 @@ def answer(p, given):
         "loss_limit": jnp.exp(log_limit) + 0 * given["examples"],
         "capacity_limited_from": 1 / p["C"] + 0 * given["examples"],
         "exponent_here": p["p"] / (1 + given["examples"] * p["C"]),
-        "examples": jnp.where(reachable, 1 / (p["C"] * share), jnp.inf) + 0 * given["examples"],
+        "examples_needed": jnp.where(reachable, 1 / (p["C"] * share), jnp.inf) + 0 * given["examples"],
     }
 
 
@@ -91,7 +91,7 @@ LAW = Law(
             Input("loss_limit", "nat/token", "loss of this model with unlimited data"),
             Input("capacity_limited_from", "count", "sentence pairs from which capacity is the limit: 1/C"),
             Input("exponent_here", "", "percent that the loss falls for one percent more data"),
-            Input("examples", "count", "sentence pairs that the target needs (inf: this model cannot reach it)"),
+            Input("examples_needed", "count", "sentence pairs that the target needs (inf: this model cannot reach it)"),
         ),
         answer=answer,
         example={"examples": 1e7, "target": 0.36},

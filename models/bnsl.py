@@ -115,7 +115,7 @@ def _law(axis, output, breaks):
         found = {x: first(lambda z: formula({x: jnp.exp(z)}, p), given["target"], jnp.log(reached), log(_BEYOND) + high)}
         if breaks:
             places = [jnp.where(p[f"d{i}"] > reached, p[f"d{i}"], jnp.inf) for i in each]
-            found["next_break"] = jnp.minimum(jnp.inf, jnp.stack(jnp.broadcast_arrays(*places)).min(axis=0))
+            found["next_break"] = jnp.stack(jnp.broadcast_arrays(*places)).min(axis=0)
         return found
 
     where = "the first break, drawn on from before it" if breaks else axis.text

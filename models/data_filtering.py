@@ -25,10 +25,11 @@ import jax.numpy as jnp
 import numpy as np
 from numpyro.distributions import Beta, LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
 from bayes_scaling.numeric import crossing
 
-EXAMPLES_REFERENCE = 1e7
+#: Where the prior of the error is stated: the published curves come out of chance (and, fitted, below 1) about here.
+EXAMPLES_REFERENCE = 3e7
 #: Passes that are summed one by one; beyond, the sum is an integral. Its error is below 1e-5 of the gain.
 PASSES = 64
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(24)
@@ -54,6 +55,16 @@ def formula(inputs, p):
     examples, pool, tau = (jnp.broadcast_to(value, shape) for value in (inputs["examples"], inputs["unique_examples"], p["tau"]))
     gain = jnp.log(jnp.minimum(examples, pool)) + decayed_gain(examples / pool, tau)
     return p["d"] + jnp.exp(jnp.log(p["a"]) - p["b"] * gain)
+
+
+def derived(sampled):
+    # A share of 1 - d: an error above 1 is impossible, and a prior that allowed it would leave the likelihood flat there.
+    return {"a": (1 - sampled["d"]) * sampled["left_ref"] * EXAMPLES_REFERENCE ** sampled["b"]}
+
+
+def invert(published):
+    left = published["a"] * EXAMPLES_REFERENCE ** -published["b"] / (1 - published["d"])
+    return {"d": published["d"], "left_ref": left, "b": published["b"], "tau": published["tau"]}
 
 
 def log_reducible(p, log_examples, pool, tiers, quality_ratio, half_life_ratio):
@@ -93,7 +104,7 @@ def answer(p, given):
     # Of the pass in which the budget ends: an exact number of passes ends in the last of them.
     decay = -(jnp.ceil(jnp.maximum(passes, 1.0)) - 1) / p["tau"]
     return {
-        "tiers": jnp.asarray(tiers, float),
+        "best_tiers": jnp.asarray(tiers, float),
         "error": p["d"] + jnp.exp(lowest),
         "error_one_tier": p["d"] + jnp.exp(alone),
         "widen_at": tipping,
@@ -119,17 +130,18 @@ LAW = Law(
     use="repeated training of one model on a pool of one quality; filtering for a given budget of examples seen",
     avoid="runs of different model sizes; pools so small that the error rises as they are repeated",
     inputs=(
-        Input("examples", "count", "training examples seen, each counted as often as it is seen", 1e7, 1e10),
+        Input("examples", "count", "training examples seen, each counted as often as it is seen", 3e7, 1e10),
         Input("unique_examples", "count", "examples of the pool, each counted once; examples / unique_examples are the passes", 1e6, 1e9),
     ),
     parameters=(
         Parameter("d", Beta(1.5, 8.0), "irreducible error, a fraction"),
-        Parameter("a_ref", Beta(2.0, 2.0), f"reducible error after {EXAMPLES_REFERENCE:.0e} fresh examples, a fraction"),
+        Parameter("left_ref", Beta(3.0, 2.0), f"share of 1 - d that is left after {EXAMPLES_REFERENCE:.0e} fresh examples"),
         Parameter("b", LogNormal(-2.0, 0.5), "utility of the pool: exponent of fresh examples"),
         Parameter("tau", LogNormal(1.6, 0.8), "passes over the pool after which its utility has halved"),
     ),
     formula=formula,
-    terms=(Term("a_ref", "b", "examples", EXAMPLES_REFERENCE, "a"),),
+    derived=derived,
+    invert=invert,
     decreasing_in=("examples", "unique_examples"),
     output="error",
     noise="logit-student-t",
@@ -143,7 +155,7 @@ LAW = Law(
             Input("tiers", "count", f"tiers there are to choose from, at most {MOST_TIERS}"),
         ),
         answers=(
-            Input("tiers", "count", "best number of tiers, from the best one down"),
+            Input("best_tiers", "count", "best number of tiers, from the best one down"),
             Input("error", "fraction", "error of that pool"),
             Input("error_one_tier", "fraction", "error of the best tier alone"),
             Input("widen_at", "count", "examples seen from which two tiers are better than one (inf: never)"),

@@ -65,7 +65,7 @@ def answer(p, given):
         "loss": jnp.exp(log_loss(log_params, jnp.log(given["data_bytes"]), p)),
         "loss_unlimited_data": jnp.exp(ample) + 0 * given["data_bytes"],
         "loss_unlimited_params": jnp.exp(p["alpha_D"] * jnp.log(p["D_C"] / given["data_bytes"])) + 0 * given["params"],
-        "data_bytes": needed + 0 * given["data_bytes"],
+        "data_needed": needed + 0 * given["data_bytes"],
         "data_factor": needed / given["data_bytes"],
     }
 
@@ -169,7 +169,7 @@ LAW = Law(
             Input("loss", "nat/token", "loss with the data at hand"),
             Input("loss_unlimited_data", "nat/token", "loss of this size with unlimited data"),
             Input("loss_unlimited_params", "nat/token", "loss from these data with unlimited params"),
-            Input("data_bytes", "byte", "data that the target needs at this size (inf: this size cannot reach it)"),
+            Input("data_needed", "byte", "data that the target needs at this size (inf: this size cannot reach it)"),
             Input("data_factor", "", "the same as a multiple of the data at hand"),
         ),
         answer=answer,

@@ -24,7 +24,7 @@ from numpyro.distributions import Beta, LogNormal
 from bayes_scaling.curves import over_axes
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
 
-_STEPS = 40
+_STEPS = 20
 
 
 def _left(s, alpha):

@@ -10,12 +10,16 @@ When to use it: mixtures that differ in total size, tokens and sparsity, S up to
 the runs fitted).
 When not: S above 0.98, where the third term vanishes by extrapolation; training compute far from 3e19 to 1e21 FLOP.
 
+Where delta is near nothing the first and the fourth term are of one kind, and where lambda is, the third and e are. So that no permutation
+of them is the same law, the fourth is the one that falls more slowly with N (gamma below alpha, as in the paper), and e and c are sampled
+as their sum and the share of c in it.
+
 Training is taken to cost 6 (1 - S) N D: only active parameters, as if all of them sat in experts. At a given compute the loss is a sum of
 exponentials of linear functions of (ln N, ln(1 - S)): a geometric program, whose minimum is unique.
 """
 
 import jax.numpy as jnp
-from numpyro.distributions import LogNormal, Normal
+from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling import numeric
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
@@ -35,6 +39,31 @@ def formula(inputs, p):
         + jnp.exp(jnp.log(p["c"]) - p["lambda"] * log_active)
         + jnp.exp(jnp.log(p["d"]) - p["delta"] * log_active - p["gamma"] * log_size)
     )
+
+
+def derived(p):
+    gamma = p["slower"] * p["alpha"]
+    return {
+        "e": p["top"] * (1 - p["share"]),
+        "c": p["top"] * p["share"],
+        "gamma": gamma,
+        "a": p["a_ref"] * PARAMS_REFERENCE ** p["alpha"],
+        "b": p["b_ref"] * TOKENS_REFERENCE ** p["beta"],
+        "d": p["d_ref"] * PARAMS_REFERENCE**gamma,
+    }
+
+
+def invert(p):
+    top = p["e"] + p["c"]
+    return {
+        "top": top,
+        "share": p["c"] / top,
+        "slower": p["gamma"] / p["alpha"],
+        "a_ref": p["a"] * PARAMS_REFERENCE ** -p["alpha"],
+        "b_ref": p["b"] * TOKENS_REFERENCE ** -p["beta"],
+        "d_ref": p["d"] * PARAMS_REFERENCE ** -p["gamma"],
+        **{name: p[name] for name in ("alpha", "beta", "lambda", "delta")},
+    }
 
 
 def answer(p, given):
@@ -81,23 +110,24 @@ LAW = Law(
         Input("sparsity", "fraction", "share of the experts that a token does not use, (E - K) / E", 0, MOST_SPARSE),
     ),
     parameters=(
-        Parameter("e", LogNormal(0.2, 0.7), "irreducible loss in nat/token"),
+        Parameter("top", LogNormal(0.5, 0.6), "loss of dense models at unlimited size and data, e + c, in nat/token"),
+        Parameter("share", Beta(1.5, 2.5), "share of it that sparsity alone changes, c / (e + c)"),
         Parameter("a_ref", LogNormal(-1.6, 1.5), f"loss from finite size at {PARAMS_REFERENCE:.2g} params, in nat/token"),
         Parameter("alpha", LogNormal(-0.9, 0.5), "exponent of params"),
         Parameter("b_ref", LogNormal(-1.0, 1.0), f"loss from finite data at {TOKENS_REFERENCE:.2g} tokens, in nat/token"),
         Parameter("beta", LogNormal(-1.2, 0.5), "exponent of tokens"),
-        Parameter("c", LogNormal(-1.0, 1.0), "loss of dense models that sparsity alone changes, in nat/token"),
         Parameter("lambda", Normal(0.0, 0.2), "exponent of the active share in that term; negative: the term falls with sparsity"),
         Parameter("d_ref", LogNormal(-1.0, 1.0), f"further loss from finite size at {PARAMS_REFERENCE:.2g} params and S = 0, in nat/token"),
         Parameter("delta", Normal(0.0, 0.2), "exponent of the active share in that term"),
-        Parameter("gamma", LogNormal(-1.8, 0.5), "exponent of params in that term"),
+        Parameter("slower", Beta(2.0, 3.0), "gamma / alpha: that term falls more slowly with params than the first"),
     ),
     formula=formula,
     terms=(
-        Term("a_ref", "alpha", "params", PARAMS_REFERENCE, "a"),
-        Term("b_ref", "beta", "tokens", TOKENS_REFERENCE, "b"),
-        Term("d_ref", "gamma", "params", PARAMS_REFERENCE, "d"),
+        Term("a_ref", "alpha", "params", PARAMS_REFERENCE),
+        Term("b_ref", "beta", "tokens", TOKENS_REFERENCE),
     ),
+    derived=derived,
+    invert=invert,
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="which sparsity, total size and tokens are best at a training compute of 6 (1 - S) N D?",

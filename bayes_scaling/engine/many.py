@@ -58,6 +58,7 @@ def sample_many(
     warmup_phases: int = 3,
     draw_phases: int = 2,
     seed: int = 0,
+    begin: np.ndarray | None = None,
 ) -> ManyDraws:
     """Draw from the posterior of each data set.
 
@@ -70,6 +71,8 @@ def sample_many(
     columns, weight : padded data of shape (data set, runs)
     starts : flat coordinates from which modes are searched, (data set, start, size); draws from the prior serve
     warmup_phases, draw_phases : in phases of 100 iterations
+    begin : flat coordinates, (data set, size), at which all chains are put after the warm-up, to go on from there with one fixed,
+        reversible kernel (the warm-up, which chose it, has not seen them): for tests of exactness (Besag & Clifford 1989)
     """
     count, phases = len(weight), warmup_phases + draw_phases
     # Random numbers are made outside: a generator inside takes longer to compile than the sampler around it.
@@ -78,13 +81,15 @@ def sample_many(
         own = np.random.default_rng(sequence)
         kicks[i], luck[i] = own.standard_normal(kicks[i].shape), np.log(own.random(luck[i].shape))
     paths = np.random.default_rng(seed).uniform(*_PATHS, (phases, _PHASE)).astype(weight.dtype)
-    batch = jax.device_put((dict(columns), np.asarray(weight), np.asarray(starts, weight.dtype), kicks, luck), device)
+    if begin is not None:
+        paths[warmup_phases:] = np.mean(_PATHS)
+    batch = jax.device_put((dict(columns), np.asarray(weight), np.asarray(starts, weight.dtype), kicks, luck, begin), device)
     paths = jax.device_put(paths, device)
 
     def run(batch: Any, paths: jax.Array) -> Any:
         return jax.vmap(lambda one: _one(density, one, paths, warmup_phases))(batch)
 
-    compiled = program("many", run, (batch, paths), (density.fingerprint, warmup_phases), device)
+    compiled = program("many", run, (batch, paths), (density.fingerprint, warmup_phases, begin is not None), device)
     sites, z, diverging = jax.tree.map(np.asarray, compiled(batch, paths))
     # (data set, chain, draw, size) -> (chain, draw, data set x size)
     found = convergence.statistics(np.moveaxis(z, 0, 2).reshape(*z.shape[1:3], -1))
@@ -93,14 +98,17 @@ def sample_many(
 
 
 def _one(
-    density: Density, data: tuple[Mapping[str, jax.Array], jax.Array, jax.Array, jax.Array, jax.Array], paths: jax.Array, warmup_phases: int
+    density: Density,
+    data: tuple[Mapping[str, jax.Array], jax.Array, jax.Array, jax.Array, jax.Array, jax.Array | None],
+    paths: jax.Array,
+    warmup_phases: int,
 ) -> tuple[dict[str, jax.Array], jax.Array, jax.Array]:
     """Return (sites, flat draws, diverging transitions) of one data set.
 
-    ``data`` are columns, weight, starts, kicks and luck: ``kicks`` are standard normal momenta (phase, iteration, chain, size), ``luck``
-    logarithms of uniform numbers (phase, iteration, chain).
+    ``data`` are columns, weight, starts, kicks, luck and begin: ``kicks`` are standard normal momenta (phase, iteration, chain, size),
+    ``luck`` logarithms of uniform numbers (phase, iteration, chain).
     """
-    columns, weight, starts, kicks, luck = data
+    columns, weight, starts, kicks, luck, begin = data
     slope = jax.vmap(jax.value_and_grad(lambda z: density.potential(z, columns, weight)))
     ends, values, _, hessian = locate(density, starts, columns, weight, iterations=_SEARCH_ITERATIONS)
     curvature, vectors = jnp.linalg.eigh(hessian)
@@ -137,6 +145,8 @@ def _one(
         *place, whitening, mean_step = carried
         number, *rest = random
         adapting = number < warmup_phases
+        if begin is not None:
+            place = [jnp.where(number == warmup_phases, there, here) for there, here in zip(beginning, place, strict=True)]
         fresh = (*place, jnp.log(0.5), mean_step, jnp.asarray(0.0), jnp.asarray(0.0))
         state, (path, diverging) = jax.lax.scan(lambda s, r: iterate((whitening, adapting), s, r), fresh, tuple(rest))
         # Whiten by the draws, shrunk a little towards what was, where the chains have moved enough to tell.
@@ -149,6 +159,9 @@ def _one(
     phases, _, chains, size = kicks.shape
     # All chains leave from the best mode; the first trajectories of the warm-up scatter them. The gradient there is nearly nothing.
     start = jnp.tile(ends[jnp.argmin(values)], (chains, 1))
+    if begin is not None:
+        all_there = jnp.tile(begin, (chains, 1))
+        beginning = (all_there, *slope(all_there))
     first = (start, jnp.full(chains, values.min()), jnp.zeros_like(start), whitening, jnp.log(0.5))
     _, (z, diverging) = jax.lax.scan(phase, first, (jnp.arange(phases), kicks, luck, paths))
     z = jnp.swapaxes(z[warmup_phases:].reshape(-1, chains, size), 0, 1)

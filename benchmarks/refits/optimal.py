@@ -133,16 +133,15 @@ REFITS = [
     Refit(
         law="overtraining",
         data="gadre2024_overtraining_loss.csv",
-        prepare=lambda folder: gadre_runs(folder, "c4_original", fitted=True),
-        options={"noise": "normal", "draws": 4000},
+        prepare=lambda folder: gadre_runs(folder, "c4_original", fitted=True, large=True),
+        options={"noise": "normal", "fix": {"sigma": 0.02}, "draws": 2000},
         compare=(
-            Compare("E", 1.51, 0.25, f"{GADRE}, C4"),
-            Compare("eta", 0.121, 0.02, f"{GADRE}, C4"),
+            Compare("E", 1.51, 0.2, f"{GADRE}, C4"),
+            Compare("eta", 0.121, 0.015, f"{GADRE}, C4"),
         ),
         given={"compute": 2.352e20, "tokens_per_param": 640},
-        trusted=False,
-        note="the paper's own five runs: fewer than four parameters and the scatter need, so the priors decide in part, and the diagnosis "
-        "says so; the published values have no uncertainty",
+        note="the paper's own five runs and its 1.4B one, without which four parameters cannot be judged. Normal scatter as in their least "
+        "squares, held at what its residuals say (0.009 nat, 5 runs less 4 parameters); the published values have no uncertainty",
     ),
     Refit(
         law="overtraining",

@@ -173,24 +173,33 @@ def test_decision_answers(law):
         assert not np.any(np.isnan(values)), name
 
 
-SETS, RUNS = 96, 24
+SETS = 96
+RUNS_PER_PARAMETER = 4
+#: Laws whose posterior given a few runs of prior-drawn parameters often has several modes or long ridges (breaks that the runs do not
+#: show, terms that mimic each other): a short batch of chains from one mode does not explore it. See the test for what holds there.
+HARD = ("bnsl", "bnsl:2", "bnsl:3", "bnsl:error", "m4", "m4:error", "moe_sparsity")
 
 
 @every_model
 def test_posterior_covers_what_it_claims(law):
-    """Parameters drawn from the prior, runs simulated from them and fitted: central 50 % and 90 % intervals hold the truth as often.
+    """Parameters drawn from the prior, runs simulated from them and sampled: central 50 % and 90 % intervals hold the truth as often.
 
     96 data sets. The bounds are four standard errors: a right law fails one of its checks with probability below 0.01 %.
+
+    Hard laws are sampled from the truth itself, which is an exact draw of the posterior: with a reversible kernel, and the truth at a
+    random place of the sequence, its rank is uniform whether or not the chain mixes (Besag & Clifford 1989). That tests the density and the
+    kernel; that whole fits of these laws converge is tested on real runs (test_refits).
     """
     noise = get_noise(law.noise, law.output)
+    runs = RUNS_PER_PARAMETER * (len(law.parameters) + len(noise.parameters))
     truth = prior_draws(law, (SETS,), seed=1)
-    columns = inputs_within(law, (SETS, RUNS), seed=2)
+    columns = inputs_within(law, (SETS, runs), seed=2)
     keys = jax.random.split(jax.random.PRNGKey(3), len(noise.parameters) + 1)
     with jax.enable_x64(True):
         for key, item in zip(keys, noise.parameters, strict=False):
             truth[item.name] = np.asarray(item.prior.sample(key, (SETS,)), float)
         if "trials" in noise.needs:
-            columns["trials"] = np.full((SETS, RUNS), 2000.0)
+            columns["trials"] = np.full((SETS, runs), 2000.0)
         wide = {name: jnp.asarray(values)[:, None] for name, values in truth.items()}
         curve = law.formula(columns, law.complete(wide))
         columns[law.output] = np.asarray(noise.distribution(curve, wide, columns).sample(keys[-1]))
@@ -198,18 +207,28 @@ def test_posterior_covers_what_it_claims(law):
         assert len(usable) > 0.95 * SETS
         columns = {name: values[usable] for name, values in columns.items()}
         truth = {name: values[usable] for name, values in truth.items()}
-        weight = np.ones((len(usable), RUNS))
+        weight = np.ones((len(usable), runs))
         shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
         density = engine.Density(build_model(law, noise), {name: values[0] for name, values in columns.items()}, weight[0], shears)
         # Searches start from what other data sets were simulated with: draws from the prior.
         place = jax.vmap(lambda values, columns, weight: density.unconstrain(values, columns, weight))
         turned = [{name: np.roll(values, shift) for name, values in truth.items()} for shift in (7, 19, 41)]
         starts = np.stack([np.asarray(place(values, columns, weight)) for values in turned], axis=1)
-        with jax.default_device(jax.devices("cpu")[0]):
-            found = engine.sample_many(density, columns, weight, starts, jax.devices("cpu")[0], chains=2, warmup_phases=2, draw_phases=1)
+        begin = np.asarray(place(truth, columns, weight)) if law.name in HARD else None
+        cpu = jax.devices("cpu")[0]
+        with jax.default_device(cpu):
+            found = engine.sample_many(density, columns, weight, starts, cpu, chains=2, warmup_phases=2, draw_phases=1, begin=begin)
+    cut = np.random.default_rng(4).integers(0, found.unconstrained.shape[2] + 1, len(usable))
+    luck = np.random.default_rng(5).uniform(size=len(usable))
     for name, values in truth.items():
-        draws = found.sites[name].reshape(len(usable), -1)
-        rank = np.mean(draws < values[:, None], axis=1)
+        draws = found.sites[name]
+        if begin is None:
+            rank = np.mean(draws < values[:, None, None], axis=(1, 2))
+        else:
+            sequences = [np.concatenate([one[0, :k], one[1, : len(one[1]) - k]]) for one, k in zip(draws, cut, strict=True)]
+            gap = np.array(sequences) - values[:, None]
+            same = np.abs(gap) < 1e-9 * np.abs(values[:, None])  # a refused step stays at the truth: such ties are broken at random
+            rank = (np.sum((gap < 0) & ~same, axis=1) + luck * (1 + same.sum(axis=1))) / (gap.shape[1] + 1)
         for level in (0.5, 0.9):
             share = np.mean(np.abs(rank - 0.5) < level / 2)
             assert share == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / len(usable))), (name, level)

@@ -76,7 +76,7 @@ def test_a_single_epoch_at_the_optimal_size_is_chinchilla():
     )
 
 
-@pytest.mark.parametrize("exponents", [(0.3526596, 0.3526596), (0.34, 0.28)])
+@pytest.mark.parametrize("exponents", [(0.3526596, 0.3526596), (0.36, 0.34)])
 @pytest.mark.parametrize(("compute", "unique"), [(1e20, 1e11), (1e22, 2.5e10), (1e23, 1e10), (3e20, 3e9)])
 def test_data_constrained_decision_against_a_grid(compute, unique, exponents):
     values = {**MUENNIGHOFF, "alpha": exponents[0], "beta": exponents[1]}
@@ -92,7 +92,7 @@ def test_data_constrained_decision_against_a_grid(compute, unique, exponents):
     assert found["params"] == pytest.approx(params[losses.argmin()], rel=1e-2)  # flat
     assert found["tokens"] == pytest.approx(compute / 6 / found["params"], rel=1e-12)
     assert found["epochs"] == pytest.approx(max(found["tokens"] / unique, 1), rel=1e-12)
-    assert found["loss_one_epoch"] == pytest.approx(losses[tokens <= unique].min(), rel=5e-5)  # the grid misses the bound
+    assert found["loss_one_epoch"] == pytest.approx(losses[tokens <= unique].min(), rel=3e-4)  # the grid misses the bound
     fresh = np.array([constrained_loss(n, d, 1e30, **values) for n, d in zip(params, tokens, strict=True)])
     assert found["loss_unlimited"] == pytest.approx(fresh.min(), rel=1e-6)
     assert found["next_epoch"] == pytest.approx(np.exp(-(found["epochs"] - 1) / values["R_D_star"]), rel=1e-12)
@@ -283,7 +283,7 @@ def test_filtering_decision_against_every_pool(seen, ratios):
             half_life_ratio=half_life,
             tiers=most,
         )
-        assert found["tiers"] == 1 + np.argmin(errors[:most])
+        assert found["best_tiers"] == 1 + np.argmin(errors[:most])
         assert found["error"] == pytest.approx(min(errors[:most]), rel=1e-6)
         assert found["error_one_tier"] == pytest.approx(errors[0], rel=1e-6)
     tipping = found["widen_at"]
@@ -299,7 +299,9 @@ def test_filtering_depends_on_the_budget_as_the_paper_says():
     second = values_of("data_filtering", "tmars_10_20")
     first = values_of("data_filtering", "tmars_top10")
     ratios = {"quality_ratio": second["b"] / first["b"], "half_life_ratio": second["tau"] / first["tau"], "tiers": 2.0}
-    chosen = [answers("data_filtering", "tmars_top10", examples=n, unique_examples=POOL, **ratios)["tiers"] for n in (3.2e7, 6.4e7, 1.28e8)]
+    chosen = [
+        answers("data_filtering", "tmars_top10", examples=n, unique_examples=POOL, **ratios)["best_tiers"] for n in (3.2e7, 6.4e7, 1.28e8)
+    ]
     assert chosen == [1, 1, 2]
 
 
@@ -362,13 +364,13 @@ def test_gordon_least_squares_as_the_authors_fit(pair, shared_data):
 def test_gordon_decision_is_the_inverse_of_the_formula(pair):
     p = values_of("gordon", pair)
     found = answers("gordon", pair, params=5.6e7, data_bytes=1e8, target=1.9)
-    assert GORDON.predict({"params": 5.6e7, "data_bytes": found["data_bytes"]}, p) == pytest.approx(1.9, rel=1e-9)
-    assert found["data_factor"] == pytest.approx(found["data_bytes"] / 1e8)
+    assert GORDON.predict({"params": 5.6e7, "data_bytes": found["data_needed"]}, p) == pytest.approx(1.9, rel=1e-9)
+    assert found["data_factor"] == pytest.approx(found["data_needed"] / 1e8)
     assert found["loss"] == pytest.approx(float(GORDON.predict({"params": 5.6e7, "data_bytes": 1e8}, p)), rel=1e-12)
     assert found["loss_unlimited_data"] == pytest.approx(float(GORDON.predict({"params": 5.6e7, "data_bytes": 1e30}, p)), rel=1e-9)
     assert found["loss_unlimited_params"] == pytest.approx(float(GORDON.predict({"params": 1e60, "data_bytes": 1e8}, p)), rel=1e-6)
     beyond = answers("gordon", pair, params=5.6e7, data_bytes=1e8, target=0.999 * found["loss_unlimited_data"])
-    assert np.isinf(beyond["data_bytes"])
+    assert np.isinf(beyond["data_needed"])
 
 
 def test_bleu_decision():
@@ -410,11 +412,11 @@ def test_bansal_least_squares_on_the_released_curves(name, shared_data):
 def test_bansal_decision(name):
     p = values_of("bansal", name)
     found = answers("bansal", name, examples=1e7, target=0.4)
-    assert BANSAL.predict({"examples": found["examples"]}, p) == pytest.approx(0.4, rel=1e-9)
+    assert BANSAL.predict({"examples": found["examples_needed"]}, p) == pytest.approx(0.4, rel=1e-9)
     assert BANSAL.predict({"examples": 1e30}, p) == pytest.approx(found["loss_limit"], rel=1e-9)
     slope = np.diff(np.log(BANSAL.predict({"examples": np.array([1e7 / 1.001, 1e7 * 1.001])}, p)))[0] / np.log(1.001**2)
     assert -slope == pytest.approx(found["exponent_here"], rel=1e-5)
     # At the border of the two regimes the exponent has halved.
     border = answers("bansal", name, examples=found["capacity_limited_from"], target=0.4)
     assert border["exponent_here"] == pytest.approx(p["p"] / 2, rel=1e-12)
-    assert np.isinf(answers("bansal", name, examples=1e7, target=0.999 * found["loss_limit"])["examples"])
+    assert np.isinf(answers("bansal", name, examples=1e7, target=0.999 * found["loss_limit"])["examples_needed"])

@@ -16,7 +16,9 @@ def _wide():
 
 def test_minimum_of_many_at_once():
     centres = jnp.linspace(-3, 3, 50)
-    assert np.asarray(numeric.minimum(lambda x: jnp.cosh(x - centres), -5.0 * jnp.ones(50), 5.0)) == pytest.approx(np.asarray(centres), abs=1e-8)
+    assert np.asarray(numeric.minimum(lambda x: jnp.cosh(x - centres), -5.0 * jnp.ones(50), 5.0)) == pytest.approx(
+        np.asarray(centres), abs=1e-8
+    )
 
 
 def test_minimum_at_an_end_and_of_two_valleys():
