@@ -13,8 +13,9 @@ compute can the two be set against each other. c = 0.47 with exponents near 0.12
 
 Training costs (12 d^2 c_f + d E G c_r) D n_blocks FLOP: c_f = 6 for every active parameter, c_r = 14 for every weight of the router.
 Width d and blocks follow from N where d = 64 n_blocks, as in the authors' code (llm-random), and from what a block holds: 4 d^2
-parameters of attention and 8 E d^2 of experts. With that, the optimum over G in powers of two agrees with the paper's
-table of optima (quoted from memory in the tests) to 4 %. The optimum is unique: every term is an exponential of a convex function of (ln N, ln G), a geometric program.
+parameters of attention and 8 E d^2 of experts. With that, the optimum over G in powers of two agrees with the paper's table of optima
+(quoted from memory in the tests) to 4 %. The optimum is unique: every term is an exponential of a convex function of (ln N, ln G), a
+geometric program.
 """
 
 import jax.numpy as jnp
