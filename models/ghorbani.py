@@ -21,7 +21,7 @@ figure only, so that there is no published set.
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Term
 
 ENCODER_REFERENCE = 1.5e8
 DECODER_REFERENCE = 1.8e8
@@ -58,6 +58,7 @@ LAW = Law(
         Parameter("p_d", LogNormal(-1.2, 0.5), "exponent of decoder params"),
     ),
     formula=formula,
+    terms=(Term("a", "p_e", "encoder_params", ENCODER_REFERENCE), Term("a", "p_d", "decoder_params", DECODER_REFERENCE)),
     decreasing_in=("encoder_params", "decoder_params"),
     decision=Decision(
         question="how are a total of params best split between encoder and decoder?",

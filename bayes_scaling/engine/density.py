@@ -97,7 +97,9 @@ class Density:
     def unflatten(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
         """Return the unconstrained value of each site at a flat vector."""
         parts = self._split(z)
-        return {**parts, **{s.coefficient: parts[s.coefficient] + self._slide(s, parts, columns, weight) for s in self.shears}}
+        for shear in self.shears:  # a coefficient may have an exponent in each of several inputs
+            parts[shear.coefficient] = parts[shear.coefficient] + self._slide(shear, parts, columns, weight)
+        return parts
 
     def _split(self, z: jax.Array) -> dict[str, jax.Array]:
         parts, start = {}, 0

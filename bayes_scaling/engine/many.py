@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -37,14 +38,29 @@ class ManyDraws:
     sites : site name -> array (data set, chain, draw, ...), latent and deterministic
     unconstrained : flat coordinates, (data set, chain, draw, size)
     diverging : number of diverging transitions, (data set,)
-    rhat, ess : worst over the coordinates, (data set,)
     """
 
     sites: dict[str, np.ndarray]
     unconstrained: np.ndarray
     diverging: np.ndarray
-    rhat: np.ndarray
-    ess: np.ndarray
+
+    @cached_property
+    def _statistics(self) -> dict[str, np.ndarray]:
+        """R-hat and ESS of every coordinate, (data set, size)."""
+        z = self.unconstrained
+        # (data set, chain, draw, size) -> (chain, draw, data set x size)
+        found = convergence.statistics(np.moveaxis(z, 0, 2).reshape(*z.shape[1:3], -1))
+        return {name: values.reshape(len(z), -1) for name, values in found.items()}
+
+    @property
+    def rhat(self) -> np.ndarray:
+        """Worst over the coordinates, (data set,)."""
+        return self._statistics["rhat"].max(axis=1)
+
+    @property
+    def ess(self) -> np.ndarray:
+        """Bulk or tail, worst over the coordinates, (data set,)."""
+        return np.minimum(self._statistics["ess_bulk"], self._statistics["ess_tail"]).min(axis=1)
 
 
 def sample_many(
@@ -90,11 +106,7 @@ def sample_many(
         return jax.vmap(lambda one: _one(density, one, paths, warmup_phases))(batch)
 
     compiled = program("many", run, (batch, paths), (density.fingerprint, warmup_phases, begin is not None), device)
-    sites, z, diverging = jax.tree.map(np.asarray, compiled(batch, paths))
-    # (data set, chain, draw, size) -> (chain, draw, data set x size)
-    found = convergence.statistics(np.moveaxis(z, 0, 2).reshape(*z.shape[1:3], -1))
-    rhat, bulk, tail = (found[name].reshape(count, density.size) for name in ("rhat", "ess_bulk", "ess_tail"))
-    return ManyDraws(sites, z, diverging, rhat.max(axis=1), np.minimum(bulk, tail).min(axis=1))
+    return ManyDraws(*jax.tree.map(np.asarray, compiled(batch, paths)))
 
 
 def _one(

@@ -1,5 +1,7 @@
 """What every law must do. Laws are discovered: adding a file to models/ puts it under test."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling import engine
 from bayes_scaling.decision import decide
-from bayes_scaling.model import build_model, prior_text
+from bayes_scaling.model import Settings, build_model, prior_text
 from bayes_scaling.noise import get_noise
 from bayes_scaling.quantities import quantity
 from bayes_scaling.text import law_text
@@ -42,6 +44,29 @@ every_law = pytest.mark.parametrize("law", [pytest.param(law, id=identity(law)) 
 every_model = pytest.mark.parametrize(
     "law", [pytest.param(v, id=v.name) for name in bs.law_names() for law in [bs.get_law(name)] for v in (law, *law.variants.values())]
 )
+
+
+def computation(law):
+    """What a law computes, without its constants: laws that differ in names, references and priors alone have it in common."""
+    sampled, columns = [0.5] * len(law.parameters), [np.ones(3)] * len(law.inputs)
+
+    def curve(sampled, columns):
+        values = dict(zip(law.parameter_names, sampled, strict=True))
+        return law.formula(dict(zip(law.input_names, columns, strict=True)), law.complete(values))
+
+    return re.sub(r"[0-9.]+(e[+-]?[0-9]+)?", "#", str(jax.make_jaxpr(curve)(sampled, columns))), law.noise
+
+
+def one_of_each_computation():
+    seen = {}
+    for name in bs.law_names():
+        law = bs.get_law(name)
+        for variant in (law, *law.variants.values()):
+            seen.setdefault(computation(variant), variant)
+    return [pytest.param(law, id=law.name) for law in seen.values()]
+
+
+every_computation = pytest.mark.parametrize("law", one_of_each_computation())
 
 
 def inputs_within(law, shape, seed=0):
@@ -86,7 +111,7 @@ def test_check_values(law):
         assert law.predict(check.inputs, values) == pytest.approx(check.value, rel=check.tolerance), (check.published, check.inputs)
 
 
-@every_law
+@every_model
 def test_formula_is_finite_differentiable_and_broadcasts(law):
     inputs = inputs_within(law, 7)
     draws = {name: values[:, None] for name, values in prior_draws(law, (20,)).items()}
@@ -156,8 +181,8 @@ def test_priors_can_be_written(law):
 
 
 @every_law
-def test_decision_answers(law):
-    """The law's question has an answer, finite for published values and never NaN for draws from the prior."""
+def test_decision_answers_for_published_values(law):
+    """The law's question has an answer for every published set, never NaN."""
     decision = law.decision
     assert decision is not None
     assert {item.name for item in decision.given} == {*decision.example, *decision.optional}
@@ -165,6 +190,11 @@ def test_decision_answers(law):
         found = decide(law, decision.example, published=name)
         for item in decision.answers:
             assert not np.any(np.isnan(found[item.name])), (name, item.name)
+
+
+@every_model
+def test_decision_answers_for_prior_draws(law):
+    decision = law.decision
     with jax.enable_x64(True):
         given = {**decision.optional, **decision.example}
         answers = decision.answer(law.complete({k: jnp.asarray(v) for k, v in prior_draws(law, (50,)).items()}), given)
@@ -173,18 +203,18 @@ def test_decision_answers(law):
         assert not np.any(np.isnan(values)), name
 
 
-SETS = 96
+SETS = 80
 RUNS_PER_PARAMETER = 4
 #: Laws whose posterior given a few runs of prior-drawn parameters often has several modes or long ridges (breaks that the runs do not
 #: show, terms that mimic each other): a short batch of chains from one mode does not explore it. See the test for what holds there.
-HARD = ("bnsl", "bnsl:2", "bnsl:3", "bnsl:error", "m4", "m4:error", "moe_sparsity")
+HARD = ("bnsl", "bnsl:2", "bnsl:3", "bnsl:error", "data_filtering", "m4", "m4:error", "moe_sparsity")
 
 
-@every_model
+@every_computation
 def test_posterior_covers_what_it_claims(law):
     """Parameters drawn from the prior, runs simulated from them and sampled: central 50 % and 90 % intervals hold the truth as often.
 
-    96 data sets. The bounds are four standard errors: a right law fails one of its checks with probability below 0.01 %.
+    80 data sets. The bounds are four standard errors: a right law fails one of its checks with probability below 0.01 %.
 
     Hard laws are sampled from the truth itself, which is an exact draw of the posterior: with a reversible kernel, and the truth at a
     random place of the sequence, its rank is uniform whether or not the chain mixes (Besag & Clifford 1989). That tests the density and the
@@ -196,11 +226,16 @@ def test_posterior_covers_what_it_claims(law):
     columns = inputs_within(law, (SETS, runs), seed=2)
     keys = jax.random.split(jax.random.PRNGKey(3), len(noise.parameters) + 1)
     with jax.enable_x64(True):
+        # Degrees of freedom are the noise's affair, tested elsewhere; held fixed, they spare each program their gamma functions.
+        fixed = {"nu": 4.0} if "nu" in noise.parameter_names else {}
         for key, item in zip(keys, noise.parameters, strict=False):
-            truth[item.name] = np.asarray(item.prior.sample(key, (SETS,)), float)
+            if item.name not in fixed:
+                truth[item.name] = np.asarray(item.prior.sample(key, (SETS,)), float)
         if "trials" in noise.needs:
             columns["trials"] = np.full((SETS, runs), 2000.0)
-        wide = {name: jnp.asarray(values)[:, None] for name, values in truth.items()}
+        wide = {name: jnp.asarray(values)[:, None] for name, values in truth.items()} | {
+            name: jnp.asarray(value) for name, value in fixed.items()
+        }
         curve = law.formula(columns, law.complete(wide))
         columns[law.output] = np.asarray(noise.distribution(curve, wide, columns).sample(keys[-1]))
         usable = np.flatnonzero(np.isfinite(columns[law.output]).all(axis=1) & (columns[law.output] > 0).all(axis=1))
@@ -209,7 +244,9 @@ def test_posterior_covers_what_it_claims(law):
         truth = {name: values[usable] for name, values in truth.items()}
         weight = np.ones((len(usable), runs))
         shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
-        density = engine.Density(build_model(law, noise), {name: values[0] for name, values in columns.items()}, weight[0], shears)
+        density = engine.Density(
+            build_model(law, noise, Settings(fixed)), {name: values[0] for name, values in columns.items()}, weight[0], shears
+        )
         # Searches start from what other data sets were simulated with: draws from the prior.
         place = jax.vmap(lambda values, columns, weight: density.unconstrain(values, columns, weight))
         turned = [{name: np.roll(values, shift) for name, values in truth.items()} for shift in (7, 19, 41)]

@@ -7,7 +7,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from bayes_scaling.engine import Density, bucket, convergence, pad
+from bayes_scaling.engine import Density, Shear, bucket, convergence, pad
 from bayes_scaling.engine.modes import distinct
 
 
@@ -82,3 +82,23 @@ def test_ebfmi_of_an_autoregressive_energy():
     for i in range(1, energy.shape[1]):
         energy[:, i] = 0.8 * energy[:, i - 1] + rng.normal(size=2)
     assert convergence.ebfmi(energy) == pytest.approx(2 * (1 - 0.8), rel=0.05)
+
+
+def test_a_coefficient_may_have_an_exponent_in_two_inputs():
+    """Shears change coordinates, not the model: values go in and come out, and the density of a value stays."""
+
+    def model(columns, weight):
+        a, p, q = (numpyro.sample(name, dist.LogNormal(0.0, 1.0)) for name in "apq")
+        numpyro.sample("y", dist.Normal(a * columns["x"] ** -p * columns["z"] ** -q, 1.0), obs=columns["y"])
+
+    columns = {"x": np.linspace(10, 20, 5), "z": np.linspace(300, 500, 5), "y": np.ones(5)}
+    weight, values = np.ones(5), {"a": 2.0, "p": 0.3, "q": 0.7}
+    with jax.enable_x64(True):
+        plain = Density(model, columns, weight)
+        sheared = Density(model, columns, weight, (Shear("a", "p", "x", 1.0), Shear("a", "q", "z", 1.0)))
+        z = sheared.unconstrain(values, columns, weight)
+        again = sheared.constrain(z, columns, weight)
+        assert {name: float(again[name]) for name in values} == pytest.approx(values)
+        assert float(z[0]) == pytest.approx(np.log(2.0 * 10**-0.3 * 300**-0.7))
+        there = plain.unconstrain(values, columns, weight)
+        assert float(sheared.potential(z, columns, weight)) == pytest.approx(float(plain.potential(there, columns, weight)))
