@@ -123,13 +123,13 @@ def diagnose(
     found = convergence.statistics(draws.monitored())
     diverging = int(draws.stats["diverging"].sum())
     information = draws.ebfmi
-    width = _width(priors, draws, groups)
+    width, moved = _width(priors, draws, groups)
     curve = _median_curve(law, noise, runs, parameters, groups)
     explained = _explained(law.output, runs[law.output], curve)
     problems = [
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
-        *_width_problems(noise, frozenset(settings.priors), width),
+        *_width_problems(noise, frozenset(settings.priors), {name: ratio for name, ratio in width.items() if name not in moved}),
     ]
     if settings.borrowed(law):
         problems += data_problems(law, priors, runs)
@@ -246,8 +246,10 @@ def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Probl
     return problems
 
 
-def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> dict[str, float]:
-    """Return posterior over prior interquartile range by scalar parameter (a group's as ``alpha[label]``).
+def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> tuple[dict[str, float], set[str]]:
+    """Return posterior over prior interquartile range by scalar parameter (a group's as ``alpha[label]``), and which have moved.
+
+    A parameter has moved if its posterior median lies outside the prior's central 90 %: then the data have spoken, however wide it is.
 
     The smaller of the ratios in the parameter's own coordinate and in the unconstrained one: a floor that is known to be below 0.1 nat is
     as wide as any prior in ln E, and one that is known to a factor of two as wide as any in E.
@@ -255,7 +257,8 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
     import jax
     from numpyro.distributions import biject_to
 
-    width = {}
+    width: dict[str, float] = {}
+    moved: set[str] = set()
     with jax.enable_x64(True):
         for name, prior in priors.items():
             values = draws.sites.get(name)
@@ -268,12 +271,13 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
                 continue
             after = np.asarray(values, float)
             ratios = _spreads(after) / _spreads(before), _spreads(np.asarray(inverse(after))) / _spreads(np.asarray(inverse(before)))
-            smallest = np.minimum(*ratios)
-            if after.ndim == 2:
-                width[name] = float(smallest)
-            elif groups:
-                width.update({f"{name}[{label}]": float(smallest[i]) for i, label in enumerate(groups)})
-    return width
+            smallest = np.atleast_1d(np.minimum(*ratios))
+            labels = [name] if after.ndim == 2 else [f"{name}[{label}]" for label in groups]
+            low, high = np.quantile(before, [0.05, 0.95])
+            middle = np.atleast_1d(np.median(after, axis=(0, 1)))
+            width.update({label: float(ratio) for label, ratio in zip(labels, smallest, strict=False)})
+            moved.update(label for label, at in zip(labels, middle, strict=False) if not low <= at <= high)
+    return width, moved
 
 
 def _spreads(values: np.ndarray) -> np.ndarray:

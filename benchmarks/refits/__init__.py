@@ -41,7 +41,8 @@ class Refit:
     options : arguments of ``bayes_scaling.fit``
     compare : published values
     given : what the law's question is asked with
-    trusted : whether the diagnosis must be without serious problems; False needs a note that says why
+    trusted : whether the diagnosis must be without serious problems; False (it need not) takes a note that says why
+    long : left out of the usual test run for its time; ``pytest -m long`` runs it, and the table always does
     note : what a reader should know
     """
 
@@ -53,6 +54,7 @@ class Refit:
     compare: tuple[Compare, ...] = ()
     given: Mapping[str, float] = field(default_factory=dict)
     trusted: bool = True
+    long: bool = False
     note: str = ""
 
     @property

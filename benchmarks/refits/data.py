@@ -38,6 +38,7 @@ REFITS = [
         data=REPEATED,
         read={"where": FILTER},
         given={"compute": 1e21, "unique_tokens": 4e9},
+        long=True,
         note="Everything free, all 229 runs, also those that overfit: the law cannot turn upward, and Student-t noise with fewer than one "
         "degree of freedom sets them aside. R_D* is 35 [29, 42], not 15.4; R_N* 2.1 [1.0, 4.2].",
     ),
@@ -69,6 +70,7 @@ REFITS = [
     Refit(
         law="gordon",
         data="gordon2021_nmt.csv",
+        long=True,
         read={"where": ENOUGH, "map": {"group": "language_pair"}},
         options={"pool": {"all": "partial"}},
         # Student-t on ln L, not least squares on L: the lowest losses weigh more, so two standard errors.

@@ -86,6 +86,12 @@ def prior_draws(law, shape, seed=0):
         return {item.name: np.asarray(item.prior.sample(key, shape), float) for key, item in zip(keys, law.parameters, strict=True)}
 
 
+def completed(law, draws):
+    """Sampled and derived parameters, in 64 bits."""
+    with jax.enable_x64(True):
+        return {name: np.asarray(value) for name, value in law.complete({k: np.asarray(v) for k, v in draws.items()}).items()}
+
+
 @every_law
 def test_texts_are_there(law):
     assert law.name.split(":")[0] in bs.law_names()
@@ -115,12 +121,11 @@ def test_check_values(law):
 def test_formula_is_finite_differentiable_and_broadcasts(law):
     inputs = inputs_within(law, 7)
     draws = {name: values[:, None] for name, values in prior_draws(law, (20,)).items()}
-    complete = law.complete(draws)
-    out = law.predict(inputs, complete)
+    out = law.predict(inputs, completed(law, draws))
     assert out.shape == (20, 7)
     assert np.all(np.isfinite(out))
     one = {name: values[2, 0] for name, values in draws.items()}
-    row = law.predict({name: values[3] for name, values in inputs.items()}, law.complete(one))
+    row = law.predict({name: values[3] for name, values in inputs.items()}, completed(law, one))
     assert row == pytest.approx(out[2, 3], rel=1e-10)
 
     def total(p):
@@ -134,13 +139,13 @@ def test_formula_is_finite_differentiable_and_broadcasts(law):
 
 @every_law
 def test_declared_monotone_inputs_are(law):
-    draws = law.complete({name: values[:, None] for name, values in prior_draws(law, (20,)).items()})
+    draws = completed(law, {name: values[:, None] for name, values in prior_draws(law, (20,)).items()})
     for item in law.inputs:
         if item.name in law.decreasing_in:
             inputs = {name: np.repeat(values, 30) for name, values in inputs_within(law, 1).items()}
             inputs[item.name] = np.linspace(0, item.high, 30) if item.low == 0 else np.geomspace(item.low, item.high, 30)
             out = law.predict(inputs, draws)
-            assert np.all(np.diff(out, axis=1) <= 1e-12 * np.abs(out[:, 1:]))
+            assert np.all(np.diff(out, axis=1) <= 1e-9 * np.abs(out[:, 1:]))  # flat to rounding is not rising
 
 
 @every_law
@@ -167,7 +172,7 @@ def test_published_sets_are_not_far_out_in_the_prior(law):
 
 @every_model
 def test_prior_predictive_is_sane(law):
-    out = law.predict(inputs_within(law, 20), law.complete({name: values[:, None] for name, values in prior_draws(law, (1000,)).items()}))
+    out = law.predict(inputs_within(law, 20), completed(law, {name: values[:, None] for name, values in prior_draws(law, (1000,)).items()}))
     low, high = SANE[law.output]
     assert np.mean((out > low) & (out < high)) > 0.9
 
@@ -207,39 +212,41 @@ SETS = 80
 RUNS_PER_PARAMETER = 4
 #: Laws whose posterior given a few runs of prior-drawn parameters often has several modes or long ridges (breaks that the runs do not
 #: show, terms that mimic each other): a short batch of chains from one mode does not explore it. See the test for what holds there.
-HARD = ("bnsl", "bnsl:2", "bnsl:3", "bnsl:error", "data_filtering", "m4", "m4:error", "moe_sparsity")
+HARD = ("bnsl", "bnsl:2", "bnsl:3", "bnsl:error", "data_filtering", "m4", "m4:error", "moe_sparsity", "zhai")
 
 
 @every_computation
 def test_posterior_covers_what_it_claims(law):
     """Parameters drawn from the prior, runs simulated from them and sampled: central 50 % and 90 % intervals hold the truth as often.
 
-    80 data sets. The bounds are four standard errors: a right law fails one of its checks with probability below 0.01 %.
+    80 data sets (hard laws: 48). The bounds are four standard errors: a right law fails one of its checks with probability below 0.01 %.
 
     Hard laws are sampled from the truth itself, which is an exact draw of the posterior: with a reversible kernel, and the truth at a
     random place of the sequence, its rank is uniform whether or not the chain mixes (Besag & Clifford 1989). That tests the density and the
     kernel; that whole fits of these laws converge is tested on real runs (test_refits).
     """
     noise = get_noise(law.noise, law.output)
+    hard = law.name in HARD
+    sets, warmup = (48, 1) if hard else (SETS, 2)  # hard laws are also the dearest to compute
     runs = RUNS_PER_PARAMETER * (len(law.parameters) + len(noise.parameters))
-    truth = prior_draws(law, (SETS,), seed=1)
-    columns = inputs_within(law, (SETS, runs), seed=2)
+    truth = prior_draws(law, (sets,), seed=1)
+    columns = inputs_within(law, (sets, runs), seed=2)
     keys = jax.random.split(jax.random.PRNGKey(3), len(noise.parameters) + 1)
     with jax.enable_x64(True):
         # Degrees of freedom are the noise's affair, tested elsewhere; held fixed, they spare each program their gamma functions.
         fixed = {"nu": 4.0} if "nu" in noise.parameter_names else {}
         for key, item in zip(keys, noise.parameters, strict=False):
             if item.name not in fixed:
-                truth[item.name] = np.asarray(item.prior.sample(key, (SETS,)), float)
+                truth[item.name] = np.asarray(item.prior.sample(key, (sets,)), float)
         if "trials" in noise.needs:
-            columns["trials"] = np.full((SETS, runs), 2000.0)
+            columns["trials"] = np.full((sets, runs), 2000.0)
         wide = {name: jnp.asarray(values)[:, None] for name, values in truth.items()} | {
             name: jnp.asarray(value) for name, value in fixed.items()
         }
         curve = law.formula(columns, law.complete(wide))
         columns[law.output] = np.asarray(noise.distribution(curve, wide, columns).sample(keys[-1]))
         usable = np.flatnonzero(np.isfinite(columns[law.output]).all(axis=1) & (columns[law.output] > 0).all(axis=1))
-        assert len(usable) > 0.95 * SETS
+        assert len(usable) > 0.95 * sets
         columns = {name: values[usable] for name, values in columns.items()}
         truth = {name: values[usable] for name, values in truth.items()}
         weight = np.ones((len(usable), runs))
@@ -251,10 +258,10 @@ def test_posterior_covers_what_it_claims(law):
         place = jax.vmap(lambda values, columns, weight: density.unconstrain(values, columns, weight))
         turned = [{name: np.roll(values, shift) for name, values in truth.items()} for shift in (7, 19, 41)]
         starts = np.stack([np.asarray(place(values, columns, weight)) for values in turned], axis=1)
-        begin = np.asarray(place(truth, columns, weight)) if law.name in HARD else None
+        begin = np.asarray(place(truth, columns, weight)) if hard else None
         cpu = jax.devices("cpu")[0]
         with jax.default_device(cpu):
-            found = engine.sample_many(density, columns, weight, starts, cpu, chains=2, warmup_phases=2, draw_phases=1, begin=begin)
+            found = engine.sample_many(density, columns, weight, starts, cpu, chains=2, warmup_phases=warmup, draw_phases=1, begin=begin)
     cut = np.random.default_rng(4).integers(0, found.unconstrained.shape[2] + 1, len(usable))
     luck = np.random.default_rng(5).uniform(size=len(usable))
     for name, values in truth.items():

@@ -7,15 +7,19 @@ from refits import all_refits, draws_of
 from bayes_scaling.decision import decide
 
 
-@pytest.mark.parametrize("refit", [pytest.param(refit, id=refit.name) for refit in all_refits()])
+def entries():
+    for refit in all_refits():
+        yield pytest.param(refit, id=refit.name, marks=[pytest.mark.long] if refit.long else [])
+
+
+@pytest.mark.parametrize("refit", list(entries()))
 def test_refit(refit, shared_data):
     fit = refit.fit(shared_data)
     d = fit.diagnosis
     assert d.max_rhat < 1.01
     assert d.min_ess > 400
     assert d.divergences == 0
-    assert d.ok == refit.trusted, [str(problem) for problem in d.problems]
-    assert refit.trusted or refit.note
+    assert d.ok or (refit.note and not refit.trusted), [str(problem) for problem in d.problems]
     for item in refit.compare:
         median = float(np.median(draws_of(fit, item.parameter)))
         assert median == pytest.approx(item.published, abs=item.tolerance), item.parameter

@@ -93,12 +93,12 @@ def test_a_hard_posterior_is_noticed_and_paid_for():
         assert fit.diagnosis.min_ess > 400
 
 
-REPEATS = 200
+REPEATS = 100
 FALSE_FAILURE = 1e-3
 
 
 def test_intervals_cover_what_they_claim():
-    """200 data sets simulated from known parameters: 50 % and 90 % intervals of parameters and optimum cover as they should.
+    """100 data sets simulated from known parameters: 50 % and 90 % intervals of parameters and optimum cover as they should.
 
     Each count is binomial if the intervals are right. The test asks every one of the 14 counts to be inside its central
     1 - FALSE_FAILURE / 14 range, so a right fit fails it with probability at most 0.1 % over seeds (the seed is fixed).
