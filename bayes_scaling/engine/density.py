@@ -18,12 +18,18 @@ from numpyro.distributions.transforms import ExpTransform
 from numpyro.infer.util import constrain_fn, potential_energy
 from numpyro.primitives import Messenger
 
-SMALLEST_BUCKET = 32
+#: Padded lengths of small data. A gradient of 256 rows costs little more than one of 20; a program for another length costs many seconds.
+SMALL_BUCKETS = (64, 256)
 
 
 def bucket(n: int) -> int:
-    """Return the padded length for n rows: a power of two or one and a half times one, so that one compiled program serves many sizes."""
-    size = SMALLEST_BUCKET
+    """Return the padded length for n rows, so that one compiled program serves many sizes: few lengths for small data, then powers of two
+    and one and a half times these.
+    """
+    for size in SMALL_BUCKETS:
+        if n <= size:
+            return size
+    size = SMALL_BUCKETS[-1]
     while size < n:
         if size + size // 2 >= n:
             return size + size // 2

@@ -27,6 +27,7 @@ REFITS = [
         data=REPEATED,
         read={"where": FILTER},
         options={"fix": BASE},
+        long=True,
         given={"compute": 1e21, "unique_tokens": 4e9},
         trusted=False,
         note="As the paper fits: the base law held at its fit to DeepMind's C4 curves, which lies 8 % below these losses (median). What is "

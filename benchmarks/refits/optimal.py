@@ -125,6 +125,7 @@ REFITS = [
     ),
     Refit(
         law="kaplan_chinchilla",
+        long=True,
         data="li2025_misfitting_final.csv",
         prepare=lambda folder: li_runs(folder, "params_no_embed"),
         options={"fix": {"omega": LI_OMEGA}},

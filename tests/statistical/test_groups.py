@@ -146,6 +146,7 @@ def test_labels_that_cannot_be_joined(tmp_path):
         bs.read_runs(path, map={"group": "a,c"})
 
 
+@pytest.mark.long
 def test_partial_pooling_predicts_a_barely_measured_group_best(shared_data):
     """Gadre et al. 2024: three cheap runs on C4 and all runs on two other training sets predict the other runs on C4."""
     from pooling import STUDIES, score

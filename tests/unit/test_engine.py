@@ -43,9 +43,10 @@ def test_fingerprint_sees_custom_derivatives():
     assert density(table, rule=rule(1.0)).fingerprint != density(table, rule=rule(2.0)).fingerprint
 
 
-def test_buckets_grow_with_the_rows_and_waste_at_most_half():
-    for n in (1, 31, 32, 33, 48, 49, 240, 1000, 10**6):
-        assert n <= bucket(n) <= max(32, 1.5 * n)
+def test_buckets_are_few_for_small_data_and_waste_at_most_half_of_large():
+    assert {bucket(n) for n in range(1, 257)} == {64, 256}
+    for n in (257, 384, 385, 512, 1000, 10**6):
+        assert n <= bucket(n) <= 1.5 * n
 
 
 def test_padding_has_no_weight():
