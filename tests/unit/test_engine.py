@@ -51,7 +51,7 @@ def test_buckets_are_few_for_small_data_and_waste_at_most_half_of_large():
 
 def test_padding_has_no_weight():
     columns, weight = pad({"x": np.arange(5.0)})
-    assert len(columns["x"]) == len(weight) == 32
+    assert len(columns["x"]) == len(weight) == bucket(5)
     assert weight.sum() == 5
     assert np.all(np.isfinite(columns["x"]))
 
