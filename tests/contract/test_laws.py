@@ -26,6 +26,10 @@ SANE = {
     "steps": (1.0, 1e12),
 }
 
+#: Laws whose posterior given a few runs of prior-drawn parameters often has several modes or long ridges (breaks that the runs do not
+#: show, terms that mimic each other): a short batch of chains from one mode does not explore it. See the test for what holds there.
+HARD = ("bnsl", "bnsl:2", "bnsl:3", "bnsl:error", "data_filtering", "m4", "m4:error", "moe_sparsity", "zhai")
+
 
 def laws():
     """Every law, its variants, and their forms for other inputs."""
@@ -63,7 +67,7 @@ def one_of_each_computation():
         law = bs.get_law(name)
         for variant in (law, *law.variants.values()):
             seen.setdefault(computation(variant), variant)
-    return [pytest.param(law, id=law.name) for law in seen.values()]
+    return [pytest.param(law, id=law.name, marks=[pytest.mark.long] if law.name in HARD else []) for law in seen.values()]
 
 
 every_computation = pytest.mark.parametrize("law", one_of_each_computation())
@@ -210,9 +214,6 @@ def test_decision_answers_for_prior_draws(law):
 
 SETS = 80
 RUNS_PER_PARAMETER = 4
-#: Laws whose posterior given a few runs of prior-drawn parameters often has several modes or long ridges (breaks that the runs do not
-#: show, terms that mimic each other): a short batch of chains from one mode does not explore it. See the test for what holds there.
-HARD = ("bnsl", "bnsl:2", "bnsl:3", "bnsl:error", "data_filtering", "m4", "m4:error", "moe_sparsity", "zhai")
 
 
 @every_computation
