@@ -42,7 +42,6 @@ class Refit:
     compare : published values
     given : what the law's question is asked with
     trusted : whether the diagnosis must be without serious problems; False (it need not) takes a note that says why
-    long : left out of the usual test run for its time; ``pytest -m long`` runs it, and the table always does
     note : what a reader should know
     """
 
@@ -54,7 +53,6 @@ class Refit:
     compare: tuple[Compare, ...] = ()
     given: Mapping[str, float] = field(default_factory=dict)
     trusted: bool = True
-    long: bool = False
     note: str = ""
 
     @property

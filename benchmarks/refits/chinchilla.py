@@ -21,7 +21,6 @@ REFITS = [
         data="olmo_ladder_final_metrics.csv",
         read={"where": "metric == 'eval/c4_en-validation/CrossEntropyLoss' and params > 0", "map": {"loss": "value"}},
         given={"compute": 1e22},
-        long=True,
         note="24 runs of 4 sizes (non-embedding params) at 10 to 200 tokens a param, two seeds at 20; loss on C4. Published are task "
         "losses, so there is nothing to compare with.",
     ),

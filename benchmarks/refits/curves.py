@@ -45,7 +45,6 @@ REFITS = [
     ),
     Refit(
         law="power_law",
-        long=True,
         data=FILE,
         prepare=curve("NMT/log_perplexity/6 Enc, 6 Dec"),
         options={"noise": "normal-log"},
@@ -61,7 +60,6 @@ REFITS = [
     ),
     Refit(
         law="saturating_power_law",
-        long=True,
         data=FILE,
         prepare=curve("NMT/log_perplexity/6 Enc, 6 Dec"),
         compare=(Compare("c", 0.2686, 0.02, LEAST_SQUARES),),
@@ -69,7 +67,6 @@ REFITS = [
     ),
     Refit(
         law="m4:error",
-        long=True,
         data=FILE,
         prepare=curve("IC/inet_10/MiX/B/16", "error"),
         options={"draws": 2000},

@@ -27,7 +27,6 @@ REFITS = [
         data=REPEATED,
         read={"where": FILTER},
         options={"fix": BASE},
-        long=True,
         given={"compute": 1e21, "unique_tokens": 4e9},
         trusted=False,
         note="As the paper fits: the base law held at its fit to DeepMind's C4 curves, which lies 8 % below these losses (median). What is "
@@ -39,7 +38,6 @@ REFITS = [
         data=REPEATED,
         read={"where": FILTER},
         given={"compute": 1e21, "unique_tokens": 4e9},
-        long=True,
         note="Everything free, all 229 runs, also those that overfit: the law cannot turn upward, and Student-t noise with fewer than one "
         "degree of freedom sets them aside. R_D* is 35 [29, 42], not 15.4; R_N* 2.1 [1.0, 4.2].",
     ),
@@ -71,7 +69,6 @@ REFITS = [
     Refit(
         law="gordon",
         data="gordon2021_nmt.csv",
-        long=True,
         read={"where": ENOUGH, "map": {"group": "language_pair"}},
         options={"pool": {"all": "partial"}},
         # Student-t on ln L, not least squares on L: the lowest losses weigh more, so two standard errors.

@@ -116,7 +116,6 @@ REFITS = [
     ),
     Refit(
         law="chinchilla",
-        long=True,
         data="li2025_misfitting_final.csv",
         prepare=lambda folder: li_runs(folder, "params"),
         given={"compute": 1e20},
@@ -125,7 +124,6 @@ REFITS = [
     ),
     Refit(
         law="kaplan_chinchilla",
-        long=True,
         data="li2025_misfitting_final.csv",
         prepare=lambda folder: li_runs(folder, "params_no_embed"),
         options={"fix": {"omega": LI_OMEGA}},
@@ -150,7 +148,6 @@ REFITS = [
         data="gadre2024_overtraining_loss.csv",
         prepare=lambda folder: gadre_runs(folder, least=20),
         options={"grouped": True},
-        long=True,
         compare=tuple(Compare(f"eta[{label}]", eta, 0.02, f"{GADRE}, from five runs") for label, eta in ETAS.items()),
         note="all models of at least 20 tokens a param, a law for each training set; those at 5 lie up to 0.7 nat above, and are no "
         "over-training",
@@ -171,7 +168,6 @@ REFITS = [
         data="gadre2024_downstream_accuracy.csv",
         prepare=gadre_runs,
         options={"grouped": True},
-        long=True,
         compare=tuple(Compare(f"epsilon[{label}]", value, 0.04, f"{GADRE}, 17 tasks, six runs") for label, value in EPSILONS.items()),
         note="all 104 models, a curve for each training set",
     ),

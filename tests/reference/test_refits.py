@@ -7,9 +7,16 @@ from refits import all_refits, draws_of
 from bayes_scaling.decision import decide
 
 
+#: Laws of which the first re-fit is in the usual test run; the others take minutes together and run with -m long.
+USUAL = ("chinchilla", "frontier", "gordon", "gordon:bleu", "moe_routed", "overtraining_error")
+
+
 def entries():
+    taken = set()
     for refit in all_refits():
-        yield pytest.param(refit, id=refit.name, marks=[pytest.mark.long] if refit.long else [])
+        usual = refit.law in USUAL and refit.law not in taken
+        taken.add(refit.law)
+        yield pytest.param(refit, id=refit.name, marks=[] if usual else [pytest.mark.long])
 
 
 @pytest.mark.parametrize("refit", list(entries()))
