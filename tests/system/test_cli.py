@@ -146,6 +146,7 @@ def test_predict_through_a_second_law(run, stored, small_fit, tmp_path):
     known = link.predict({"loss": bs.predict(small_fit, {"params": 1e9, "tokens": 2e10})["expected"].values}, truth)
     assert row["expected"]["median"] == pytest.approx(np.median(known), abs=0.01)
     assert row["q05"] < row["expected"]["q05"] < row["expected"]["q95"] < row["q95"]
+    points.write_text("loss,params,tokens\n2.5,1e9,2e10\n")
     code, _, err = run("predict", tmp_path / "error.nc", "--at", points, "--then", stored)
     assert code == 2
     assert "does not take error" in err
