@@ -79,9 +79,8 @@ def _given(law: Law, given: Mapping[str, Any]) -> dict[str, np.ndarray]:
             raise InputError(f"the question of law '{law.name}' needs '{name}' ({decision.question}); it takes {', '.join(names)}")
         values[name] = np.atleast_1d(np.asarray(given.get(name, decision.optional.get(name)), dtype=float))
         kind = quantity(name)
-        for value in values[name]:
-            if not (np.isfinite(value) and kind.admits(value)):
-                raise InputError(f"{name} = {value:g} must be {kind.range_text()}")
+        for value in values[name][~kind.admits(values[name])]:
+            raise InputError(f"{name} = {value:g} must be {kind.range_text()}")
     return dict(zip(values, np.broadcast_arrays(*values.values()), strict=True))
 
 

@@ -294,8 +294,7 @@ _OUTPUT_LABELS = {"loss": "loss (nat/token)", "error": "error (fraction)", "bleu
 def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
     """Scale the axis of an input: logarithmic, unless the quantity may be zero or hardly varies."""
     ax.set_xlim(values.min(), values.max())
-    may_be_zero = quantity(name).low_allowed and quantity(name).low == 0
-    if not may_be_zero and values.max() > 1.5 * values.min():
+    if not quantity(name).may_be_zero and values.max() > 1.5 * values.min():
         _log_axis(ax.xaxis, _compute_tick if name == "compute" or values.max() > 1e16 else _count_tick)
 
 
@@ -315,7 +314,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         raise InputError(f"law '{law.name}' has no input '{name}'{nearest(name, law.input_names)}")
     labels = fit.groups or ("",)
     ax = _axes(ax, 7, 4)
-    relative = not (quantity(law.output).low_allowed and quantity(law.output).low == 0)
+    relative = not quantity(law.output).may_be_zero
     shown, spread = [], []
     for label in labels:
         one = fit.select(label) if label else fit

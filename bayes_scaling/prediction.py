@@ -22,7 +22,7 @@ def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return how many decades inputs lie outside the range of the runs: the largest over the inputs, 0 within."""
     outside = [np.zeros(())]
     for name, values in inputs.items():
-        if quantity(name).low_allowed and quantity(name).low == 0:
+        if quantity(name).may_be_zero:
             continue  # decades mean nothing for a quantity that can be zero
         logs, known = np.log10(np.asarray(values, float)), np.log10(runs[name])
         outside.append(np.maximum(0.0, np.maximum(logs - known.max(), known.min() - logs)))
@@ -88,9 +88,9 @@ def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
     inputs = dict(zip(inputs, np.broadcast_arrays(*inputs.values()), strict=True))
     for name, values in inputs.items():
         kind = quantity(name)
-        bad = [i for i, value in enumerate(values) if not (np.isfinite(value) and kind.admits(value))]
-        if bad:
-            allowed = "positive and finite" if kind.high == np.inf and not (kind.low_allowed and kind.low == 0) else kind.range_text()
+        bad = np.flatnonzero(~kind.admits(values))
+        if len(bad):
+            allowed = "positive and finite" if kind.high == np.inf and not kind.may_be_zero else kind.range_text()
             raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be {allowed}")
     return inputs
 

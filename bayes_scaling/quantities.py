@@ -33,17 +33,24 @@ class Quantity:
     scale: float = 1.0
     scatter: float = 0.01
 
-    def admits(self, value: float) -> bool:
-        """Whether a finite value is possible."""
-        above = value >= self.low if self.low_allowed else value > self.low
-        return above and (value <= self.high if self.high_allowed else value < self.high)
+    @property
+    def may_be_zero(self) -> bool:
+        return self.low_allowed and self.low == 0
+
+    def admits(self, values: Any) -> Any:
+        """Whether values are possible and finite, element by element."""
+        import numpy as np
+
+        above = values >= self.low if self.low_allowed else values > self.low
+        below = values <= self.high if self.high_allowed else values < self.high
+        return np.isfinite(values) & above & below
 
     def range_text(self) -> str:
         """Say what values are possible, to follow 'must be'."""
         if self.high < math.inf:
             return f"between {self.low:g} ({'in' if self.low_allowed else 'ex'}cluded) and {self.high:g}"
         if self.low == 0:
-            return f"finite and {'not negative' if self.low_allowed else 'positive'}"
+            return f"finite and {'not negative' if self.may_be_zero else 'positive'}"
         return f"finite and at least {self.low:g}"
 
 
@@ -102,5 +109,5 @@ def coordinate(name: str, values: Any) -> Any:
     """Return values where laws are smooth and distances mean something: their logarithm, or themselves for a quantity that may be zero."""
     import numpy as np
 
-    kind = quantity(name)
-    return np.asarray(values, float) if kind.low_allowed and kind.low == 0 else np.log(np.asarray(values, float))
+    values = np.asarray(values, float)
+    return values if quantity(name).may_be_zero else np.log(values)

@@ -356,12 +356,10 @@ def _bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> di
     reasons: dict[int, str] = {}
     for name, values in columns.items():
         kind = kind_of(name)
-        possible = (values >= kind.low if kind.low_allowed else values > kind.low) & (
-            values <= kind.high if kind.high_allowed else values < kind.high
-        )
+        possible = kind.admits(values)
         if name == "loss":
             possible &= values <= _LARGEST_LOSS
-        for row in np.flatnonzero(~(np.isfinite(values) & possible)):
+        for row in np.flatnonzero(~possible):
             value, column = values[row], found[name]
             if np.isnan(value):
                 reason = f"{column} is missing"
