@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from bayes_scaling.law import Input, Law
+from bayes_scaling.law import Decision, Input, Law, Values
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,27 @@ AXES = (
     Axis(Input("examples", "count", "training examples (images, sentence pairs, samples)", 1e3, 1e10), 1e5),
     Axis(Input("x", "count", "whatever was scaled: steps, width, data (name its column x, or --map x=COLUMN)", 1e1, 1e7), 1e3),
 )
+
+
+#: Outputs that a curve may have, and their units.
+UNIT = {"loss": "nat/token", "error": "fraction"}
+
+
+def needed_for_target(axis: Axis, output: str, answer: Callable[[Values, Values], dict[str, Any]]) -> Decision:
+    """Return the question of a curve: how much of its input a target needs; ``answer`` is told ``target``."""
+    return Decision(
+        question=f"how much {axis.name} does a target {output} need?",
+        given=(Input("target", UNIT[output], f"{output} to reach"),),
+        answers=(axis.input,),
+        answer=answer,
+        example={"target": 2.2 if output == "loss" else 0.1},
+    )
+
+
+def of_loss_and_error(make: Callable[[Axis, str], Law]) -> Law:
+    """Return the law of losses over all axes, with that of error rates as its variant."""
+    loss, error = (over_axes(lambda axis, output=output: make(axis, output)) for output in UNIT)
+    return replace(loss, variants={"error": error})
 
 
 def over_axes(make: Callable[[Axis], Law]) -> Law:

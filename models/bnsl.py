@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Beta, LogNormal, StudentT
 
-from bayes_scaling.curves import over_axes
+from bayes_scaling.curves import UNIT, over_axes
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
 from bayes_scaling.numeric import crossing
 
@@ -51,7 +51,6 @@ PLAIN = {
 }  # fmt: skip
 PLAIN_AT_1E4 = (0.12, 0.11, 0.111, 0.110998900109989)
 
-UNIT = {"loss": "nat/token", "error": "fraction"}
 #: By output: prior of the level, limit and reducible part together. Errors are fractions.
 LEVEL = {"loss": LogNormal(0.5, 0.9), "error": LogNormal(-1.5, 0.7)}
 SHARE = Beta(1.5, 2.5)

@@ -23,6 +23,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 from numpyro.distributions import Beta, LogNormal
 
+from bayes_scaling.curves import UNIT
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
 from bayes_scaling.numeric import power
 
@@ -86,7 +87,6 @@ CHECKS = {
 }
 #: By output: priors of the reducible part at the reference, and of the floor.
 PRIORS = {"loss": (LogNormal(0.3, 1.2), LogNormal(-1.5, 1.5)), "error": (LogNormal(-1.9, 0.9), LogNormal(-3.5, 1.5))}
-UNIT = {"loss": "nat/token", "error": "fraction"}
 
 
 def _curve(output, published):

@@ -14,15 +14,14 @@ When not: curves that do not show their plateau (e0 and alpha then only repeat t
 The authors solve for y on a grid of 10 000 points; here it is solved to machine precision.
 """
 
-from dataclasses import replace
 from math import log
 
 import jax
 import jax.numpy as jnp
 from numpyro.distributions import Beta, LogNormal
 
-from bayes_scaling.curves import over_axes
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter
+from bayes_scaling.curves import UNIT, needed_for_target, of_loss_and_error
+from bayes_scaling.law import Check, Law, Parameter
 
 _STEPS = 20
 
@@ -69,7 +68,6 @@ PRIORS = {
     "loss": (LogNormal(0.0, 1.0), LogNormal(1.0, 1.0)),
     "error": (Beta(1.0, 4.0), Beta(4.0, 1.0)),
 }
-UNIT = {"loss": "nat/token", "error": "fraction"}
 
 
 def _law(axis, output):
@@ -134,14 +132,8 @@ def _law(axis, output):
         output=output,
         # Errors near 1 scatter in logit: no run is worse than always wrong.
         noise="logit-student-t" if share else "student-t",
-        decision=Decision(
-            question=f"how much {x} does a target {output} need?",
-            given=(Input("target", UNIT[output], f"{output} to reach"),),
-            answers=(axis.input,),
-            answer=answer,
-            example={"target": 2.2 if output == "loss" else 0.1},
-        ),
+        decision=needed_for_target(axis, output, answer),
     )
 
 
-LAW = replace(over_axes(lambda axis: _law(axis, "loss")), variants={"error": over_axes(lambda axis: _law(axis, "error"))})
+LAW = of_loss_and_error(_law)

@@ -14,8 +14,8 @@ from dataclasses import replace
 
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.curves import over_axes
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.curves import UNIT, needed_for_target, of_loss_and_error
+from bayes_scaling.law import Check, Law, Parameter, Published, Term
 from bayes_scaling.numeric import power
 
 HESTNESS = "Hestness et al. 2017, arXiv 1712.00409"
@@ -28,7 +28,6 @@ PLAIN = Check("", {}, 0.02, values={"a": 2.0, "c": 0.5})
 
 #: By output: prior of the curve at the reference.
 LEVEL = {"loss": LogNormal(1.0, 1.0), "error": LogNormal(-1.2, 0.8)}
-UNIT = {"loss": "nat/token", "error": "fraction"}
 
 
 def _law(axis, output):
@@ -60,14 +59,8 @@ def _law(axis, output):
         published=published,
         checks=CHECKS[x] if published else (replace(PLAIN, inputs={x: 1e4}),),
         output=output,
-        decision=Decision(
-            question=f"how much {x} does a target {output} need?",
-            given=(Input("target", UNIT[output], f"{output} to reach"),),
-            answers=(axis.input,),
-            answer=answer,
-            example={"target": 2.2 if output == "loss" else 0.1},
-        ),
+        decision=needed_for_target(axis, output, answer),
     )
 
 
-LAW = replace(over_axes(lambda axis: _law(axis, "loss")), variants={"error": over_axes(lambda axis: _law(axis, "error"))})
+LAW = of_loss_and_error(_law)

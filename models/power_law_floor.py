@@ -9,13 +9,11 @@ When to use it: one learning or scaling curve on which one thing varies and ever
 When not: runs in which two things vary at once (use `chinchilla`); curves with a plateau or a break.
 """
 
-from dataclasses import replace
-
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.curves import over_axes
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.curves import UNIT, needed_for_target, of_loss_and_error
+from bayes_scaling.law import Check, Law, Parameter, Published, Term
 from bayes_scaling.numeric import power
 
 PORIAN = "Porian et al. 2024, arXiv 2406.19146"
@@ -76,7 +74,7 @@ def _law(axis, output):
         reducible = given["target"] - p["E"]
         return {x: jnp.where(reducible > 0, (p["a"] / jnp.where(reducible > 0, reducible, 1.0)) ** (1 / p["c"]), jnp.inf)}
 
-    unit = {"loss": "nat/token", "error": "fraction"}[output]
+    unit = UNIT[output]
     floor, reducible = PRIORS[output]
     published = PUBLISHED.get(x, {}) if output == "loss" else {}
     return Law(
@@ -98,14 +96,8 @@ def _law(axis, output):
         published=published,
         checks=CHECKS.get(x, ()) if published else (Check("", {x: 1e4}, 0.12, values=PLAIN),),
         output=output,
-        decision=Decision(
-            question=f"how much {x} does a target {output} need?",
-            given=(Input("target", unit, f"{output} to reach"),),
-            answers=(axis.input,),
-            answer=answer,
-            example={"target": 2.2 if output == "loss" else 0.1},
-        ),
+        decision=needed_for_target(axis, output, answer),
     )
 
 
-LAW = replace(over_axes(lambda axis: _law(axis, "loss")), variants={"error": over_axes(lambda axis: _law(axis, "error"))})
+LAW = of_loss_and_error(_law)

@@ -19,8 +19,8 @@ from math import log
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.curves import over_axes
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Term
+from bayes_scaling.curves import UNIT, needed_for_target, of_loss_and_error
+from bayes_scaling.law import Check, Law, Parameter, Term
 
 #: Least squares in ln loss on a translation curve of Bansal et al. 2022 (6 encoder, 6 decoder layers), fitted with x in millions of pairs.
 SIX_BY_SIX = {"a": 0.7558 * 1e6**0.2686, "g": 0.04598e-6, "c": 0.2686}
@@ -30,7 +30,6 @@ PLAIN = Check("", {}, 0.0282842712474619, values={"a": 2.0, "g": 1e-4, "c": 0.5}
 
 #: By output: prior of the power law at the reference, before it saturates.
 LEVEL = {"loss": LogNormal(1.0, 1.0), "error": LogNormal(-1.2, 0.8)}
-UNIT = {"loss": "nat/token", "error": "fraction"}
 
 
 def _law(axis, output):
@@ -71,14 +70,8 @@ def _law(axis, output):
         decreasing_in=(x,),
         checks=(*(CHECKS.get(x, ()) if output == "loss" else ()), replace(PLAIN, inputs={x: 1e4})),
         output=output,
-        decision=Decision(
-            question=f"how much {x} does a target {output} need?",
-            given=(Input("target", UNIT[output], f"{output} to reach"),),
-            answers=(axis.input,),
-            answer=answer,
-            example={"target": 2.2 if output == "loss" else 0.1},
-        ),
+        decision=needed_for_target(axis, output, answer),
     )
 
 
-LAW = replace(over_axes(lambda axis: _law(axis, "loss")), variants={"error": over_axes(lambda axis: _law(axis, "error"))})
+LAW = of_loss_and_error(_law)
