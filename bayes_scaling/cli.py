@@ -188,7 +188,7 @@ def _fit(options: argparse.Namespace) -> int:
     from bayes_scaling.errors import FileError
     from bayes_scaling.fitting import fit
     from bayes_scaling.law import get_law
-    from bayes_scaling.model import parse_prior
+    from bayes_scaling.priors import parse_prior
     from bayes_scaling.runs import read_runs
 
     if options.out and not os.path.isdir(os.path.dirname(options.out) or "."):

@@ -5,7 +5,7 @@ A Diagnosis is ``ok`` only if nothing serious was found; each problem says what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,7 +14,8 @@ import numpy as np
 from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings, at_runs
-from bayes_scaling.noise import Noise
+from bayes_scaling.noise import Noise, cumulative
+from bayes_scaling.priors import prior_quantiles
 from bayes_scaling.quantities import coordinate
 from bayes_scaling.runs import Runs
 from bayes_scaling.units import count_text
@@ -254,37 +255,42 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
     The smaller of the ratios in the parameter's own coordinate and in the unconstrained one: a floor that is known to be below 0.1 nat is
     as wide as any prior in ln E, and one that is known to a factor of two as wide as any in E.
     """
-    import jax
-    from numpyro.distributions import biject_to
-
     width: dict[str, float] = {}
     moved: set[str] = set()
-    with jax.enable_x64(True):
-        for name, prior in priors.items():
-            values = draws.sites.get(name)
-            if not hasattr(prior, "log_prob") or values is None:
-                continue
-            inverse = biject_to(prior.support).inv
-            try:
-                before = np.asarray(prior.sample(jax.random.PRNGKey(0), (4000,)), float)
-            except NotImplementedError:  # an improper prior has no draws and so no width
-                continue
-            after = np.asarray(values, float)
-            ratios = _spreads(after) / _spreads(before), _spreads(np.asarray(inverse(after))) / _spreads(np.asarray(inverse(before)))
-            smallest = np.atleast_1d(np.minimum(*ratios))
-            labels = [name] if after.ndim == 2 else [f"{name}[{label}]" for label in groups]
-            low, high = np.quantile(before, [0.05, 0.95])
-            middle = np.atleast_1d(np.median(after, axis=(0, 1)))
-            width.update({label: float(ratio) for label, ratio in zip(labels, smallest, strict=False)})
-            moved.update(label for label, at in zip(labels, middle, strict=False) if not low <= at <= high)
+    for name, prior in priors.items():
+        values = draws.sites.get(name)
+        before = prior_quantiles(prior, (0.05, 0.25, 0.75, 0.95)) if hasattr(prior, "log_prob") and values is not None else None
+        if before is None:  # fixed, or improper: no width to compare with
+            continue
+        after = np.quantile(np.reshape(values, (values.shape[0] * values.shape[1], -1)), (0.25, 0.5, 0.75), axis=0)
+        labels = [name] if values.ndim == 2 else [f"{name}[{label}]" for label in groups]
+        unconstrained = _unconstrained(prior)
+        for label, (low, middle, high) in zip(labels, after.T, strict=False):
+            ratios = [(to(high) - to(low)) / (to(before[2]) - to(before[1])) for to in (float, unconstrained)]
+            width[label] = float(min(ratios))
+            if not before[0] <= middle <= before[3]:
+                moved.add(label)
     return width, moved
 
 
-def _spreads(values: np.ndarray) -> np.ndarray:
-    """Return interquartile ranges over all draws, of shape () or (group,)."""
-    flat = values.reshape(-1, *values.shape[2:]) if values.ndim > 1 else values
-    low, high = np.quantile(flat, [0.25, 0.75], axis=0)
-    return high - low
+def _unconstrained(prior: Any) -> Callable[[float], float]:
+    """Return the map of a prior's support to the real line; it keeps the order, and so quantiles."""
+    import jax
+    from numpyro.distributions import biject_to, constraints
+
+    support = prior.support
+    if support is constraints.real:
+        return float
+    if support in (constraints.positive, constraints.nonnegative):
+        return lambda value: float(np.log(value))
+    if support is constraints.unit_interval:
+        return lambda value: float(np.log(value) - np.log1p(-value))
+
+    def general(value: float) -> float:
+        with jax.enable_x64(True):
+            return float(biject_to(support).inv(value))
+
+    return general
 
 
 def _width_problems(noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
@@ -413,5 +419,5 @@ def tail_probability(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str
             columns = {name: values[part] for name, values in every.items()}
             wide = at_runs(thin, columns, draw_dims=1)
             scatter = noise.distribution(law.formula(columns, wide), wide, columns)
-            below[part] = np.asarray(scatter.cdf(columns[law.output])).mean(axis=0)
+            below[part] = np.asarray(cumulative(scatter, columns[law.output])).mean(axis=0)
     return 2 * np.minimum(below, 1 - below)

@@ -16,8 +16,9 @@ from bayes_scaling import __version__
 from bayes_scaling.diagnose import Diagnosis, data_problems, diagnose
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.law import Law, get_law
-from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, at_runs, build_model, check_fixed, model_priors, prior_text
+from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, at_runs, build_model, check_fixed, model_priors
 from bayes_scaling.noise import Noise, get_noise
+from bayes_scaling.priors import prior_text
 from bayes_scaling.runs import SEPARATOR, Runs
 
 if TYPE_CHECKING:

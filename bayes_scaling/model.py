@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from bayes_scaling.errors import InputError, LawError, nearest
 from bayes_scaling.law import Law
 from bayes_scaling.noise import Noise
+from bayes_scaling.priors import prior_text
 
 #: How a parameter may vary over groups.
 POOLING_KINDS = {
@@ -206,66 +205,3 @@ def _pooled(name: str, prior: Any, groups: int) -> Any:
     spread = numpyro.sample(f"{name}_spread", LogNormal(*POOL_SPREAD))
     with numpyro.plate(f"group_of_{name}", groups):
         return numpyro.sample(name, TransformedDistribution(Normal(centre, spread), transform))
-
-
-#: Distributions that a prior may be written with.
-PRIOR_FAMILIES = (
-    "Beta", "Cauchy", "Exponential", "Gamma", "HalfCauchy", "HalfNormal", "HalfStudentT", "InverseGamma",
-    "Laplace", "LogNormal", "LogUniform", "Normal", "StudentT", "TruncatedNormal", "Uniform", "Weibull",
-)  # fmt: skip
-
-
-def parse_prior(text: str) -> tuple[str, Any]:
-    """Read a prior such as ``E=LogNormal(0.5, 0.3)`` or ``alpha=Uniform(low=0, high=1)``.
-
-    Returns
-    -------
-    parameter name, numpyro distribution
-
-    Raises
-    ------
-    InputError
-        If the text is anything but a name and one known distribution of plain numbers: nothing is evaluated.
-    """
-    import numpyro.distributions as dist
-
-    name, _, expression = (part.strip() for part in text.partition("="))
-    example = "write it as NAME=Family(numbers), for example 'E=LogNormal(0.5, 0.3)'"
-    try:
-        call = ast.parse(expression, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise InputError(f"cannot read the prior '{text}'; {example}") from None
-    if not name.isidentifier() or not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
-        raise InputError(f"cannot read the prior '{text}'; {example}")
-    if call.func.id not in PRIOR_FAMILIES:
-        raise InputError(f"unknown distribution '{call.func.id}' in the prior '{text}'{nearest(call.func.id, PRIOR_FAMILIES)}")
-    try:
-        positional = [_number(node) for node in call.args]
-        named = {str(item.arg): _number(item.value) for item in call.keywords}
-        distribution = getattr(dist, call.func.id)(*positional, **named, validate_args=True)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"cannot read the prior '{text}': {str(error).splitlines()[0]}; {example}") from None
-    return name, distribution
-
-
-def _number(node: ast.AST) -> float:
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_number(node.operand)
-    if (
-        isinstance(node, ast.Constant)
-        and isinstance(node.value, (int, float))
-        and not isinstance(node.value, bool)
-        and math.isfinite(node.value)
-    ):
-        return float(node.value)
-    raise ValueError(f"'{ast.unparse(node)}' is not a number")
-
-
-def prior_text(prior: Any) -> str:
-    """Write a prior the way `parse_prior` reads it (a fixed value as a number)."""
-    if isinstance(prior, (int, float)):
-        return f"{prior:.6g}"
-    import numpy as np
-
-    arguments = {name: np.asarray(getattr(prior, name)) for name in prior.arg_constraints if getattr(prior, name, None) is not None}
-    return f"{type(prior).__name__}({', '.join(f'{name}={value:.6g}' for name, value in arguments.items() if value.ndim == 0)})"

@@ -54,6 +54,7 @@ def _families(output: str) -> dict[str, Noise]:
     from jax.scipy.special import logit
 
     from bayes_scaling.fractions import BetaBinomialFraction, BinomialFraction
+    from bayes_scaling.student import StudentT
 
     def on_log(base: Any) -> Any:
         return dist.TransformedDistribution(base, dist.transforms.ExpTransform())
@@ -77,7 +78,7 @@ def _families(output: str) -> dict[str, Noise]:
             "student-t",
             f"Student-t on ln {output} with inferred degrees of freedom: outlying runs lose their pull",
             (relative, degrees),
-            lambda curve, p, _: on_log(dist.StudentT(p["nu"], jnp.log(curve), p["sigma"])),
+            lambda curve, p, _: on_log(StudentT(p["nu"], jnp.log(curve), p["sigma"])),
         ),
         Noise(
             "normal-log",
@@ -105,7 +106,7 @@ def _families(output: str) -> dict[str, Noise]:
             "logit-student-t",
             f"Student-t on logit {output} with inferred degrees of freedom: for rates that come near 0 or 1",
             (logits, degrees),
-            lambda curve, p, _: on_logit(dist.StudentT(p["nu"], logit(jnp.clip(curve, 1e-9, 1 - 1e-9)), p["sigma"])),
+            lambda curve, p, _: on_logit(StudentT(p["nu"], logit(jnp.clip(curve, 1e-9, 1 - 1e-9)), p["sigma"])),
             outputs=("error",),
         ),
         Noise(
@@ -146,3 +147,22 @@ def get_noise(noise: str | Noise, output: str = "loss") -> Noise:
     if noise not in families:
         raise InputError(f"unknown noise family '{noise}' for {output}{nearest(noise, families)}")
     return families[noise]
+
+
+def cumulative(scatter: Any, values: Any) -> Any:
+    """Return the cumulative probability of measured values under a noise family's distribution.
+
+    A Student-t's by scipy: compiling jax's incomplete beta function takes longer than the rest of a diagnosis.
+    """
+    import numpy as np
+    from numpyro.distributions import StudentT
+    from scipy.special import stdtr
+
+    base, at = scatter, values
+    while hasattr(base, "base_dist"):  # what families transform by keeps the order
+        for transform in reversed(getattr(base, "transforms", ())):
+            at = transform.inv(at)
+        base = base.base_dist
+    if not isinstance(base, StudentT):
+        return np.asarray(scatter.cdf(values))
+    return stdtr(np.asarray(base.df), (np.asarray(at) - np.asarray(base.loc)) / np.asarray(base.scale))

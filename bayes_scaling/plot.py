@@ -24,6 +24,7 @@ from bayes_scaling.units import compute_text, count_text
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
 
 # Okabe & Ito's palette keeps its colours apart under the common kinds of colour blindness.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
@@ -329,13 +330,14 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     for edge in (low, high):
         ax.scatter(x, edge, marker="_", color=_BLUE, s=24, linewidth=1, zorder=2, label="90 % of new runs" if edge is low else None)
     ax.axhline(0, color=_GREY, linewidth=1)
-    others = [other for other in law.input_names if other != name]
+    other = next((other for other in law.input_names if other != name), None)
+    colours = _colours(fit.runs[other]) if other else None
     for (runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
-        colour: Any = {"c": runs[others[0]], "cmap": "viridis", "norm": _colour_norm(others[0], fit)} if others else {"color": _ORANGE}
-        points = ax.scatter(runs[name], residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, **colour)
-    if others:
-        bar = ax.figure.colorbar(points, ax=ax, label=others[0], pad=0.02)
-        if _colour_norm(others[0], fit) == "log":
+        colour = colours.to_rgba(runs[other]) if colours else _ORANGE
+        ax.scatter(runs[name], residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=colour)
+    if colours:
+        bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
+        if bar.ax.get_yscale() == "log":
             _log_axis_of_bar(bar)
     unit = "%" if relative else "percentage points"
     ax.set(xlabel=f"{name} ({next(item.unit for item in law.inputs if item.name == name)})", ylabel=f"{law.output} - law ({unit})")
@@ -352,9 +354,13 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     return ax
 
 
-def _colour_norm(name: str, fit: Fit) -> str:
-    values = fit.runs[name]
-    return "log" if values.min() > 0 and values.max() > 1.5 * values.min() else "linear"
+def _colours(values: np.ndarray) -> ScalarMappable:
+    """Return one scale of colours for all values: logarithmic where they span enough and none is zero."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, Normalize
+
+    wide = values.min() > 0 and values.max() > 1.5 * values.min()
+    return ScalarMappable((LogNorm if wide else Normalize)(values.min(), values.max()), "viridis")
 
 
 @_styled

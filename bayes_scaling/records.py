@@ -8,7 +8,7 @@ import numpy as np
 
 from bayes_scaling.fitting import Fit
 from bayes_scaling.law import Input, Law
-from bayes_scaling.model import prior_text
+from bayes_scaling.priors import prior_text
 
 if TYPE_CHECKING:
     import xarray

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 
 # Before anything starts jax: programs that other versions of the code left in the user's cache must not decide a test. CI may set it.
-os.environ.setdefault("BAYES_SCALING_CACHE", tempfile.mkdtemp(prefix="bayes-scaling-tests-"))
+if "BAYES_SCALING_CACHE" not in os.environ:  # pytest-xdist's workers inherit the folder that the first process made
+    os.environ["BAYES_SCALING_CACHE"] = tempfile.mkdtemp(prefix="bayes-scaling-tests-")
+    atexit.register(shutil.rmtree, os.environ["BAYES_SCALING_CACHE"], ignore_errors=True)
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import bayes_scaling as bs

@@ -1,29 +1,76 @@
 """Whether draws can be trusted: rank-normalised split R-hat, bulk and tail ESS, divergences, E-BFMI (Vehtari et al. 2021).
 
-The statistics are arviz-stats' own.
+R-hat and ESS of chains are numpyro's; ranks and quantiles are taken here. arviz-stats has the same (a test compares them), but importing it
+takes as long as a whole fit from stored programs.
 """
 
 from __future__ import annotations
+
+import warnings
 
 import numpy as np
 
 MAX_RHAT = 1.01
 MIN_ESS = 400
 MIN_EBFMI = 0.3
+_TAILS = (0.05, 0.95)
 
 
 def statistics(values: np.ndarray) -> dict[str, np.ndarray]:
-    """Return ``rhat``, ``ess_bulk`` and ``ess_tail``, each of shape (variables,), of draws of shape (chains, draws, variables)."""
-    from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
+    """Return ``rhat``, ``ess_bulk`` and ``ess_tail``, each of shape (variables,), of draws of shape (chains, draws, variables).
 
+    A variable that is constant, or not finite everywhere, has none: NaN.
+    """
     values = np.asarray(values, dtype=float)
+    found = {name: np.full(values.shape[2], np.nan) for name in ("rhat", "ess_bulk", "ess_tail")}
+    usable = np.isfinite(values).all(axis=(0, 1)) & (np.ptp(values, axis=(0, 1)) > 0)
+    if values.shape[1] < 4 or not usable.any():
+        return found
+    kept = values[:, :, usable]
+    halves = _halves(kept)
+    ranks = _normal_scores(halves)
+    folded = _normal_scores(np.abs(halves - np.median(halves, axis=(0, 1))))
+    found["rhat"][usable] = np.maximum(_rhat(ranks), _rhat(folded))
+    found["ess_bulk"][usable] = _ess(ranks)
+    found["ess_tail"][usable] = np.minimum(*(_ess((halves <= np.quantile(kept, p, axis=(0, 1))).astype(float)) for p in _TAILS))
+    return found
+
+
+def _halves(values: np.ndarray) -> np.ndarray:
+    """Split each chain into its first and second half (the middle draw of an odd number is left out)."""
+    half = values.shape[1] // 2
+    return np.concatenate([values[:, :half], values[:, -half:]])
+
+
+def _normal_scores(values: np.ndarray) -> np.ndarray:
+    """Return normal scores of the ranks over all chains, ties sharing their average rank (Vehtari et al. 2021, equation 14)."""
+    from scipy.special import ndtri
+
+    scores = np.empty_like(values)
+    for i in range(values.shape[2]):
+        _, place, count = np.unique(values[:, :, i], return_inverse=True, return_counts=True)
+        rank = np.cumsum(count) - (count - 1) / 2
+        scores[:, :, i] = ndtri((rank - 0.375) / (values[:, :, i].size + 0.25))[place.reshape(values.shape[:2])]
+    return scores
+
+
+def _rhat(chains: np.ndarray) -> np.ndarray:
+    from numpyro.diagnostics import gelman_rubin
+
     with np.errstate(all="ignore"):
-        result = {
-            "rhat": array_stats.rhat(values, chain_axis=0, draw_axis=1),
-            "ess_bulk": array_stats.ess(values, chain_axis=0, draw_axis=1, method="bulk"),
-            "ess_tail": array_stats.ess(values, chain_axis=0, draw_axis=1, method="tail", prob=(0.05, 0.95)),
-        }
-    return {name: np.atleast_1d(np.asarray(part, dtype=float)) for name, part in result.items()}
+        return np.atleast_1d(gelman_rubin(chains))
+
+
+def _ess(chains: np.ndarray) -> np.ndarray:
+    from numpyro.diagnostics import effective_sample_size
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = np.atleast_1d(effective_sample_size(chains))
+    # Antithetic chains: as Stan and arviz do, no more than this is believed (below zero the estimate has passed infinity).
+    total = chains[:, :, 0].size
+    most = total * np.log10(total)
+    return np.where((found < 0) | (found > most), most, found)
 
 
 def ebfmi(energy: np.ndarray) -> float:

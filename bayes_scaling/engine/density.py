@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro import handlers
-from numpyro.distributions import Gamma, LogNormal, biject_to
+from numpyro.distributions import Gamma, Normal, biject_to
 from numpyro.distributions.transforms import ExpTransform
 from numpyro.infer.util import constrain_fn, potential_energy
 from numpyro.primitives import Messenger
@@ -119,6 +119,10 @@ class Density:
         """Negative log posterior density in the unconstrained coordinates, up to a constant; z has shape (size,)."""
         return jnp.asarray(potential_energy(self.model, (columns, weight), {}, self.unflatten(z, columns, weight)))
 
+    def slope(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> tuple[jax.Array, jax.Array]:
+        """Return the potential and its gradient."""
+        return jax.value_and_grad(self.potential)(z, columns, weight)
+
     def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
         """Return the values of all latent and deterministic sites at z."""
         return constrain_fn(self.model, (columns, weight), {}, self.unflatten(z, columns, weight), return_deterministic=True)
@@ -130,9 +134,9 @@ class Density:
             parts[shear.coefficient] = parts[shear.coefficient] - self._slide(shear, parts, columns, weight)
         return jnp.concatenate([jnp.ravel(parts[name]) for name in self.sites])
 
-    def prior_draw(self, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
-        """Return one draw from the prior (gamma distributions by their moments) as a flat vector."""
-        trace = handlers.trace(handlers.seed(_QuickDraws(self.model), key)).get_trace(columns, weight)
+    def scatter(self, normals: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
+        """Return a point scattered about as the prior is: standard normal numbers, shape (size,), turned into a flat vector. Traceable."""
+        trace = handlers.trace(_Scattered(self.model, self._split(normals))).get_trace(columns, weight)
         return self.unconstrain({name: trace[name]["value"] for name in self.sites}, columns, weight)
 
     @cached_property
@@ -163,17 +167,41 @@ def _latent_sites(model: Callable[..., None], columns: Mapping[str, Any], weight
     return found
 
 
-class _QuickDraws(Messenger):
-    """Draws gamma-distributed sites as log-normal ones of the same mean and variance.
+class _Scattered(Messenger):
+    """Gives every latent site a value made of standard normal numbers.
 
-    A start of a search need not follow the prior exactly, and the rejection sampler of the gamma takes seconds to compile.
+    Starts of a search need not follow the prior exactly, and samplers take seconds to compile (the gamma's by rejection most of all).
     """
 
+    def __init__(self, model: Callable[..., None], normals: Mapping[str, jax.Array]) -> None:
+        super().__init__(model)
+        self.normals = normals
+
     def process_message(self, msg: dict[str, Any]) -> None:
-        fn = msg.get("fn")
-        if msg["type"] == "sample" and not msg["is_observed"] and isinstance(fn, Gamma):
-            spread = jnp.log1p(fn.variance / fn.mean**2)
-            msg["fn"] = LogNormal(jnp.log(fn.mean) - spread / 2, jnp.sqrt(spread))
+        if msg["type"] == "sample" and not msg["is_observed"]:
+            msg["value"] = _from_normals(msg["fn"], self.normals[msg["name"]])
+
+
+def _from_normals(fn: Any, normals: jax.Array) -> Any:
+    """Return a draw where that is a function of normal numbers; gammas as the log-normal of their moments; else, the mean scattered by 1."""
+    base, transforms = fn, []
+    while hasattr(base, "base_dist"):  # expanded, independent, transformed
+        transforms = [*getattr(base, "transforms", ()), *transforms]
+        base = base.base_dist
+    if isinstance(base, Gamma) and not transforms:
+        spread = jnp.log1p(base.variance / base.mean**2)
+        base, transforms = Normal(jnp.log(base.mean) - spread / 2, jnp.sqrt(spread)), [ExpTransform()]
+    if isinstance(base, Normal):
+        value: Any = base.loc + base.scale * normals
+        for transform in transforms:
+            value = transform(value)
+        return value
+    to_support = biject_to(fn.support)
+    try:
+        centre = to_support.inv(jnp.broadcast_to(fn.mean, normals.shape))
+    except NotImplementedError:
+        centre = jnp.zeros(())
+    return to_support(jnp.where(jnp.isfinite(centre), centre, 0.0) + normals)
 
 
 def _constants(traced: Any) -> Iterator[Any]:

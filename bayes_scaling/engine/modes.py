@@ -13,7 +13,7 @@ import numpy as np
 from bayes_scaling.engine.density import Density
 from bayes_scaling.errors import InputError
 
-STARTS = 16
+STARTS = 16  # searches from points scattered as the prior is
 _ITERATIONS = 200
 _DECREMENT = 1e-9  # predicted decrease of the negative log density at which a search stops
 NEARBY = 8.0  # nats below the best mode within which another mode matters, and gets a chain of its own
@@ -43,15 +43,14 @@ class Modes:
 
     def whitening(self) -> np.ndarray:
         """Return W, shape (size, size), so that best mode + W @ (standard normal) has the Hessian's covariance."""
-        values, vectors = np.linalg.eigh(self.hessian)
-        # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one.
-        scale = np.where(values > 1e-3, 1 / np.sqrt(np.maximum(values, 1e-3)), 1.0)
-        return vectors * scale
+        return whitening_of(self.hessian)
 
 
-def draw_starts(density: Density, key: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
-    """Return STARTS draws from the prior, shape (STARTS, size). Traceable."""
-    return jax.vmap(lambda key: density.prior_draw(key, columns, weight))(jax.random.split(key, STARTS))
+def whitening_of(hessian: np.ndarray) -> np.ndarray:
+    """Return W, shape (size, size), with W @ W.T the inverse of a Hessian."""
+    values, vectors = np.linalg.eigh(hessian)
+    # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one.
+    return vectors * np.where(values > 1e-3, 1 / np.sqrt(np.maximum(values, 1e-3)), 1.0)
 
 
 def locate(
@@ -68,8 +67,8 @@ def locate(
     ``one_by_one`` searches in turn, with the memory of one search, instead of side by side.
     """
 
-    def f(z: jax.Array) -> jax.Array:
-        return density.potential(z, columns, weight)
+    def f(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return density.slope(z, columns, weight)
 
     eye = jnp.eye(density.size)
 
@@ -104,17 +103,18 @@ def locate(
     return ends, values, slopes, hessians[jnp.argmin(values)]
 
 
-def _derivatives(f: Callable[[jax.Array], jax.Array], z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return value, gradient and Hessian at z.
+def _derivatives(f: Callable[[jax.Array], tuple[jax.Array, jax.Array]], z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return value, gradient and Hessian at z, of f that returns value and gradient.
 
     In 64 bits the Hessian is by central differences of the gradient, good to some nine digits: the third derivatives of a noise
     family's gamma functions would take longer to compile than the whole fit takes to run. 32 bits have no digits to difference.
     """
     if z.dtype != jnp.float64:
-        return *jax.value_and_grad(f)(z), jax.hessian(f)(z)
+        return *f(z), jax.jacfwd(lambda z: f(z)[1])(z)
     step = 6e-6
     shifts = step * jnp.eye(z.size)
-    values, gradients = jax.vmap(jax.value_and_grad(f))(z + jnp.concatenate([jnp.zeros((1, z.size)), shifts, -shifts]))
+    # One after the other: side by side, the gradient of so many points would compile twice as long.
+    values, gradients = jax.lax.map(lambda shift: f(z + shift), jnp.concatenate([jnp.zeros((1, z.size)), shifts, -shifts]))
     ahead, behind = jnp.split(gradients[1:], 2)
     hessian = (ahead - behind) / (2 * step)
     return values[0], gradients[0], (hessian + hessian.T) / 2

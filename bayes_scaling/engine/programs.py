@@ -28,11 +28,7 @@ def _environment() -> str:
     """Everything outside a program that can change it."""
     import jaxlib.version
     import numpyro
-    from numpyro.infer.hmc import HMCState
-    from numpyro.infer.hmc_util import HMCAdaptState
 
-    for state in (HMCState, HMCAdaptState):
-        jax.export.register_namedtuple_serialization(state, serialized_name=f"numpyro.{state.__name__}")
     source = hashlib.sha256()
     for path in sorted(Path(__file__).parent.glob("*.py")):
         source.update(path.read_bytes())

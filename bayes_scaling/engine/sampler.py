@@ -1,4 +1,4 @@
-"""NUTS in whitened coordinates: numpyro's kernel in one compiled program, chains side by side, in chunks of iterations.
+"""From a density to draws that can be trusted: modes, whitened coordinates, a short warm-up, and more of it where that was not enough.
 
 The first attempt trusts the geometry at the mode: coordinates whitened by the Hessian there, and a short warm-up. The draws decide
 whether that was enough; where it was not, the next attempt whitens by the covariance of the draws and pays for a longer warm-up and
@@ -13,34 +13,28 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from numpyro.infer.hmc import hmc
-from numpyro.infer.hmc_util import euclidean_kinetic_energy
-from numpyro.infer.util import ParamInfo
 
 from bayes_scaling.engine import convergence
+from bayes_scaling.engine.chains import Chains
 from bayes_scaling.engine.density import Density
-from bayes_scaling.engine.modes import NEARBY, Modes, distinct, draw_starts, locate
+from bayes_scaling.engine.modes import NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
 
-CHUNK = 100  # iterations a call of the compiled program: the grain of the progress bar
-_MAX_TREE_DEPTH = 10
 _SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
 _FOLLOWED = 4  # modes that are followed
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """How hard to try: warm-up iterations, target acceptance, dense or diagonal mass matrix, iterations a kept draw."""
+    """How hard to try: warm-up iterations, target acceptance, iterations a kept draw."""
 
     warmup: int
     target: float
-    dense: bool
     thin: int = 1
 
 
-ATTEMPTS = (Attempt(200, 0.9, False), Attempt(1000, 0.95, True), Attempt(1000, 0.99, True, 4))
+ATTEMPTS = (Attempt(200, 0.9), Attempt(1000, 0.95), Attempt(1000, 0.99, 4))
 
 
 @dataclass(frozen=True)
@@ -137,18 +131,27 @@ def sample(
     progress : called with (iterations done, iterations planned) after every chunk
     """
     clock = _Clock()
-    data = jax.device_put((dict(columns), weight), device)
-    key = jax.device_put(jax.random.PRNGKey(settings.seed), device)
-    mode_key, chain_key = jax.random.split(key)
-    modes = _find_modes(density, columns, weight, data, mode_key, device, clock)
+    rng = np.random.default_rng([settings.seed, len(ATTEMPTS)])
+    modes = _find_modes(density, columns, weight, rng.standard_normal((STARTS, density.size)), device, clock)
+    # A batch of one data set.
+    data = jax.device_put(jax.tree.map(lambda values: values[None], (dict(columns), weight)), device)
     centre, whitening = modes.points[0], modes.whitening()
     attempts = settings.attempts()
     number = 0
     while True:
         attempt = attempts[number]
-        keys = jax.random.split(jax.random.fold_in(chain_key, number), settings.chains)
-        start = _starting_points(modes, centre, whitening, settings, number)
-        found = _run(density, data, keys, centre, whitening, start, attempt, settings.draws, device, clock, progress)
+        start = _starting_points(modes, whitening, settings, number)
+        chains = Chains(
+            density,
+            data,
+            start[None],
+            centre[None].copy(),
+            whitening[None].copy(),
+            [np.random.default_rng([settings.seed, number])],
+            device,
+            clock.program,
+        )
+        found = _run(chains, attempt, settings.draws, progress)
         number += 1
         draws = Draws(*found, modes, attempt, number, clock.compile_seconds, clock.sample_seconds())
         if number == len(attempts) or convergence.good(draws.monitored(), draws.stats["diverging"], draws.ebfmi):
@@ -160,111 +163,59 @@ def sample(
 
 
 def _find_modes(
-    density: Density, columns: Mapping[str, np.ndarray], weight: np.ndarray, data: Any, key: jax.Array, device: Any, clock: _Clock
+    density: Density, columns: Mapping[str, np.ndarray], weight: np.ndarray, normals: np.ndarray, device: Any, clock: _Clock
 ) -> Modes:
-    """Search from prior draws; with many rows on some of them first, then on all from where that ended."""
+    """Search from points scattered as the prior; with many rows on some of them first, then on all from where that ended."""
     rows = len(weight)
+    data = jax.device_put((dict(columns), weight), device)
     if rows <= _SEARCHED_ROWS:
-        search = clock.program(
-            "locate", lambda k, d: locate(density, draw_starts(density, k, *d), *d), (key, data), (density.fingerprint,), device
-        )
-        return distinct(*(np.asarray(part) for part in search(key, data)))
+
+        def search(normals: jax.Array, data: Any) -> Any:
+            return locate(density, jax.vmap(lambda one: density.scatter(one, *data))(normals), *data)
+
+        starts = jax.device_put(normals.astype(weight.dtype), device)
+        found = clock.program("locate", search, (starts, data), (density.fingerprint,), device)(starts, data)
+        return distinct(*(np.asarray(part) for part in found))
     chosen = np.sort(np.random.default_rng(0).choice(int(weight.sum()), _SEARCHED_ROWS, replace=False))
     some = {name: values[chosen] for name, values in columns.items()}
     smaller = Density(density.model, some, weight[chosen], density.shears)
-    first = _find_modes(smaller, some, weight[chosen], jax.device_put((some, weight[chosen]), device), key, device, clock)
+    first = _find_modes(smaller, some, weight[chosen], normals, device, clock)
     starts = jax.device_put(first.points[np.arange(_FOLLOWED) % len(first.points)], device)
     follow = clock.program("follow", lambda z, d: locate(density, z, *d, one_by_one=True), (starts, data), (density.fingerprint,), device)
     return distinct(*(np.asarray(part) for part in follow(starts, data)))
 
 
-def _starting_points(modes: Modes, centre: np.ndarray, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:
-    """Return whitened starting points, (chains, size): scattered about the modes, so that chains disagree if modes are not joined."""
-    rng = np.random.default_rng([settings.seed, number])
+def _starting_points(modes: Modes, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:
+    """Return starting points, (chains, size): scattered about the modes, so that chains disagree if modes are not joined."""
+    rng = np.random.default_rng([settings.seed, len(ATTEMPTS) + 1, number])
     nearby = modes.points[modes.potentials < modes.potentials[0] + NEARBY]
     at = np.array([nearby[chain % len(nearby)] for chain in range(settings.chains)])
-    return np.linalg.solve(whitening, (at - centre).T).T + rng.normal(size=at.shape)
-
-
-def _kernel(density: Density, data: Any, centre: Any, whitening: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    def potential(w: jax.Array) -> jax.Array:
-        # Full precision: a GPU's default for 32-bit products keeps ten bits, and the whitened coordinates would jitter.
-        return density.potential(centre + jnp.matmul(whitening, w, precision="highest"), *data)
-
-    return hmc(potential, kinetic_fn=euclidean_kinetic_energy, algo="NUTS")
+    return at + rng.normal(size=at.shape) @ whitening.T
 
 
 def _run(
-    density: Density,
-    data: Any,
-    keys: jax.Array,
-    centre: np.ndarray,
-    whitening: np.ndarray,
-    start: np.ndarray,
-    attempt: Attempt,
-    draws: int,
-    device: Any,
-    clock: _Clock,
-    progress: Callable[[int, int], None] | None,
+    chains: Chains, attempt: Attempt, draws: int, progress: Callable[[int, int], None] | None
 ) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], float]:
     """Return (sites, unconstrained draws, stats, E-BFMI) of one attempt."""
-    options = {"dense_mass": attempt.dense, "max_tree_depth": _MAX_TREE_DEPTH, "step_size": 0.5}
+    done, total = 0, attempt.warmup + draws * attempt.thin
 
-    def begin(keys: jax.Array, data: Any, centre: jax.Array, whitening: jax.Array, target: jax.Array, start: jax.Array) -> Any:
-        def one(key: jax.Array, w: jax.Array) -> Any:
-            initialise, _ = _kernel(density, data, centre, whitening)
-            return initialise(w, attempt.warmup, rng_key=key, target_accept_prob=target, **options)
-
-        return jax.vmap(one)(keys, start)
-
-    def advance(state: Any, data: Any, centre: jax.Array, whitening: jax.Array, target: jax.Array) -> Any:
-        initialise, step = _kernel(density, data, centre, whitening)
-
-        def one(state: Any, _: None) -> Any:
-            state = jax.vmap(step)(state)
-            kept = (state.z, state.potential_energy, state.energy, state.num_steps, state.accept_prob, state.diverging)
-            return state, (*kept, state.adapt_state.step_size)
-
-        # Only configures the kernel's closures (schedule, tree depth); with the energies given nothing is computed.
-        first = jax.tree.map(lambda leaf: leaf[0], state)
-        at_start = ParamInfo(first.z, first.potential_energy, first.z_grad)
-        initialise(at_start, attempt.warmup, rng_key=first.rng_key, target_accept_prob=target, **options)
-        state, (w, potential, energy, steps, acceptance, diverging, step_size) = jax.lax.scan(one, state, length=CHUNK)
-        z = centre + jnp.matmul(w, whitening.T, precision="highest")
-        sites = jax.vmap(jax.vmap(lambda z: density.constrain(z, *data)))(z)
-        stats = {
-            "lp": -potential,
-            "energy": energy,
-            "n_steps": steps,
-            "acceptance_rate": acceptance,
-            "diverging": diverging,
-            "step_size": step_size,
-        }
-        return state, z, sites, stats
-
-    dtype = np.asarray(data[1]).dtype
-    # The target is an argument, so that attempts that differ in it alone share a program.
-    target: Any = attempt.target
-    centre, whitening, target, start = jax.device_put(tuple(np.asarray(part, dtype) for part in (centre, whitening, target, start)), device)
-    identity = (density.fingerprint, attempt.warmup, attempt.dense, _MAX_TREE_DEPTH, CHUNK)
-    frame = (data, centre, whitening, target)
-    state = clock.program("begin", begin, (keys, *frame, start), identity, device)(keys, *frame, start)
-    step = clock.program("advance", advance, (state, *frame), identity, device)
-    total = attempt.warmup + draws * attempt.thin
-    pieces = []
-    for done in range(0, total, CHUNK):
-        state, *piece = step(state, *frame)
-        if done + CHUNK > attempt.warmup:
-            pieces.append(jax.tree.map(np.asarray, piece))
+    def report(length: int) -> None:
+        nonlocal done
+        done += length
         if progress is not None:
-            jax.block_until_ready(state.z)
-            progress(min(done + CHUNK, total), total)
-    dropped = attempt.warmup - (attempt.warmup // CHUNK) * CHUNK  # of the first chunk that was kept
-    # (iterations, chains, ...) in chunks -> (chains, iterations, ...)
-    every = slice(dropped, dropped + draws * attempt.thin)
-    z, sites, stats = jax.tree.map(lambda *parts: np.swapaxes(np.concatenate(parts)[every], 0, 1), *pieces)
+            progress(done, total)
+
+    for length in chains.warm_up(attempt.warmup, attempt.target):
+        report(length)
+    pieces = []
+    for piece in chains.draw(draws * attempt.thin):
+        pieces.append(jax.tree.map(lambda values: values[0], piece))  # of the one data set
+        report(piece[0].shape[2])
+    z, sites, told = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
     # Of all iterations: what happens between kept draws counts.
-    information = convergence.ebfmi(stats["energy"])
-    diverging = stats["diverging"].reshape(len(z), draws, attempt.thin).any(axis=2)
-    z, sites, stats = jax.tree.map(lambda values: values[:, :: attempt.thin], (z, sites, stats))
-    return sites, z, {**stats, "diverging": diverging}, information
+    information = convergence.ebfmi(told["energy"])
+    diverging = told.pop("diverging").reshape(len(z), draws, attempt.thin).any(axis=2)
+    z, sites, told = jax.tree.map(lambda values: values[:, :: attempt.thin], (z, sites, told))
+    stats = {**told, "lp": -told["potential"], "n_steps": told["n_steps"].astype(int), "diverging": diverging}
+    del stats["potential"]
+    return sites, z, stats, information

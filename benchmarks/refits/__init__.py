@@ -43,6 +43,7 @@ class Refit:
     given : what the law's question is asked with
     trusted : whether the diagnosis must be without serious problems; False (it need not) takes a note that says why
     note : what a reader should know
+    label : tells entries of one law and file apart
     """
 
     law: str
@@ -54,10 +55,11 @@ class Refit:
     given: Mapping[str, float] = field(default_factory=dict)
     trusted: bool = True
     note: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.law}-{Path(self.data).stem}"
+        return "-".join(part for part in (self.law, Path(self.data).stem, self.label) if part)
 
     def runs(self, folder: Path) -> bs.Runs:
         return self.prepare(folder) if self.prepare else bs.read_runs(folder / self.data, **self.read)
@@ -76,4 +78,7 @@ def draws_of(fit: bs.Fit, parameter: str) -> np.ndarray:
 def all_refits() -> list[Refit]:
     """Return the entries of every family, in the order of the laws' names."""
     families = [importlib.import_module(f"{__name__}.{item.name}") for item in pkgutil.iter_modules(__path__)]
-    return sorted((refit for family in families for refit in family.REFITS), key=lambda refit: (refit.law, refit.data))
+    found = sorted((refit for family in families for refit in family.REFITS), key=lambda refit: (refit.law, refit.data))
+    names = [refit.name for refit in found]
+    assert len(set(names)) == len(names), f"re-fits of one name: {sorted({name for name in names if names.count(name) > 1})}"
+    return found

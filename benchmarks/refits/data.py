@@ -25,6 +25,7 @@ REFITS = [
     Refit(
         law="data_constrained",
         data=REPEATED,
+        label="base_held",
         read={"where": FILTER},
         options={"fix": BASE},
         given={"compute": 1e21, "unique_tokens": 4e9},
@@ -36,6 +37,7 @@ REFITS = [
     Refit(
         law="data_constrained",
         data=REPEATED,
+        label="all_runs",
         read={"where": FILTER},
         given={"compute": 1e21, "unique_tokens": 4e9},
         note="Everything free, all 229 runs, also those that overfit: the law cannot turn upward, and Student-t noise with fewer than one "
@@ -44,6 +46,7 @@ REFITS = [
     Refit(
         law="data_constrained",
         data=REPEATED,
+        label="within_use",
         read={"where": f"{FILTER} and unique_tokens >= 1e9 and epochs <= 20"},
         # R_D* is not compared: it comes out at 34 [17, 72], and a tolerance that lets 15.4 pass would let anything pass.
         compare=(
@@ -59,6 +62,7 @@ REFITS = [
             law="gordon",
             data="gordon2021_nmt.csv",
             read={"where": f"language_pair == '{pair}' and {ENOUGH}"},
+            label=pair,
             options={"noise": "normal"},  # what least squares on L assumes
             compare=(Compare("alpha_N", *size, GORDON), Compare("alpha_D", *data, GORDON)),
             given={"params": 5.6e7, "data_bytes": 1e8, "target": 2.0},
@@ -69,6 +73,7 @@ REFITS = [
     Refit(
         law="gordon",
         data="gordon2021_nmt.csv",
+        label="pooled",
         read={"where": ENOUGH, "map": {"group": "language_pair"}},
         options={"pool": {"all": "partial"}},
         # Student-t on ln L, not least squares on L: the lowest losses weigh more, so two standard errors.
@@ -84,6 +89,7 @@ REFITS = [
             law="gordon:bleu",
             data="gordon2021_nmt.csv",
             read={"where": f"language_pair == '{pair}' and {ENOUGH}"},
+            label=pair,
             options={"noise": "normal"},
             compare=(Compare("k", *k, GORDON),),
             given={"loss": 1.5, "target": 40.0},
@@ -96,6 +102,7 @@ REFITS = [
             law="bansal",
             data="extrapolation_curves.csv",
             read={"where": f"curve == '{curve}' and split == 'context'", "map": {"examples": "x", "loss": "y"}},
+            label=curve.split("/")[-1].replace(", ", "_").replace(" ", ""),
             options={"noise": "normal-log"},
             compare=(Compare("p", *p, BANSAL),),
             given={"examples": 1e7, "target": 0.4},

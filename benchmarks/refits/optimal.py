@@ -92,6 +92,7 @@ REFITS = [
     Refit(
         law="isoflop",
         data="porian2024_isoflop.csv",
+        label="tuned",
         prepare=lambda folder: isoflop_runs(folder, TUNED),
         compare=(Compare("a", 0.4969, 0.015, f"{PORIAN} (0.491, 0.505)"),),
         given={"compute": 1e20},
@@ -101,6 +102,7 @@ REFITS = [
     Refit(
         law="isoflop",
         data="porian2024_isoflop.csv",
+        label="kaplan_reproduced",
         prepare=lambda folder: isoflop_runs(folder, REPRODUCTION),
         compare=(Compare("a", 0.8353, 0.03, f"{PORIAN} (0.824, 0.846)"),),
         given={"compute": 1e20},
@@ -133,6 +135,7 @@ REFITS = [
     Refit(
         law="overtraining",
         data="gadre2024_overtraining_loss.csv",
+        label="c4",
         prepare=lambda folder: gadre_runs(folder, "c4_original", fitted=True, large=True),
         options={"noise": "normal", "fix": {"sigma": 0.02}, "draws": 2000},
         compare=(
@@ -146,6 +149,7 @@ REFITS = [
     Refit(
         law="overtraining",
         data="gadre2024_overtraining_loss.csv",
+        label="each_set",
         prepare=lambda folder: gadre_runs(folder, least=20),
         options={"grouped": True},
         compare=tuple(Compare(f"eta[{label}]", eta, 0.02, f"{GADRE}, from five runs") for label, eta in ETAS.items()),
@@ -155,6 +159,7 @@ REFITS = [
     Refit(
         law="overtraining_error",
         data="gadre2024_downstream_accuracy.csv",
+        label="c4",
         prepare=lambda folder: gadre_runs(folder, "c4_original", fitted=True, large=True),
         compare=(
             Compare("epsilon", 0.850, 0.05, f"{GADRE}, C4, 17 tasks"),
@@ -166,6 +171,7 @@ REFITS = [
     Refit(
         law="overtraining_error",
         data="gadre2024_downstream_accuracy.csv",
+        label="each_set",
         prepare=gadre_runs,
         options={"grouped": True},
         compare=tuple(Compare(f"epsilon[{label}]", value, 0.04, f"{GADRE}, 17 tasks, six runs") for label, value in EPSILONS.items()),

@@ -19,6 +19,7 @@ def _refit(router, a, b, c, d, E_start, E_max, E_max_sd, alpha, beta_ref, loss_r
     return Refit(
         law="moe_routed",
         data=RUNS,
+        label=router,
         read={
             "map": {"params": "dense_parameter_count", "experts": "num_experts", "loss": "loss_validation"},
             "where": f"(router_type == '{router}' or router_type == 'Dense') and k == 1 and routing_frequency == 0.5",

@@ -10,8 +10,9 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling import engine
 from bayes_scaling.decision import decide
-from bayes_scaling.model import Settings, build_model, prior_text
+from bayes_scaling.model import Settings, build_model
 from bayes_scaling.noise import get_noise
+from bayes_scaling.priors import prior_text
 from bayes_scaling.quantities import quantity
 from bayes_scaling.text import law_text
 
@@ -228,7 +229,7 @@ def test_posterior_covers_what_it_claims(law):
     """
     noise = get_noise(law.noise, law.output)
     hard = law.name in HARD
-    sets, warmup = (48, 1) if hard else (SETS, 2)  # hard laws are also the dearest to compute
+    sets, warmup = (48, 100) if hard else (SETS, 200)  # hard laws are also the dearest to compute
     runs = RUNS_PER_PARAMETER * (len(law.parameters) + len(noise.parameters))
     truth = prior_draws(law, (sets,), seed=1)
     columns = inputs_within(law, (sets, runs), seed=2)
@@ -262,7 +263,7 @@ def test_posterior_covers_what_it_claims(law):
         begin = np.asarray(place(truth, columns, weight)) if hard else None
         cpu = jax.devices("cpu")[0]
         with jax.default_device(cpu):
-            found = engine.sample_many(density, columns, weight, starts, cpu, chains=2, warmup_phases=warmup, draw_phases=1, begin=begin)
+            found = engine.sample_many(density, columns, weight, starts, cpu, chains=2, warmup=warmup, draws=100, begin=begin)
     cut = np.random.default_rng(4).integers(0, found.unconstrained.shape[2] + 1, len(usable))
     luck = np.random.default_rng(5).uniform(size=len(usable))
     for name, values in truth.items():

@@ -53,18 +53,31 @@ def test_wheel_holds_laws_and_data(tmp_path):
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
 def test_the_programs_lower_for_accelerators(platform, small_fit):
-    """CI has no GPU; that a program (the search for modes, with its factorisations) lowers for one is what can be tested without."""
+    """CI has no GPU; that both programs of a fit (search for modes, sampler) lower for one is what can be tested without."""
     from bayes_scaling import engine
-    from bayes_scaling.engine.modes import draw_starts, locate
+    from bayes_scaling.engine import chains, modes, programs
     from bayes_scaling.model import build_model
 
+    lowered = []
+
+    def lower_for_platform(name, function, arguments, identity, device):
+        exported = jax.export.export(jax.jit(function), platforms=[platform])(*arguments)
+        lowered.append((name, exported.platforms))
+        return programs.program(name, function, arguments, identity, device)
+
     runs = small_fit.runs
+    cpu = jax.devices("cpu")[0]
     with jax.enable_x64(platform != "tpu"):
         columns, weight = engine.pad({name: runs[name].astype(float) for name in ("params", "tokens", "loss")})
+        columns, weight = jax.tree.map(lambda values: values.astype(jax.numpy.result_type(float)), (columns, weight))
         density = engine.Density(build_model(small_fit.law, small_fit.noise), columns, weight)
-        function = jax.jit(lambda key, *data: locate(density, draw_starts(density, key, *data), *data))
-        exported = jax.export.export(function, platforms=[platform])(jax.random.PRNGKey(0), columns, weight)
-    assert exported.platforms == (platform,)
+        starts = np.zeros((2, density.size), weight.dtype)
+        lower_for_platform("locate", lambda z, data: modes.locate(density, z, *data), (starts, (columns, weight)), (), cpu)
+        data = jax.tree.map(lambda values: values[None], (columns, weight))
+        at = np.zeros((1, 2, density.size))
+        moving = chains.Chains(density, data, at, at[:, 0], np.eye(density.size)[None], [np.random.default_rng(0)], cpu, lower_for_platform)
+        next(moving.draw(2))
+    assert lowered == [("locate", (platform,)), ("advance", (platform,))]
 
 
 def test_readme_examples_run(tmp_path, monkeypatch):

@@ -2,7 +2,8 @@ import numpyro.distributions as dist
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.model import Settings, build_model, model_priors, prior_text
+from bayes_scaling.model import Settings, build_model, model_priors
+from bayes_scaling.priors import prior_text
 from bayes_scaling.noise import get_noise
 
 LAW = bs.get_law("chinchilla")

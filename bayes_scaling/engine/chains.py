@@ -1,0 +1,128 @@
+"""Chains of one or many data sets: where they stand, in what coordinates they move, and the compiled program that moves them.
+
+Everything has a leading axis of data sets; a single fit is a batch of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayes_scaling.engine import nuts
+from bayes_scaling.engine.density import Density
+from bayes_scaling.engine.programs import program
+
+CHUNK = 200  # iterations a call of the compiled program at most: the grain of a progress bar
+_WINDOW = 100  # iterations of the first and the last window of a warm-up
+
+
+def windows(warmup: int) -> list[int]:
+    """Return the lengths of a warm-up's windows: after each but the last, coordinates are whitened anew; the last sets the step size."""
+    left, size, found = warmup, _WINDOW, []
+    while left >= size + _WINDOW:
+        found.append(size if left >= 3 * size + _WINDOW else left - _WINDOW)
+        left -= found[-1]
+        size = sum(found)
+    return [*found, left] if left else found
+
+
+class Chains:
+    """Chains that move.
+
+    Parameters
+    ----------
+    density : of a data set
+    data : (columns, weight), each array (data set, runs)
+    position : flat coordinates, (data set, chain, size)
+    centre, whitening : of each data set, (data set, size) and (data set, size, size): chains move in w, with z = centre + whitening @ w
+    generators : a source of random numbers for each data set, so that its draws do not depend on the others
+    device : the jax device
+    compiled : `programs.program`, or a caller's that keeps the time
+    depth : doublings a trajectory at most
+    """
+
+    def __init__(
+        self,
+        density: Density,
+        data: Any,
+        position: np.ndarray,
+        centre: np.ndarray,
+        whitening: np.ndarray,
+        generators: Sequence[np.random.Generator],
+        device: Any,
+        compiled: Callable[..., Callable[..., Any]] = program,
+        depth: int = nuts.MAX_DEPTH,
+    ) -> None:
+        self.depth = depth
+        self.density, self.device, self._program = density, device, compiled
+        self.data = data
+        self.dtype = np.asarray(jax.tree.leaves(data)[0]).dtype
+        self.position, self.centre, self.whitening = position, centre, whitening
+        self.steps = nuts.Steps.first(position.shape[:2])
+        self.generators = generators
+
+    def warm_up(self, warmup: int, target: float) -> Iterator[int]:
+        """Let the chains find where they belong, and adapt coordinates and steps; yield the number of iterations after each stretch."""
+        plan = windows(warmup)
+        for number, length in enumerate(plan):
+            self.steps = nuts.Steps.fresh(self.steps.log_mean)
+            seen = []
+            for z, _, _ in self.draw(length, target, adapting=True):
+                seen.append(z)
+                yield z.shape[2]
+            if number < len(plan) - 1:
+                self._whiten(np.concatenate(seen, axis=2)[:, :, length // 4 :])
+
+    def _whiten(self, draws: np.ndarray) -> None:
+        """Whiten by the covariance of draws, (data set, chain, iteration, size), shrunk a little towards what was."""
+        size = draws.shape[-1]
+        for i, pooled in enumerate(draws.reshape(len(draws), -1, size)):
+            w = np.linalg.solve(self.whitening[i], (pooled - pooled.mean(axis=0)).T)
+            covariance = (w @ w.T + (size + 5) * np.eye(size)) / (w.shape[1] + size + 5)
+            if np.all(np.isfinite(covariance)):
+                self.centre[i] = pooled.mean(axis=0)
+                self.whitening[i] = self.whitening[i] @ np.linalg.cholesky(covariance)
+
+    def draw(
+        self, iterations: int, target: float = 0.0, *, adapting: bool = False
+    ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]]:
+        """Move all chains so many iterations; yield flat coordinates, sites and statistics of each stretch, (data set, chain, iteration, ...)."""
+        size = self.density.size
+        shape = (self.position.shape[1], CHUNK)
+        for done in range(0, iterations, CHUNK):
+            length = min(CHUNK, iterations - done)
+            w = np.linalg.solve(self.whitening[:, None], (self.position - self.centre[:, None])[..., None])[..., 0]
+            random = [nuts.Randomness.draw(generator, shape, size, self.dtype) for generator in self.generators]
+            stacked = jax.tree.map(lambda *parts: np.stack(parts), *map(tuple, random))
+            numbers = (self.centre, self.whitening, w, tuple(self.steps), stacked)
+            numbers = jax.device_put(jax.tree.map(lambda values: np.asarray(values, self.dtype), numbers), self.device)
+            arguments = (self.data, *numbers, (np.asarray(target, self.dtype), adapting, length, self.depth))
+            step = self._program("advance", self._advance, arguments, (self.density.fingerprint,), self.device)
+            z, sites, statistics, steps = jax.tree.map(np.asarray, step(*arguments))
+            self.steps = nuts.Steps(*steps)
+            self.position = z[:, :, length - 1]
+            yield jax.tree.map(lambda values: values[:, :, :length], (z, sites, statistics))
+
+    def _advance(self, data: Any, centre: Any, whitening: Any, position: Any, steps: tuple, random: tuple, how: tuple) -> tuple:
+        # Products are written out as sums: a matrix product of such small matrices calls a library, which costs the CPU more than a gradient
+        # does, and a GPU's default for 32 bits keeps ten of them.
+        def unwhitened(centre: Any, whitening: Any, w: Any) -> Any:
+            return centre + jnp.sum(whitening * w, axis=1)
+
+        def slope(frame: tuple, w: jax.Array) -> tuple[jax.Array, jax.Array]:
+            data, centre, whitening = frame
+            value, gradient = self.density.slope(unwhitened(centre, whitening, w), *data)
+            return value, jnp.sum(gradient[:, None] * whitening, axis=0)
+
+        frame = (data, centre, whitening)
+        rows, steps = nuts.advance(slope, frame, position, nuts.Steps(*steps), nuts.Randomness(*random), nuts.Settings(*how))
+        size = self.density.size
+        each_chain = jax.vmap(jax.vmap(unwhitened, (None, None, 0)), (None, None, 0))
+        z = jax.vmap(each_chain)(centre, whitening, rows[..., :size])
+        constrain = jax.vmap(jax.vmap(lambda z, data: self.density.constrain(z, *data), (0, None)), (0, None))
+        sites = jax.vmap(constrain)(z, data)
+        return z, sites, {name: rows[..., size + i] for i, name in enumerate(nuts.STATISTICS)}, tuple(steps)
