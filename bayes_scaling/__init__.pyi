@@ -28,10 +28,10 @@ from .law import Term as Term
 from .law import get_law as get_law
 from .law import law_names as law_names
 from .model import build_model as build_model
-from .priors import parse_prior as parse_prior
 from .point import maximum_likelihood as maximum_likelihood
 from .prediction import posterior_predictive as posterior_predictive
 from .prediction import predict as predict
+from .priors import parse_prior as parse_prior
 from .runs import Runs as Runs
 from .runs import read_runs as read_runs
 from .runs import runs_from_columns as runs_from_columns

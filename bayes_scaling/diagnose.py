@@ -259,8 +259,10 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
     moved: set[str] = set()
     for name, prior in priors.items():
         values = draws.sites.get(name)
-        before = prior_quantiles(prior, (0.05, 0.25, 0.75, 0.95)) if hasattr(prior, "log_prob") and values is not None else None
-        if before is None:  # fixed, or improper: no width to compare with
+        if values is None or not hasattr(prior, "log_prob"):  # fixed
+            continue
+        before = prior_quantiles(prior, (0.05, 0.25, 0.75, 0.95))
+        if before is None:  # improper: no width to compare with
             continue
         after = np.quantile(np.reshape(values, (values.shape[0] * values.shape[1], -1)), (0.25, 0.5, 0.75), axis=0)
         labels = [name] if values.ndim == 2 else [f"{name}[{label}]" for label in groups]

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from bayes_scaling.runs import SEPARATOR, Runs
 if TYPE_CHECKING:
     import xarray
 
-#: Log likelihoods are kept with the draws up to this many values (runs x draws); beyond, `Fit.log_likelihood` computes them when asked.
+#: Log likelihoods go into `Fit.tree` and into files up to this many values (runs x draws); beyond, `Fit.log_likelihood` computes them.
 KEPT_LOG_LIKELIHOODS = 5_000_000
 
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
@@ -39,8 +40,8 @@ class Fit:
     ----------
     law, noise : what was fitted
     runs : the data
-    tree : arviz DataTree with groups ``posterior`` (dims chain, draw), ``sample_stats``, ``observed_data``, ``constant_data`` and, for
-        data that are not huge, ``log_likelihood`` (dims chain, draw, run); attributes say how it was made
+    draws : DataTree with groups ``posterior`` (dims chain, draw), ``sample_stats``, ``observed_data``, ``constant_data``; attributes say
+        how it was made. For arviz, see ``tree``
     diagnosis : convergence and identification
     fixed : parameters held fixed
     groups : labels, for a fit in which every group of runs has law parameters of its own; see `select`
@@ -49,19 +50,37 @@ class Fit:
     law: Law
     noise: Noise
     runs: Runs
-    tree: Any
+    draws: Any
     diagnosis: Diagnosis
     fixed: Mapping[str, float]
     groups: tuple[str, ...] = ()
 
+    @cached_property
+    def tree(self) -> xarray.DataTree:
+        """The fit as arviz takes it: ``draws`` and, for data that are not huge, ``log_likelihood`` (dims chain, draw, run).
+
+        Computed when first asked for: of the fits of a batch, most are never asked.
+        """
+        import xarray
+
+        sizes = self.posterior.sizes
+        huge = sizes["chain"] * sizes["draw"] * len(self.runs) > KEPT_LOG_LIKELIHOODS
+        if "log_likelihood" in self.draws.children or huge:
+            return self.draws
+        tree = self.draws.copy()
+        dims = ("chain", "draw", "run")
+        coords = {name: self.posterior[name] for name in dims[:2]}
+        tree["log_likelihood"] = xarray.DataTree(xarray.Dataset({self.law.output: (dims, self.log_likelihood())}, coords))
+        return tree
+
     @property
     def posterior(self) -> xarray.Dataset:
-        return self.tree["posterior"].to_dataset()
+        return self.draws["posterior"].to_dataset()
 
     @property
     def attributes(self) -> dict[str, Any]:
         """How the fit was made: law, noise, priors, seed, versions, data hash, timing."""
-        return {str(name): json.loads(value) for name, value in self.tree.attrs.items()}
+        return {str(name): json.loads(value) for name, value in self.draws.attrs.items()}
 
     def select(self, group: str) -> Fit:
         """Return the fit of one group: its runs, its parameters, and the problems that concern it."""
@@ -70,12 +89,12 @@ class Fit:
         runs = self.runs.of_group(group)
         rows = np.flatnonzero(self.runs.group == group) if self.runs.group is not None else []
         picked = {}
-        for name, child in self.tree.children.items():
+        for name, child in self.draws.children.items():
             part = child.to_dataset()
             part = part.sel(group=group, drop=True) if "group" in part.dims else part
             picked[name] = part.isel(run=rows) if "run" in part.dims else part
         tree = xarray.DataTree.from_dict(picked)
-        tree.attrs = self.tree.attrs
+        tree.attrs = self.draws.attrs
         return Fit(self.law, self.noise, runs, tree, self.diagnosis.of_group(group), self.fixed)
 
     def parameters(self) -> dict[str, np.ndarray]:
@@ -125,8 +144,8 @@ class Fit:
 
     def log_likelihood(self) -> np.ndarray:
         """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run)."""
-        if "log_likelihood" in self.tree.children:
-            return np.asarray(self.tree["log_likelihood"][self.law.output])
+        if "log_likelihood" in self.draws.children:
+            return np.asarray(self.draws["log_likelihood"][self.law.output])
         draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
         shape = next(iter(draws.values())).shape[:2]
         fixed = {name: np.full(shape, value) for name, value in self.fixed.items()}
@@ -256,8 +275,7 @@ def fit(
         with jax.default_device(chosen):
             padded, weight = engine.pad({name: values.astype(dtype) for name, values in columns.items()})
             weight = weight.astype(dtype)
-            shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
-            density = engine.Density(build_model(law, family, settings), padded, weight, shears)
+            density = _density(law, family, settings, padded, weight)
             # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
             parts = [runs.of_group(label) for label in groups if not settings.borrowed(law)] or [runs]
             answerable = not any(problem.serious for part in parts for problem in data_problems(law, used_priors, part))
@@ -297,8 +315,31 @@ def fit(
         "timing": timing,
         "diagnosis": diagnosis.to_dict(),
     }
-    tree = _tree(law, family, runs, sites, result.stats, parameters, attributes, groups)
+    tree = _tree(law, runs, sites, result.stats, attributes, groups)
     return Fit(law, family, runs, tree, diagnosis, fixed, groups)
+
+
+def _density(law: Law, noise: Noise, settings: Settings, columns: Mapping[str, np.ndarray], weight: np.ndarray) -> Any:
+    """Return the posterior's density; the same object for the same model and shapes, so that it is traced and told apart once."""
+    from bayes_scaling import engine
+
+    pool = tuple((name, pooling.kind, pooling.levels, pooling.column) for name, pooling in sorted(settings.pool.items()))
+    key = (law, noise, tuple(sorted(settings.fixed.items())), settings.groups, pool, tuple(columns), weight.shape, weight.dtype)
+    # A prior of the user's is known by its object alone: such a density is made anew.
+    density = None if settings.priors else _densities.get(key)
+    if density is None:
+        shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
+        density = engine.Density(build_model(law, noise, settings), columns, weight, shears)
+    if not settings.priors:
+        _densities.pop(key, None)
+        _densities[key] = density
+        if len(_densities) > _MOST_DENSITIES:
+            del _densities[next(iter(_densities))]  # the one not used for longest
+    return density
+
+
+_densities: dict[tuple, Any] = {}
+_MOST_DENSITIES = 64
 
 
 def _groups(law: Law, runs: Runs, grouped: bool) -> tuple[str, ...]:
@@ -357,19 +398,17 @@ def _versions() -> dict[str, str]:
 
 def _tree(
     law: Law,
-    noise: Noise,
     runs: Runs,
     sites: Mapping[str, np.ndarray],
     stats: Mapping[str, np.ndarray],
-    parameters: Mapping[str, np.ndarray],
     attributes: Mapping[str, Any],
     groups: tuple[str, ...],
 ) -> Any:
     import xarray
 
-    def draws(values: Mapping[str, np.ndarray], *more: str) -> xarray.Dataset:
-        data = {name: (("chain", "draw", *(more or ("group",)))[: array.ndim], array) for name, array in values.items()}
-        return xarray.Dataset(data, {**coords, **({"group": list(groups)} if groups and not more else {})})
+    def draws(values: Mapping[str, np.ndarray]) -> xarray.Dataset:
+        data = {name: (("chain", "draw", "group")[: array.ndim], array) for name, array in values.items()}
+        return xarray.Dataset(data, {**coords, **({"group": list(groups)} if groups else {})})
 
     first = next(iter(sites.values()))
     coords = {"chain": np.arange(first.shape[0]), "draw": np.arange(first.shape[1])}
@@ -383,8 +422,6 @@ def _tree(
         "observed_data": xarray.Dataset({law.output: ("run", runs[law.output])}),
         "constant_data": xarray.Dataset(constant),
     }
-    if first.shape[0] * first.shape[1] * len(runs) <= KEPT_LOG_LIKELIHOODS:
-        parts["log_likelihood"] = draws({law.output: log_likelihood(law, noise, runs, parameters, groups)}, "run")
     tree = xarray.DataTree.from_dict(parts)
     tree.attrs = {name: json.dumps(value) for name, value in attributes.items()}
     return tree

@@ -19,6 +19,9 @@ POOLING_KINDS = {
 }
 
 
+_MOST_SELECTED = 32  # groups up to which a run's own value is selected by a sum over groups
+
+
 @dataclass(frozen=True)
 class Pooling:
     """How a parameter varies over groups.
@@ -132,10 +135,16 @@ def at_runs(values: Mapping[str, Any], columns: Mapping[str, Any], draw_dims: in
     if "group" not in columns:
         return {name: value[..., None] if draw_dims else value for name, value in values.items()}
     code = jnp.asarray(columns["group"]).astype(int)
-    return {
-        name: value[..., code] if jnp.ndim(value) > draw_dims else (value[..., None] if draw_dims else value)
-        for name, value in values.items()
-    }
+
+    def of_each_run(value: Any) -> Any:
+        if jnp.ndim(value) == draw_dims:
+            return value[..., None] if draw_dims else value
+        if draw_dims or value.shape[0] > _MOST_SELECTED:
+            return value[..., code]
+        # Inside the sampler: the gradient of a lookup is a scatter, which is slow on every device; that of a sum is not.
+        return jnp.sum(jnp.where(code[:, None] == jnp.arange(value.shape[0]), value, 0.0), axis=1)
+
+    return {name: of_each_run(value) for name, value in values.items()}
 
 
 def _derived_names(law: Law) -> set[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from bayes_scaling.errors import InputError, nearest
@@ -48,6 +49,7 @@ class Noise:
         return (*law.input_names, law.output, *self.needs)
 
 
+@cache
 def _families(output: str) -> dict[str, Noise]:
     import jax.numpy as jnp
     import numpyro.distributions as dist

@@ -406,7 +406,7 @@ def pairs(fit: Fit, names: Sequence[str] | None = None) -> Any:
     every = max(1, fit.posterior.sizes["draw"] * fit.posterior.sizes["chain"] // 2000)
     found = arviz_plots.plot_pair(
         xarray.DataTree.from_dict(
-            {name: fit.tree[name].to_dataset().isel(draw=slice(None, None, every)) for name in ("posterior", "sample_stats")}
+            {name: fit.draws[name].to_dataset().isel(draw=slice(None, None, every)) for name in ("posterior", "sample_stats")}
         ),
         var_names=names,
         marginal=True,

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
-
 _SHIFT = 8
 
 
@@ -43,7 +42,8 @@ class StudentT(dist.StudentT):
     """numpyro's Student-t with the same density, in a form that XLA fuses."""
 
     def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
-        y = (value - self.loc) / self.scale
+        nu, scale = jnp.asarray(self.df), jnp.asarray(self.scale)
+        y = (value - self.loc) / scale
         # ln(1 + q) where numpyro has log1p(q): the digits that it loses, 1e-16 of 1, count for nothing in a sum of log densities.
-        tail = (self.df + 1) / 2 * jnp.log(1 + y * y / self.df)
-        return log_gamma_ratio(self.df / 2) - jnp.log(self.df * jnp.pi) / 2 - jnp.log(self.scale) - tail
+        tail = (nu + 1) / 2 * jnp.log(1 + y * y / nu)
+        return log_gamma_ratio(nu / 2) - jnp.log(nu * jnp.pi) / 2 - jnp.log(scale) - tail

@@ -64,12 +64,14 @@ def fits_of(law: Law, refits: list[Refit], folder: Path) -> Iterator[tuple[str, 
     own = [refit for refit in refits if refit.law == law.name]
     for refit in own:
         fit = refit.fit(folder)
-        rest = [] if refit.compare else [(name, None) for name in fit.posterior if not name.startswith(("sigma", "nu")) and not fit.groups]
-        yield Path(refit.data).name, fit, [(item.parameter, item.published) for item in refit.compare] + rest[:4], dict(refit.given)
+        compared: list[tuple[str, float | None]] = [(item.parameter, item.published) for item in refit.compare]
+        if not compared and not fit.groups:
+            compared += [(str(name), None) for name in fit.posterior if name not in fit.noise.parameter_names][:4]
+        yield refit.shown, fit, compared, dict(refit.given)
     if not own:
         runs, truth = simulated(law)
         fit = bs.fit(law, runs, input=law.input_names[0] if law.alternatives else None)
-        compared: list[tuple[str, float | None]] = [(name, value) for name, value in truth.items() if name in fit.posterior]
+        compared = [(name, value) for name, value in truth.items() if name in fit.posterior]
         yield "simulation only", fit, compared, dict(law.decision.example) if law.decision else {}
 
 

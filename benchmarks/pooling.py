@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import logsumexp
@@ -73,7 +74,7 @@ class Score:
     trusted: bool
 
 
-def score(study: Study, runs: bs.Runs, group: str, kind: str, **options: int) -> Score:
+def score(study: Study, runs: bs.Runs, group: str, kind: str, **options: Any) -> Score:
     """Fit with one group cut down, and predict the rest of it."""
     inside = runs.group == group
     known = study.known(runs)

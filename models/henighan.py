@@ -151,7 +151,11 @@ OPTIMUM = Law(
         example={"compute": PF_DAY},
     ),
     published={
-        **{name: _published_optimum(*row[2], TABLE, NOTES.get((name, "optimum"), "")) for name, row in TABLE_1.items() if row[2]},
+        **{
+            name: _published_optimum(row[2][0], row[2][1], TABLE, NOTES.get((name, "optimum"), ""))
+            for name, row in TABLE_1.items()
+            if row[2]
+        },
         "generic": _published_optimum(5e-12, 0.7, HENIGHAN, "all modalities; 8.14e7 (C / PF-day)^0.7 = 9.02e-7 (C / FLOP)^0.7"),
     },
     checks=(

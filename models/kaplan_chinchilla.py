@@ -69,7 +69,7 @@ def regressed_exponent(p, smallest, largest):
     log_params = low + step * (high - low)
     log_compute = log_compute_of_best(log_params, p)
     # Sizes are evenly spaced, so each point stands for the compute that lies around it.
-    weight = jnp.abs(jnp.gradient(log_compute, axis=-1)) * jnp.where((step == 0) | (step == 1), 0.5, 1.0)
+    weight = jnp.abs(jnp.asarray(jnp.gradient(log_compute, axis=-1))) * jnp.where((step == 0) | (step == 1), 0.5, 1.0)
     weight = weight / jnp.sum(weight, axis=-1, keepdims=True)
     x = log_compute - jnp.sum(weight * log_compute, axis=-1, keepdims=True)
     return jnp.sum(weight * x * log_params, axis=-1) / jnp.sum(weight * x**2, axis=-1)

@@ -30,6 +30,10 @@ def windows(warmup: int) -> list[int]:
     return [*found, left] if left else found
 
 
+def _first(parts: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
+    return {name: values[:, :, :length] for name, values in parts.items()}
+
+
 class Chains:
     """Chains that move.
 
@@ -90,7 +94,7 @@ class Chains:
     def draw(
         self, iterations: int, target: float = 0.0, *, adapting: bool = False
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]]:
-        """Move all chains so many iterations; yield flat coordinates, sites and statistics of each stretch, (data set, chain, iteration, ...)."""
+        """Move all chains so many iterations; yield coordinates, sites and statistics of stretches, (data set, chain, iteration, ...)."""
         size = self.density.size
         shape = (self.position.shape[1], CHUNK)
         for done in range(0, iterations, CHUNK):
@@ -105,11 +109,11 @@ class Chains:
             z, sites, statistics, steps = jax.tree.map(np.asarray, step(*arguments))
             self.steps = nuts.Steps(*steps)
             self.position = z[:, :, length - 1]
-            yield jax.tree.map(lambda values: values[:, :, :length], (z, sites, statistics))
+            yield z[:, :, :length], _first(sites, length), _first(statistics, length)
 
     def _advance(self, data: Any, centre: Any, whitening: Any, position: Any, steps: tuple, random: tuple, how: tuple) -> tuple:
-        # Products are written out as sums: a matrix product of such small matrices calls a library, which costs the CPU more than a gradient
-        # does, and a GPU's default for 32 bits keeps ten of them.
+        # Products are written out as sums: a product of such small matrices calls a library, which costs a CPU more than a gradient does,
+        # and a GPU's default for 32-bit products keeps ten bits.
         def unwhitened(centre: Any, whitening: Any, w: Any) -> Any:
             return centre + jnp.sum(whitening * w, axis=1)
 

@@ -183,7 +183,7 @@ class _Scattered(Messenger):
 
 
 def _from_normals(fn: Any, normals: jax.Array) -> Any:
-    """Return a draw where that is a function of normal numbers; gammas as the log-normal of their moments; else, the mean scattered by 1."""
+    """Return a draw where it is a function of normal numbers; a gamma as the log-normal of its moments; else, the mean scattered by 1."""
     base, transforms = fn, []
     while hasattr(base, "base_dist"):  # expanded, independent, transformed
         transforms = [*getattr(base, "transforms", ()), *transforms]
@@ -192,7 +192,7 @@ def _from_normals(fn: Any, normals: jax.Array) -> Any:
         spread = jnp.log1p(base.variance / base.mean**2)
         base, transforms = Normal(jnp.log(base.mean) - spread / 2, jnp.sqrt(spread)), [ExpTransform()]
     if isinstance(base, Normal):
-        value: Any = base.loc + base.scale * normals
+        value = jnp.asarray(base.loc) + jnp.asarray(base.scale) * normals
         for transform in transforms:
             value = transform(value)
         return value

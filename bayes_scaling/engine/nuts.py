@@ -58,8 +58,8 @@ class Steps(NamedTuple):
 class Randomness(NamedTuple):
     """Random numbers of a stretch of iterations of a chain.
 
-    ``kicks`` are standard normal momenta, (iteration, size); ``luck`` uniform numbers in (0, 1), (iteration, MAX_DEPTH, 3): which point of a
-    doubling is its candidate, whether it is taken, and where the doubling goes.
+    ``kicks`` are standard normal momenta, (iteration, size); ``luck`` uniform numbers in [0, 1), (iteration, MAX_DEPTH, 3): which point of
+    a doubling is its candidate, whether it is taken, and where the doubling goes.
     """
 
     kicks: Any
@@ -181,6 +181,7 @@ def _step(slope: Callable, random: Randomness, how: Settings, chain: _Chain) -> 
     acceptance = accepted / taken
     told = jnp.stack([*chosen[-2:], taken, acceptance, diverging.astype(x.dtype), jnp.exp(log_step)])
     count = chain.count + draws
+    adapted = chain.steps.after(acceptance, how.target)
 
     # What comes next: the next point, the next doubling, or the next trajectory.
     turn = ended | complete
@@ -202,7 +203,7 @@ def _step(slope: Callable, random: Randomness, how: Settings, chain: _Chain) -> 
         energy=jnp.where(ended, chosen[-2] + jnp.sum(kick * kick) / 2, chain.energy),
         accepted=jnp.where(ended, 0.0, accepted),
         taken=jnp.where(ended, 0.0, taken),
-        steps=jax.tree.map(lambda new, old: jnp.where(draws & how.adapting, new, old), chain.steps.after(acceptance, how.target), chain.steps),
+        steps=jax.tree.map(lambda new, old: jnp.where(draws & how.adapting, new, old), adapted, chain.steps),
         count=count,
     )
     # A chain that is done waits as it is: what it draws must not depend on how long others need.
@@ -211,9 +212,7 @@ def _step(slope: Callable, random: Randomness, how: Settings, chain: _Chain) -> 
     return after, (jnp.concatenate([chosen[:size], told]), jnp.where(draws & active, chain.count, last + 1))
 
 
-def advance(
-    slope: Callable, data: Any, position: Any, steps: Steps, random: Randomness, how: Settings
-) -> tuple[Any, Steps]:
+def advance(slope: Callable, data: Any, position: Any, steps: Steps, random: Randomness, how: Settings) -> tuple[Any, Steps]:
     """Draw ``how.length`` times with each chain of each data set. Traceable.
 
     Parameters

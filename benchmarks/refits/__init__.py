@@ -61,6 +61,10 @@ class Refit:
     def name(self) -> str:
         return "-".join(part for part in (self.law, Path(self.data).stem, self.label) if part)
 
+    @property
+    def shown(self) -> str:
+        return Path(self.data).name + (f", {self.label}" if self.label else "")
+
     def runs(self, folder: Path) -> bs.Runs:
         return self.prepare(folder) if self.prepare else bs.read_runs(folder / self.data, **self.read)
 

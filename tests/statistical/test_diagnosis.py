@@ -138,7 +138,7 @@ def test_settings_that_are_refused(settings, message):
 
 def test_two_sizes_only():
     """Two sizes cannot tell A and alpha from the floor: three numbers from two levels."""
-    fit = bs.fit(LAW, runs_at(np.repeat([2e8, 2e9], 15), np.tile(np.geomspace(2e9, 2e11, 15), 2)))
+    fit = bs.fit(LAW, runs_at(np.repeat([2e8, 2e9], 15), np.tile(np.geomspace(2e9, 2e11, 15), 2)), draws=250)
     assert not fit.diagnosis.ok, str(fit)
 
 

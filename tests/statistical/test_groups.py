@@ -28,7 +28,7 @@ def runs():
 
 @pytest.fixture(scope="module")
 def fit(runs):
-    return bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", pool=["c"], draws=1000)
+    return bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", pool=["c"], draws=500)
 
 
 def test_pooled_fit_converges_and_covers(fit):
@@ -43,17 +43,17 @@ def test_pooled_fit_converges_and_covers(fit):
 
 def test_independent_groups_are_separate_fits(runs):
     """Without pooling, with the scatter fixed, a group's posterior is that of its runs alone (5 standard errors)."""
-    together = bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", grouped=True, fix={"sigma": 0.003})
-    alone = bs.fit("power_law_floor", runs.of_group("b"), input="tokens", noise="normal-log", fix={"sigma": 0.003}, seed=1)
+    together = bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", grouped=True, fix={"sigma": 0.003}, draws=500)
+    alone = bs.fit("power_law_floor", runs.of_group("b"), input="tokens", noise="normal-log", fix={"sigma": 0.003}, seed=1, draws=500)
     ours, theirs = together.select("b").parameters(), alone.parameters()
     for name in ("E", "a_ref", "c"):
-        error = theirs[name].std() * np.sqrt(2 / 1000)
+        error = theirs[name].std() * np.sqrt(2 / 500)
         assert ours[name].mean() == pytest.approx(theirs[name].mean(), abs=5 * error), name
         assert ours[name].std() == pytest.approx(theirs[name].std(), rel=0.2), name
 
 
 def test_pooling_narrows_the_short_group(runs, fit):
-    alone = bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", grouped=True)
+    alone = bs.fit("power_law_floor", runs, input="tokens", noise="normal-log", grouped=True, draws=500)
     assert fit.select("c").parameters()["c"].std() < alone.select("c").parameters()["c"].std()
 
 
@@ -64,7 +64,7 @@ def test_a_group_is_used_like_a_fit(fit, tmp_path, capsys):
     assert str(again) == str(fit)
     one = again.select("b")
     assert len(one.runs) == 20
-    assert one.log_likelihood().shape == (4, 1000, 20)
+    assert one.log_likelihood().shape == (4, 500, 20)
     draws = one.parameters()
     expected = LAW.predict(one.runs.columns, {name: values[..., None] for name, values in draws.items()})
     residual = np.log(one.runs["loss"] / expected) / draws["sigma"][..., None]

@@ -3,8 +3,8 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.model import Settings, build_model, model_priors
-from bayes_scaling.priors import prior_text
 from bayes_scaling.noise import get_noise
+from bayes_scaling.priors import prior_text
 
 LAW = bs.get_law("chinchilla")
 NOISE = get_noise("student-t")
