@@ -39,10 +39,15 @@ AXES = (
 UNIT = {"loss": "nat/token", "error": "fraction"}
 
 
+def amount(name: str) -> str:
+    """Return ``many params``, ``much compute``: how an input is asked for."""
+    return f"{'much' if name in ('compute', 'x') else 'many'} {name}"
+
+
 def needed_for_target(axis: Axis, output: str, answer: Callable[[Values, Values], dict[str, Any]]) -> Decision:
     """Return the question of a curve: how much of its input a target needs; ``answer`` is told ``target``."""
     return Decision(
-        question=f"how much {axis.name} does a target {output} need?",
+        question=f"how {amount(axis.name)} does a target {output} need?",
         given=(Input("target", UNIT[output], f"{output} to reach"),),
         answers=(axis.input,),
         answer=answer,

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from refits import Refit, all_refits, draws_of
+from simulation import inputs_within
 
 import bayes_scaling as bs
 from bayes_scaling.law import Law
@@ -36,10 +37,7 @@ def simulated(law: Law, seed: int = 0) -> tuple[bs.Runs, dict[str, float]]:
     """Return runs simulated from a law (its first published set, or the medians of its priors) over its domain, and the parameters."""
     rng = np.random.default_rng(seed)
     values = next(iter(law.published.values())).values if law.published else law.complete(_prior_medians(law))
-    columns = {}
-    for item in law.inputs:
-        u = rng.uniform(size=SIMULATED_RUNS)
-        columns[item.name] = item.low + u * (item.high - item.low) if item.low == 0 else item.low * (item.high / item.low) ** u
+    columns = inputs_within(law, SIMULATED_RUNS, seed)
     curve = law.predict(columns, values)
     if quantity(law.output).high == 1:
         logit = np.log(curve / (1 - curve)) + 0.03 * rng.standard_t(5, SIMULATED_RUNS)
@@ -78,7 +76,7 @@ def fits_of(law: Law, refits: list[Refit], folder: Path) -> Iterator[tuple[str, 
 def row(data: str, fit: bs.Fit, compared: list[tuple[str, float | None]], given: dict[str, float]) -> str:
     d = fit.diagnosis
     lines = [
-        f"{fit.law.name:26}{data:44}{len(fit.runs):>6} runs   R-hat {d.max_rhat:.3f}  ESS {d.min_ess:>5.0f}  divergences {d.divergences}  "
+        f"{fit.law.name:28}{data:44}{len(fit.runs):>6} runs   R-hat {d.max_rhat:.3f}  ESS {d.min_ess:>5.0f}  divergences {d.divergences}  "
         f"{'trusted' if d.ok else 'NOT TRUSTED'}"
     ]
     for name, value in compared:

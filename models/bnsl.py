@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from numpyro.distributions import Beta, LogNormal, StudentT
 
-from bayes_scaling.curves import UNIT, over_axes
+from bayes_scaling.curves import UNIT, amount, over_axes
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
 from bayes_scaling.numeric import crossing
 
@@ -151,7 +151,7 @@ def _law(axis, output, breaks):
         checks=(*(CHECKS[x] if published else ()), Check("", {x: 1e4}, PLAIN_AT_1E4[breaks], values=PLAIN)),
         output=output,
         decision=Decision(
-            question=f"how much {x} does a target {output} need" + (", and where is the next break?" if breaks else "?"),
+            question=f"how {amount(x)} does a target {output} need" + (", and where is the next break?" if breaks else "?"),
             given=(
                 Input("target", UNIT[output], f"{output} to reach"),
                 Input("reached", axis.input.unit, f"{x} from which on to look; the curve may have been below the target before"),

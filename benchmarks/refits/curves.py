@@ -18,12 +18,12 @@ FILE = "extrapolation_curves.csv"
 LEAST_SQUARES = "least squares in ln y on the same points"
 
 
-def curve(name: str, output: str = "loss") -> Callable[[Path], bs.Runs]:
+def curve(name: str, output: str = "loss", x: str = "examples") -> Callable[[Path], bs.Runs]:
     """Return what reads the points of a curve that the published fits were made on."""
 
     def read(folder: Path) -> bs.Runs:
         where = f'curve == "{name}" and split == "context"'
-        return bs.read_runs(folder / FILE, map={"examples": "x", output: "y"}, where=where)
+        return bs.read_runs(folder / FILE, map={x: "x", output: "y"}, where=where)
 
     return read
 
@@ -50,6 +50,15 @@ REFITS = [
         options={"noise": "normal-log"},
         compare=(Compare("c", 0.16314, 0.006, LEAST_SQUARES),),
         given={"target": 0.3},
+    ),
+    Refit(
+        law="power_law:error",
+        data=FILE,
+        prepare=curve("BB/('mult', '1-shot')/262M", "error", x="tokens"),
+        options={"noise": "normal-log"},
+        compare=(Compare("c", 0.0434, 0.003, LEAST_SQUARES),),
+        given={"target": 0.75},
+        note="BIG-Bench, mult_data_wrangling, 1 shot, a 262M model in training: points are running minima of one run",
     ),
     Refit(
         law="power_law_floor",

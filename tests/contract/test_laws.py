@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from simulation import inputs_within
 
 import bayes_scaling as bs
 from bayes_scaling import engine
@@ -72,16 +73,6 @@ def one_of_each_computation():
 
 
 every_computation = pytest.mark.parametrize("law", one_of_each_computation())
-
-
-def inputs_within(law, shape, seed=0):
-    """Inputs over the declared domain, log-uniform (uniform where it reaches zero)."""
-    rng = np.random.default_rng(seed)
-    found = {}
-    for item in law.inputs:
-        u = rng.uniform(size=shape)
-        found[item.name] = item.low + u * (item.high - item.low) if item.low == 0 else item.low * (item.high / item.low) ** u
-    return found
 
 
 def prior_draws(law, shape, seed=0):
