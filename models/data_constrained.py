@@ -26,12 +26,10 @@ overfitting puts R_D* higher; see benchmarks/refits.
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
+from bayes_scaling.loss_law import PARAMS_REFERENCE, PUBLISHED, TERMS, TOKENS_REFERENCE
 from bayes_scaling.numeric import minimum, power
 
-# As for the Chinchilla law: near the low end of the published runs, where (term, exponent) are nearly uncorrelated.
-PARAMS_REFERENCE = 1.8e7
-TOKENS_REFERENCE = 7e8
 SPAN = 11.5  # of ln params to either side of sqrt(compute / 6), where the best size is looked for: a factor of 1e5
 
 
@@ -86,15 +84,7 @@ def answer(p, given):
 
 
 PAPER = "Muennighoff et al. 2023, arXiv 2305.16264, appendix A"
-VALUES = {
-    "E": 1.8691437,
-    "A": 520.82495,
-    "B": 1487.7161,
-    "alpha": 0.3526596,
-    "beta": 0.3526596,
-    "R_D_star": 15.387756,
-    "R_N_star": 5.309743,
-}
+VALUES = {**PUBLISHED["muennighoff_c4"].values, "R_D_star": 15.387756, "R_N_star": 5.309743}
 
 LAW = Law(
     name="data_constrained",
@@ -118,7 +108,7 @@ LAW = Law(
         Parameter("R_N_star", LogNormal(1.6, 0.7), "the same of parameters, in multiples of what the unique tokens are optimal for"),
     ),
     formula=formula,
-    terms=(Term("A_ref", "alpha", "params", PARAMS_REFERENCE, "A"), Term("B_ref", "beta", "tokens", TOKENS_REFERENCE, "B")),
+    terms=TERMS,
     decreasing_in=("params", "tokens", "unique_tokens"),
     decision=Decision(
         question="with a limited corpus, which model size and how many epochs are best at a training compute of 6ND?",

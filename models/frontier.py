@@ -30,6 +30,8 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
+from bayes_scaling.loss_law import HOFFMANN
+from bayes_scaling.loss_law import PUBLISHED as OF_LOSS
 
 # Where the level's prior is stated: published frontiers were read between 1e16 and 1e22 FLOP.
 COMPUTE_REFERENCE = 1e19
@@ -121,32 +123,30 @@ def _law(output, name, level, exponent, reference, **rest):
     )
 
 
-HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
-BESIROGLU = "Besiroglu et al. 2024, arXiv 2404.10102"
 KAPLAN = "Kaplan et al. 2020, arXiv 2001.08361"
 PORIAN = "Porian et al. 2024, arXiv 2406.19146"
 LLAMA = "Llama 3, arXiv 2407.21783"
 TENTHS = "10th to 90th percentile"
 
 
-def _of_loss_law(A, B, alpha, beta):
+def _of_loss_law(A, B, alpha, beta, **rest):
     """Return (k, a, m, b) of the law A / N^alpha + B / D^beta at C = 6ND."""
     total = alpha + beta
     balance = (alpha * A / (beta * B)) ** (1 / total)
     return balance * 6 ** (-beta / total), beta / total, 6 ** (-alpha / total) / balance, alpha / total
 
 
+def _from_law(name, note, error=0.0):
+    found = OF_LOSS[name]
+    return _of_loss_law(**found.values), f"from {found.source}", note, error
+
+
 LOSS_LAWS = {
-    "hoffmann_law": (_of_loss_law(406.4, 410.7, 0.34, 0.28), f"from {HOFFMANN}, equation 10", "approach 3, as printed", 0.0),
-    "hoffmann_tex": (_of_loss_law(406.40102, 410.72283, 0.33917084, 0.2849083), f"from the TeX source of {HOFFMANN}", "unrounded", 0.0),
+    "hoffmann_law": _from_law("hoffmann", "approach 3, as printed"),
+    "hoffmann_tex": _from_law("hoffmann_tex", "approach 3, unrounded"),
     # They print the error of a; their notebook's bootstrap has 0.020.
-    "besiroglu": (_of_loss_law(482.01, 2085.43, 0.3478, 0.3658), f"from {BESIROGLU}, table 1", "error of the exponent as printed", 0.018),
-    "muennighoff_c4": (
-        _of_loss_law(520.82495, 1487.7161, 0.3526596, 0.3526596),
-        "from Muennighoff et al. 2023, arXiv 2305.16264",
-        "exponents of size and data tied",
-        0.0,
-    ),
+    "besiroglu": _from_law("besiroglu", "error of the exponent as printed", 0.018),
+    "muennighoff_c4": _from_law("muennighoff_c4", "exponents of size and data tied"),
 }
 
 # The unrounded law as it is mostly quoted, with exponents of four digits: half a percent of the optimum lies in the others.

@@ -22,16 +22,9 @@ not follow from the printed exponents 0.34 and 0.28 (which give 19.0B and 4.67T)
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
-from bayes_scaling.numeric import crossing, power
-
-# As for the Chinchilla law: near the low end of the published runs, where (term, exponent) are nearly uncorrelated.
-PARAMS_REFERENCE = 1.8e7
-TOKENS_REFERENCE = 7e8
-
-
-def formula(inputs, p):
-    return p["E"] + power(p["A"], p["alpha"], inputs["params"]) + power(p["B"], p["beta"], inputs["tokens"])
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter
+from bayes_scaling.loss_law import HOFFMANN, PARAMS_REFERENCE, PUBLISHED, SARDANA, TERMS, TOKENS_REFERENCE, formula, published_set
+from bayes_scaling.numeric import crossing
 
 
 def answer(p, given):
@@ -73,15 +66,6 @@ def answer(p, given):
     return {**answers, "saving": jnp.where(reachable, -jnp.expm1(log_ratio), 0.0)}
 
 
-def _set(E, A, B, alpha, beta, source, note="", errors=()):
-    names = ("E", "A", "B", "alpha", "beta")
-    return Published(dict(zip(names, (E, A, B, alpha, beta), strict=True)), source, dict(zip(names, errors, strict=False)), note)
-
-
-HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
-BESIROGLU = "Besiroglu et al. 2024, arXiv 2404.10102"
-SARDANA = "Sardana et al. 2023, arXiv 2401.00448"
-
 LAW = Law(
     name="inference_aware",
     title="Loss against parameters and tokens, and the cheapest model over its life",
@@ -101,7 +85,7 @@ LAW = Law(
         Parameter("beta", LogNormal(-1.4, 0.6), "exponent of tokens"),
     ),
     formula=formula,
-    terms=(Term("A_ref", "alpha", "params", PARAMS_REFERENCE, "A"), Term("B_ref", "beta", "tokens", TOKENS_REFERENCE, "B")),
+    terms=TERMS,
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="which model reaches a target loss at the least compute over training (6ND) and serving (2N per token)?",
@@ -125,20 +109,10 @@ LAW = Law(
         optional={"inference_cost": 1.0},
     ),
     published={
-        "sardana_examples": _set(
+        "sardana_examples": published_set(
             1.69, 406.4, 410.7, 0.336, 0.283, SARDANA, "reproduces the paper's worked examples; not printed as a set: see the module"
         ),
-        "sardana_all": _set(1.45, 33.66, 138.9, 0.18, 0.24, SARDANA, "47 runs up to 1e4 tokens a param"),
-        "sardana_100": _set(0.17, 7.199, 25.97, 0.08, 0.13, SARDANA, "runs up to 100 tokens a param"),
-        "sardana_250": _set(0.98, 14.23, 39.54, 0.13, 0.16, SARDANA, "runs up to 250 tokens a param"),
-        "sardana_500": _set(0.95, 17.07, 35.80, 0.13, 0.16, SARDANA, "runs up to 500 tokens a param"),
-        "hoffmann": _set(1.69, 406.4, 410.7, 0.34, 0.28, f"{HOFFMANN}, equation 10", "rounded, as printed"),
-        "hoffmann_tex": _set(
-            1.6933737, 406.40102, 410.72283, 0.33917084, 0.2849083, f"TeX source of {HOFFMANN}, read by {BESIROGLU}", "unrounded"
-        ),
-        "besiroglu": _set(
-            1.8172, 482.01, 2085.43, 0.3478, 0.3658, f"{BESIROGLU}, table 1", "240 runs", (0.03, 124.58, 1293.23, 0.02, 0.02)
-        ),
+        **PUBLISHED,
     },
     checks=(
         Check("hoffmann", {"params": 70e9, "tokens": 1.4e12}, 1.936645),

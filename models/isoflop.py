@@ -23,6 +23,7 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.loss_law import HOFFMANN, PUBLISHED
 
 # Where priors of levels are stated: published budgets lie between 1e16 and 1e22 FLOP.
 COMPUTE_REFERENCE = 1e19
@@ -69,12 +70,6 @@ def of_loss_law(E, A, B, alpha, beta):
     return {"E": E, "K": level * 6**gamma, "gamma": gamma, "k": balance * 6**-a, "a": a, "p": alpha, "q": beta}
 
 
-def _set(E, A, B, alpha, beta, source, note=""):
-    return Published(of_loss_law(E, A, B, alpha, beta), f"from {source}", note=note or "the loss law's own isoFLOP curves")
-
-
-HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
-BESIROGLU = "Besiroglu et al. 2024, arXiv 2404.10102"
 CHINCHILLA = {"compute": 6 * 70e9 * 1.4e12, "params": 70e9}
 
 LAW = Law(
@@ -113,13 +108,11 @@ LAW = Law(
         answer=answer,
         example={"compute": 5.76e23},
     ),
+    # Approach 2's own exponents, by interpolation within budgets, are sets of `frontier`.
     published={
-        "hoffmann": _set(
-            1.69, 406.4, 410.7, 0.34, 0.28, f"{HOFFMANN}, equation 10", "approach 3, as printed; approach 2 itself: `frontier`"
-        ),
-        "hoffmann_tex": _set(1.6933737, 406.40102, 410.72283, 0.33917084, 0.2849083, f"TeX source of {HOFFMANN}", "approach 3, unrounded"),
-        "besiroglu": _set(1.8172, 482.01, 2085.43, 0.3478, 0.3658, f"{BESIROGLU}, table 1"),
-        "muennighoff_c4": _set(1.8691437, 520.82495, 1487.7161, 0.3526596, 0.3526596, "Muennighoff et al. 2023, arXiv 2305.16264"),
+        name: Published(of_loss_law(**item.values), f"from {item.source}", note=f"the loss law's own isoFLOP curves; {item.note}")
+        for name, item in PUBLISHED.items()
+        if not name.startswith("sardana")
     },
     checks=(
         # The loss law's own values, reached by another formula.

@@ -22,12 +22,10 @@ omega); aspect ratios or vocabularies that vary between the runs.
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
-from bayes_scaling.numeric import minimum, power
-
-# The same as chinchilla's, and for the same reason; of N_T, not of N.
-PARAMS_REFERENCE = 1.8e7
-TOKENS_REFERENCE = 7e8
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
+from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, TERMS, TOKENS_REFERENCE
+from bayes_scaling.loss_law import formula as loss_of_total
+from bayes_scaling.numeric import minimum
 
 KAPLAN_SMALLEST, KAPLAN_LARGEST = 768.0, 1.5e9  # sizes of Kaplan et al. 2020, without embeddings
 _FRONTIER_POINTS = 65
@@ -45,8 +43,7 @@ def without_embeddings(total, omega):
 
 
 def formula(inputs, p):
-    total = total_params(inputs["params"], p["omega"])
-    return p["E"] + power(p["A"], p["alpha"], total) + power(p["B"], p["beta"], inputs["tokens"])
+    return loss_of_total({**inputs, "params": total_params(inputs["params"], p["omega"])}, p)
 
 
 def log_compute_of_best(log_params, p):
@@ -99,15 +96,13 @@ def answer(p, given):
     }
 
 
-HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
-BESIROGLU = "Besiroglu et al. 2024, arXiv 2404.10102"
 PEARCE = "Pearce & Song 2024, arXiv 2406.12907"
 OMEGA = 47491.0  # their fit to the sizes of Hoffmann et al., embeddings of 32 000 tokens
 
 
-def _set(E, A, B, alpha, beta, source, note):
-    values = {"E": E, "A": A, "B": B, "alpha": alpha, "beta": beta, "omega": OMEGA}
-    return Published(values, f"{source}; omega of {PEARCE}", note=note)
+def _with_omega(name, note):
+    found = PUBLISHED[name]
+    return Published({**found.values, "omega": OMEGA}, f"{found.source}; omega of {PEARCE}", note=note)
 
 
 LAW = Law(
@@ -132,7 +127,7 @@ LAW = Law(
     ),
     formula=formula,
     # Of N, where the formula's term is of N_T: coordinates of the sampler, to which any shift along the exponent is allowed.
-    terms=(Term("A_ref", "alpha", "params", PARAMS_REFERENCE, "A"), Term("B_ref", "beta", "tokens", TOKENS_REFERENCE, "B")),
+    terms=TERMS,
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="which size is best at a compute, and which exponent would Kaplan's way of counting report?",
@@ -155,11 +150,9 @@ LAW = Law(
         optional={"smallest": KAPLAN_SMALLEST, "largest": KAPLAN_LARGEST},
     ),
     published={
-        "hoffmann": _set(1.69, 406.4, 410.7, 0.34, 0.28, f"{HOFFMANN}, equation 10", "rounded, as printed"),
-        "hoffmann_tex": _set(
-            1.6933737, 406.40102, 410.72283, 0.33917084, 0.2849083, f"TeX source of {HOFFMANN}", "they regress an exponent of 0.74"
-        ),
-        "besiroglu": _set(1.8172, 482.01, 2085.43, 0.3478, 0.3658, f"{BESIROGLU}, table 1", "they regress an exponent of 0.78"),
+        "hoffmann": _with_omega("hoffmann", "rounded, as printed"),
+        "hoffmann_tex": _with_omega("hoffmann_tex", "they regress an exponent of 0.74"),
+        "besiroglu": _with_omega("besiroglu", "they regress an exponent of 0.78"),
     },
     checks=(
         # N_T(1e9) = 1.047491e9 with embeddings.
