@@ -121,7 +121,7 @@ def diagnose(
     settings : what the user changed: that a prior of their own decides is then their word, not a defect
     """
     settings = settings or Settings()
-    found = convergence.statistics(draws.monitored())
+    found = draws.convergence
     diverging = int(draws.stats["diverging"].sum())
     information = draws.ebfmi
     width, moved = _width(priors, draws, groups)

@@ -6,15 +6,15 @@ Everything has a leading axis of data sets; a single fit is a batch of one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayes_scaling.engine import nuts
+from bayes_scaling.engine import nuts, programs
 from bayes_scaling.engine.density import Density
-from bayes_scaling.engine.programs import program
 
 CHUNK = 200  # iterations a call of the compiled program at most: the grain of a progress bar
 _WINDOW = 100  # iterations of the first and the last window of a warm-up
@@ -30,6 +30,44 @@ def windows(warmup: int) -> list[int]:
     return [*found, left] if left else found
 
 
+def advance(
+    density: Density, data: Any, centre: Any, whitening: Any, position: Any, steps: tuple, random: tuple, how: tuple
+) -> tuple[Any, dict[str, Any], dict[str, Any], tuple]:
+    """Move all chains; return coordinates, sites, statistics and state of the steps. Traceable; see `nuts.advance` for the arguments."""
+
+    # Products are written out as sums: a product of such small matrices calls a library, which costs a CPU more than a gradient does,
+    # and a GPU's default for 32-bit products keeps ten bits.
+    def unwhitened(centre: Any, whitening: Any, w: Any) -> Any:
+        return centre + jnp.sum(whitening * w, axis=1)
+
+    def slope(frame: tuple, w: jax.Array) -> tuple[jax.Array, jax.Array]:
+        data, centre, whitening = frame
+        value, gradient = density.slope(unwhitened(centre, whitening, w), *data)
+        return value, jnp.sum(gradient[:, None] * whitening, axis=0)
+
+    frame = (data, centre, whitening)
+    rows, steps = nuts.advance(slope, frame, position, nuts.Steps(*steps), nuts.Randomness(*random), nuts.Settings(*how))
+    size = density.size
+    each_chain = jax.vmap(jax.vmap(unwhitened, (None, None, 0)), (None, None, 0))
+    z = jax.vmap(each_chain)(centre, whitening, rows[..., :size])
+    constrain = jax.vmap(jax.vmap(lambda z, data: density.constrain(z, *data), (0, None)), (0, None))
+    sites = jax.vmap(constrain)(z, data)
+    return z, sites, {name: rows[..., size + i] for i, name in enumerate(nuts.STATISTICS)}, tuple(steps)
+
+
+def prepare(density: Density, data: Any, chains: int, device: Any) -> Future[Callable[..., Any]]:
+    """Begin to compile the program that moves so many chains of each data set of ``data``: columns and weight, each (data set, runs)."""
+    sets, size = len(data[1]), density.size
+
+    def shape(*lengths: int) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((sets, *lengths), data[1].dtype)
+
+    random = shape(chains, CHUNK, size), shape(chains, CHUNK, nuts.MAX_DEPTH, 3)
+    how = jax.ShapeDtypeStruct((), data[1].dtype), True, CHUNK, nuts.MAX_DEPTH
+    arguments = (data, shape(size), shape(size, size), shape(chains, size), (shape(chains),) * len(nuts.Steps._fields), random, how)
+    return programs.prepare("advance", lambda *given: advance(density, *given), arguments, (density.fingerprint,), device)
+
+
 def _first(parts: dict[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
     return {name: values[:, :, :length] for name, values in parts.items()}
 
@@ -39,30 +77,30 @@ class Chains:
 
     Parameters
     ----------
-    density : of a data set
+    size : number of flat coordinates
     data : (columns, weight), each array (data set, runs)
     position : flat coordinates, (data set, chain, size)
     centre, whitening : of each data set, (data set, size) and (data set, size, size): chains move in w, with z = centre + whitening @ w
     generators : a source of random numbers for each data set, so that its draws do not depend on the others
     device : the jax device
-    compiled : `programs.program`, or a caller's that keeps the time
+    step : the compiled program, see `prepare`
     depth : doublings a trajectory at most
     """
 
     def __init__(
         self,
-        density: Density,
+        size: int,
         data: Any,
         position: np.ndarray,
         centre: np.ndarray,
         whitening: np.ndarray,
         generators: Sequence[np.random.Generator],
         device: Any,
-        compiled: Callable[..., Callable[..., Any]] = program,
+        step: Callable[..., Any],
         depth: int = nuts.MAX_DEPTH,
     ) -> None:
         self.depth = depth
-        self.density, self.device, self._program = density, device, compiled
+        self.size, self.device, self._step = size, device, step
         self.data = data
         self.dtype = np.asarray(jax.tree.leaves(data)[0]).dtype
         self.position, self.centre, self.whitening = position, centre, whitening
@@ -95,38 +133,16 @@ class Chains:
         self, iterations: int, target: float = 0.0, *, adapting: bool = False
     ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray], dict[str, np.ndarray]]]:
         """Move all chains so many iterations; yield coordinates, sites and statistics of stretches, (data set, chain, iteration, ...)."""
-        size = self.density.size
         shape = (self.position.shape[1], CHUNK)
         for done in range(0, iterations, CHUNK):
             length = min(CHUNK, iterations - done)
             w = np.linalg.solve(self.whitening[:, None], (self.position - self.centre[:, None])[..., None])[..., 0]
-            random = [nuts.Randomness.draw(generator, shape, size, self.dtype) for generator in self.generators]
+            random = [nuts.Randomness.draw(generator, shape, self.size, self.dtype) for generator in self.generators]
             stacked = jax.tree.map(lambda *parts: np.stack(parts), *map(tuple, random))
             numbers = (self.centre, self.whitening, w, tuple(self.steps), stacked)
             numbers = jax.device_put(jax.tree.map(lambda values: np.asarray(values, self.dtype), numbers), self.device)
             arguments = (self.data, *numbers, (np.asarray(target, self.dtype), adapting, length, self.depth))
-            step = self._program("advance", self._advance, arguments, (self.density.fingerprint,), self.device)
-            z, sites, statistics, steps = jax.tree.map(np.asarray, step(*arguments))
+            z, sites, statistics, steps = jax.tree.map(np.asarray, self._step(*arguments))
             self.steps = nuts.Steps(*steps)
             self.position = z[:, :, length - 1]
             yield z[:, :, :length], _first(sites, length), _first(statistics, length)
-
-    def _advance(self, data: Any, centre: Any, whitening: Any, position: Any, steps: tuple, random: tuple, how: tuple) -> tuple:
-        # Products are written out as sums: a product of such small matrices calls a library, which costs a CPU more than a gradient does,
-        # and a GPU's default for 32-bit products keeps ten bits.
-        def unwhitened(centre: Any, whitening: Any, w: Any) -> Any:
-            return centre + jnp.sum(whitening * w, axis=1)
-
-        def slope(frame: tuple, w: jax.Array) -> tuple[jax.Array, jax.Array]:
-            data, centre, whitening = frame
-            value, gradient = self.density.slope(unwhitened(centre, whitening, w), *data)
-            return value, jnp.sum(gradient[:, None] * whitening, axis=0)
-
-        frame = (data, centre, whitening)
-        rows, steps = nuts.advance(slope, frame, position, nuts.Steps(*steps), nuts.Randomness(*random), nuts.Settings(*how))
-        size = self.density.size
-        each_chain = jax.vmap(jax.vmap(unwhitened, (None, None, 0)), (None, None, 0))
-        z = jax.vmap(each_chain)(centre, whitening, rows[..., :size])
-        constrain = jax.vmap(jax.vmap(lambda z, data: self.density.constrain(z, *data), (0, None)), (0, None))
-        sites = jax.vmap(constrain)(z, data)
-        return z, sites, {name: rows[..., size + i] for i, name in enumerate(nuts.STATISTICS)}, tuple(steps)

@@ -7,6 +7,7 @@ takes as long as a whole fit from stored programs.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -80,9 +81,8 @@ def ebfmi(energy: np.ndarray) -> float:
     return float(np.min(change / np.where(spread > 0, spread, np.nan)))
 
 
-def good(monitored: np.ndarray, diverging: np.ndarray, information: float) -> bool:
-    """Whether draws need no further attempt: every bound is met, or ESS is short only because few draws were asked for."""
-    found = statistics(monitored)
+def good(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: float) -> bool:
+    """Whether draws with these statistics need no further attempt: bounds are met, or ESS is short since few draws were asked for."""
     enough = min(MIN_ESS, 0.25 * diverging.size)
     return bool(
         found["rhat"].max() < MAX_RHAT

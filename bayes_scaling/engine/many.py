@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from bayes_scaling.engine import convergence
-from bayes_scaling.engine.chains import Chains
+from bayes_scaling.engine.chains import Chains, prepare
 from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.modes import locate, whitening_of
 from bayes_scaling.engine.programs import program
@@ -86,6 +86,7 @@ def sample_many(
         reversible kernel (the warm-up, which chose it, has not seen them): for tests of exactness (Besag & Clifford 1989)
     """
     data = jax.device_put((dict(columns), weight), device)
+    step = prepare(density, data, chains, device)
 
     def search(starts: jax.Array, data: Any) -> tuple:
         def one(starts: jax.Array, data: Any) -> tuple:
@@ -100,7 +101,7 @@ def sample_many(
     generators = [np.random.default_rng([seed, i]) for i in range(len(weight))]
     scattered = np.stack([generator.standard_normal((chains, density.size)) for generator in generators])
     position = modes[:, None] + np.einsum("sij,scj->sci", whitening, scattered)
-    moving = Chains(density, data, position, modes, whitening, generators, device, depth=_DEEPEST)
+    moving = Chains(density.size, data, position, modes, whitening, generators, device, step.result(), depth=_DEEPEST)
     for _ in moving.warm_up(warmup, _TARGET):
         pass
     if begin is not None:

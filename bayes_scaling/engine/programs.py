@@ -11,6 +11,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ import numpy as np
 
 from bayes_scaling.cache import cache_folder, load, store
 
-_memory: dict[str, Callable[..., Any]] = {}
+_memory: dict[str, Future[Callable[..., Any]]] = {}
+_compilers = ThreadPoolExecutor(2, "compiler")
 
 
 @cache
@@ -55,7 +57,12 @@ def use_compile_cache() -> None:
 
 
 def program(name: str, function: Callable[..., Any], arguments: tuple, identity: tuple, device: Any) -> Callable[..., Any]:
-    """Return a compiled ``function`` for arguments of the given shapes.
+    """Return a compiled ``function`` for arguments of the given shapes; see `prepare`."""
+    return prepare(name, function, arguments, identity, device).result()
+
+
+def prepare(name: str, function: Callable[..., Any], arguments: tuple, identity: tuple, device: Any) -> Future[Callable[..., Any]]:
+    """Trace ``function`` for arguments of the given shapes, and let another thread compile it.
 
     Parameters
     ----------
@@ -77,7 +84,9 @@ def program(name: str, function: Callable[..., Any], arguments: tuple, identity:
         if exported is None:
             exported = jax.export.export(jax.jit(function), platforms=[device.platform])(*shapes)
             store(key, bytes(exported.serialize()))
-        _memory[in_memory] = jax.jit(exported.call).lower(*shapes).compile()
+        # A sum over a few hundred runs is one loop to a CPU; XLA would make two kernels of it.
+        options = {"xla_disable_hlo_passes": "tree_reduction_rewriter"} if device.platform == "cpu" else {}
+        _memory[in_memory] = _compilers.submit(jax.jit(exported.call).lower(*shapes).compile, options)
     return _memory[in_memory]
 
 

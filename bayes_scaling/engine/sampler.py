@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
 from bayes_scaling.engine import convergence
-from bayes_scaling.engine.chains import Chains
+from bayes_scaling.engine.chains import Chains, prepare
 from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.modes import NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
@@ -88,12 +89,13 @@ class Draws:
     compile_seconds: float
     sample_seconds: float
 
-    def monitored(self) -> np.ndarray:
-        """Return everything whose convergence matters, (chains, draws, variables): sampled coordinates, and derived values as read."""
+    @cached_property
+    def convergence(self) -> dict[str, np.ndarray]:
+        """R-hat and ESS of everything whose convergence matters: sampled coordinates, and derived values as read."""
         shape = self.unconstrained.shape[:2]
         derived = [np.reshape(values, (*shape, -1)) for values in self.sites.values()]
         every = np.concatenate([self.unconstrained, *derived], axis=-1)
-        return every[..., np.ptp(every, axis=(0, 1)) > 0]
+        return convergence.statistics(every[..., np.ptp(every, axis=(0, 1)) > 0])
 
 
 @dataclass
@@ -101,10 +103,10 @@ class _Clock:
     compile_seconds: float = 0.0
     start: float = field(default_factory=time.perf_counter)
 
-    def program(self, *arguments: Any) -> Callable[..., Any]:
+    def time[T](self, compiling: Callable[[], T]) -> T:
         begin = time.perf_counter()
         try:
-            return program(*arguments)
+            return compiling()
         finally:
             self.compile_seconds += time.perf_counter() - begin
 
@@ -131,30 +133,24 @@ def sample(
     progress : called with (iterations done, iterations planned) after every chunk
     """
     clock = _Clock()
+    # A batch of one data set. Its sampler is compiled while modes are searched for.
+    data = jax.device_put(jax.tree.map(lambda values: values[None], (dict(columns), weight)), device)
+    step = clock.time(lambda: prepare(density, data, settings.chains, device))
     rng = np.random.default_rng([settings.seed, len(ATTEMPTS)])
     modes = _find_modes(density, columns, weight, rng.standard_normal((STARTS, density.size)), device, clock)
-    # A batch of one data set.
-    data = jax.device_put(jax.tree.map(lambda values: values[None], (dict(columns), weight)), device)
     centre, whitening = modes.points[0], modes.whitening()
     attempts = settings.attempts()
     number = 0
     while True:
         attempt = attempts[number]
         start = _starting_points(modes, whitening, settings, number)
-        chains = Chains(
-            density,
-            data,
-            start[None],
-            centre[None].copy(),
-            whitening[None].copy(),
-            [np.random.default_rng([settings.seed, number])],
-            device,
-            clock.program,
-        )
+        generators = [np.random.default_rng([settings.seed, number])]
+        frame = start[None], centre[None].copy(), whitening[None].copy()
+        chains = Chains(density.size, data, *frame, generators, device, clock.time(step.result))
         found = _run(chains, attempt, settings.draws, progress)
         number += 1
         draws = Draws(*found, modes, attempt, number, clock.compile_seconds, clock.sample_seconds())
-        if number == len(attempts) or convergence.good(draws.monitored(), draws.stats["diverging"], draws.ebfmi):
+        if number == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
             return draws
         pooled = draws.unconstrained.reshape(-1, density.size)
         centre = pooled.mean(axis=0)
@@ -174,15 +170,19 @@ def _find_modes(
             return locate(density, jax.vmap(lambda one: density.scatter(one, *data))(normals), *data)
 
         starts = jax.device_put(normals.astype(weight.dtype), device)
-        found = clock.program("locate", search, (starts, data), (density.fingerprint,), device)(starts, data)
-        return distinct(*(np.asarray(part) for part in found))
+        compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device))
+        return distinct(*(np.asarray(part) for part in compiled(starts, data)))
     chosen = np.sort(np.random.default_rng(0).choice(int(weight.sum()), _SEARCHED_ROWS, replace=False))
     some = {name: values[chosen] for name, values in columns.items()}
     smaller = Density(density.model, some, weight[chosen], density.shears)
     first = _find_modes(smaller, some, weight[chosen], normals, device, clock)
     starts = jax.device_put(first.points[np.arange(_FOLLOWED) % len(first.points)], device)
-    follow = clock.program("follow", lambda z, d: locate(density, z, *d, one_by_one=True), (starts, data), (density.fingerprint,), device)
-    return distinct(*(np.asarray(part) for part in follow(starts, data)))
+
+    def follow(starts: jax.Array, data: Any) -> Any:
+        return locate(density, starts, *data, one_by_one=True)
+
+    compiled = clock.time(lambda: program("follow", follow, (starts, data), (density.fingerprint,), device))
+    return distinct(*(np.asarray(part) for part in compiled(starts, data)))
 
 
 def _starting_points(modes: Modes, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:

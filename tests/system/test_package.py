@@ -52,7 +52,7 @@ def test_wheel_holds_laws_and_data(tmp_path):
 
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
-def test_the_programs_lower_for_accelerators(platform, small_fit):
+def test_the_programs_lower_for_accelerators(platform, small_fit, monkeypatch):
     """CI has no GPU; that both programs of a fit (search for modes, sampler) lower for one is what can be tested without."""
     from bayes_scaling import engine
     from bayes_scaling.engine import chains, modes, programs
@@ -60,23 +60,17 @@ def test_the_programs_lower_for_accelerators(platform, small_fit):
 
     lowered = []
 
-    def lower_for_platform(name, function, arguments, identity, device):
-        exported = jax.export.export(jax.jit(function), platforms=[platform])(*arguments)
-        lowered.append((name, exported.platforms))
-        return programs.program(name, function, arguments, identity, device)
+    def lower(name, function, arguments, identity, device):
+        lowered.append((name, jax.export.export(jax.jit(function), platforms=[platform])(*arguments).platforms))
 
+    monkeypatch.setattr(programs, "prepare", lower)
     runs = small_fit.runs
-    cpu = jax.devices("cpu")[0]
     with jax.enable_x64(platform != "tpu"):
         columns, weight = engine.pad({name: runs[name].astype(float) for name in ("params", "tokens", "loss")})
-        columns, weight = jax.tree.map(lambda values: values.astype(jax.numpy.result_type(float)), (columns, weight))
+        data = jax.tree.map(lambda values: jax.numpy.asarray(values)[None], (columns, weight))
         density = engine.Density(build_model(small_fit.law, small_fit.noise), columns, weight)
-        starts = np.zeros((2, density.size), weight.dtype)
-        lower_for_platform("locate", lambda z, data: modes.locate(density, z, *data), (starts, (columns, weight)), (), cpu)
-        data = jax.tree.map(lambda values: values[None], (columns, weight))
-        at = np.zeros((1, 2, density.size))
-        moving = chains.Chains(density, data, at, at[:, 0], np.eye(density.size)[None], [np.random.default_rng(0)], cpu, lower_for_platform)
-        next(moving.draw(2))
+        lower("locate", lambda z, *data: modes.locate(density, z, *data), (np.zeros((2, density.size)), columns, weight), (), None)
+        chains.prepare(density, data, 4, None)
     assert lowered == [("locate", (platform,)), ("advance", (platform,))]
 
 

@@ -71,10 +71,28 @@ def test_convergence_statistics_tell_good_from_bad():
     assert convergence.statistics(good)["ess_bulk"].min() > 3000
     apart = good + np.arange(4)[:, None, None]
     assert convergence.statistics(apart)["rhat"].min() > 1.5
-    assert convergence.good(good, np.zeros((4, 1000), bool), 1.0)
-    assert not convergence.good(apart, np.zeros((4, 1000), bool), 1.0)
-    assert not convergence.good(good, np.ones((4, 1000), bool), 1.0)
-    assert not convergence.good(good, np.zeros((4, 1000), bool), 0.1)
+    assert convergence.good(convergence.statistics(good), np.zeros((4, 1000), bool), 1.0)
+    assert not convergence.good(convergence.statistics(apart), np.zeros((4, 1000), bool), 1.0)
+    assert not convergence.good(convergence.statistics(good), np.ones((4, 1000), bool), 1.0)
+    assert not convergence.good(convergence.statistics(good), np.zeros((4, 1000), bool), 0.1)
+
+
+@pytest.mark.parametrize("persistence", [-0.5, 0.0, 0.7, 0.95])
+@pytest.mark.parametrize("shape", [(4, 1000, 3), (2, 251, 3)])
+def test_convergence_statistics_are_arviz_own(persistence, shape):
+    """R-hat to rounding; ESS to what chance makes of where the two stop summing autocorrelations."""
+    from arviz_stats.base import array_stats
+
+    rng = np.random.default_rng(0)
+    values = np.zeros(shape)
+    for i in range(1, shape[1]):
+        values[:, i] = persistence * values[:, i - 1] + rng.normal(size=values[:, i].shape)
+    values[:, :, 2] = np.round(values[:, :, 2])  # ties
+    axes = {"chain_axis": 0, "draw_axis": 1}
+    found = convergence.statistics(values)
+    assert found["rhat"] == pytest.approx(array_stats.rhat(values, **axes), rel=1e-9)
+    assert found["ess_bulk"] == pytest.approx(array_stats.ess(values, method="bulk", **axes), rel=0.05 if persistence >= 0 else 0.15)
+    assert found["ess_tail"] == pytest.approx(array_stats.ess(values, method="tail", prob=(0.05, 0.95), **axes), rel=0.08)
 
 
 def test_ebfmi_of_an_autoregressive_energy():
