@@ -37,8 +37,11 @@ def simulated(law: Law, seed: int = 0) -> tuple[bs.Runs, dict[str, float]]:
     """Return runs simulated from a law (its first published set, or the medians of its priors) over its domain, and the parameters."""
     rng = np.random.default_rng(seed)
     values = next(iter(law.published.values())).values if law.published else law.complete(_prior_medians(law))
-    columns = inputs_within(law, SIMULATED_RUNS, seed)
+    columns = inputs_within(law, 20 * SIMULATED_RUNS, seed)
     curve = law.predict(columns, values)
+    # A law may leave the range of its output at the edges of its domain (an error above 1): no run can be there.
+    kept = np.flatnonzero(quantity(law.output).admits(curve))[:SIMULATED_RUNS]
+    columns, curve = {name: array[kept] for name, array in columns.items()}, curve[kept]
     if quantity(law.output).high == 1:
         logit = np.log(curve / (1 - curve)) + 0.03 * rng.standard_t(5, SIMULATED_RUNS)
         columns[law.output] = 1 / (1 + np.exp(-logit))
