@@ -282,7 +282,8 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
         low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
         ax.axhspan(low, high, color=_ORANGE, alpha=0.15, linewidth=0)
         ax.axhline(middle, color=_ORANGE, linewidth=1, label="E, 90 %")
-    ax.set(xlabel=f"{name} ({fit.law.inputs[0].unit})", ylabel=_OUTPUT_LABELS.get(fit.law.output, fit.law.output))
+    ax.set_xlabel(f"{name} ({fit.law.inputs[0].unit})")
+    _output_axis(ax, fit.law.output)
     _input_axis(ax, name, x)
     ax.legend(loc="best")
     _mark_untrusted(ax, fit.diagnosis.ok)
@@ -290,6 +291,13 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
 
 
 _OUTPUT_LABELS = {"loss": "loss (nat/token)", "error": "error (fraction)", "bleu": "BLEU"}
+
+
+def _output_axis(ax: Any, output: str) -> None:
+    """Label the axis of an output; sizes and counts span decades, losses, errors and scores do not."""
+    ax.set_ylabel(_OUTPUT_LABELS.get(output, output))
+    if output not in _OUTPUT_LABELS:
+        _log_axis(ax.yaxis, _count_tick)
 
 
 def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
@@ -377,10 +385,9 @@ def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -
         colour = _PALETTE[i % len(_PALETTE)]
         ax.plot(x, law.predict(inputs, found.values), color=colour, linestyle=dashes[i // len(_PALETTE) % 4], linewidth=1.5, label=label)
     held = ", ".join(f"{key} {count_text(float(values[0]))}" for key, values in inputs.items() if key != name)
-    ax.set(xlabel=f"{name} ({item.unit}){f'; at {held}' if held else ''}", ylabel=_OUTPUT_LABELS.get(law.output, law.output))
+    ax.set_xlabel(f"{name} ({item.unit}){f'; at {held}' if held else ''}")
+    _output_axis(ax, law.output)
     _input_axis(ax, name, x)
-    if law.output in ("params", "tokens", "batch_tokens"):
-        ax.set_yscale("log")
     ax.legend(loc="best", fontsize=7, ncols=1 + len(law.published) // 9)
     return ax
 
