@@ -81,7 +81,7 @@ class Diagnosis:
 
     @property
     def min_ess(self) -> float:
-        return min(self.min_ess_bulk, self.min_ess_tail)
+        return float(np.minimum(self.min_ess_bulk, self.min_ess_tail))
 
     def of_group(self, group: str) -> Diagnosis:
         """Return what concerns one group: the sampler's problems, and its own."""
@@ -162,7 +162,7 @@ def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, infor
     problems = []
     longer = "Run longer (--warmup 3000 --draws 4000), add runs, or say what is known: tighter priors (--prior), fixed values (--fix)"
     rhat = float(np.max(found["rhat"]))
-    ess = float(min(found["ess_bulk"].min(), found["ess_tail"].min()))
+    ess = float(np.minimum(found["ess_bulk"].min(), found["ess_tail"].min()))
     if not rhat < convergence.MAX_RHAT:
         problems.append(Problem("rhat", True, f"chains disagree: R-hat {rhat:.3f} is not below {convergence.MAX_RHAT}", longer))
     if not ess > convergence.MIN_ESS:
@@ -174,7 +174,7 @@ def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, infor
         problems.append(
             Problem("divergences", True, f"{diverging} of {total} transitions diverged: a part of the posterior may be missing", longer)
         )
-    if information < convergence.MIN_EBFMI:
+    if not information >= convergence.MIN_EBFMI:
         problems.append(Problem("ebfmi", True, f"energy is explored slowly: E-BFMI {information:.2f} < {convergence.MIN_EBFMI}", longer))
     return problems
 
@@ -268,7 +268,8 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
         labels = [name] if values.ndim == 2 else [f"{name}[{label}]" for label in groups]
         unconstrained = _unconstrained(prior)
         for label, (low, middle, high) in zip(labels, after.T, strict=False):
-            ratios = [(to(high) - to(low)) / (to(before[2]) - to(before[1])) for to in (float, unconstrained)]
+            spreads = [(to(high) - to(low), to(before[2]) - to(before[1])) for to in (float, unconstrained)]
+            ratios = [after / of_prior if of_prior > 0 else np.inf for after, of_prior in spreads]
             width[label] = float(min(ratios))
             if not before[0] <= middle <= before[3]:
                 moved.add(label)

@@ -157,14 +157,16 @@ def cumulative(scatter: Any, values: Any) -> Any:
     A Student-t's by scipy: compiling jax's incomplete beta function takes longer than the rest of a diagnosis.
     """
     import numpy as np
-    from numpyro.distributions import StudentT
+    from numpyro.distributions import StudentT, TransformedDistribution, transforms
     from scipy.special import stdtr
 
     base, at = scatter, values
-    while hasattr(base, "base_dist"):  # what families transform by keeps the order
-        for transform in reversed(getattr(base, "transforms", ())):
-            at = transform.inv(at)
-        base = base.base_dist
+    if isinstance(scatter, TransformedDistribution) and all(
+        isinstance(step, (transforms.ExpTransform, transforms.SigmoidTransform)) for step in scatter.transforms
+    ):
+        base = scatter.base_dist
+        for step in reversed(scatter.transforms):  # both keep the order
+            at = step.inv(at)
     if not isinstance(base, StudentT):
         return np.asarray(scatter.cdf(values))
     return stdtr(np.asarray(base.df), (np.asarray(at) - np.asarray(base.loc)) / np.asarray(base.scale))

@@ -273,7 +273,9 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     if len(fit.law.input_names) != 1:
         raise InputError(f"curve draws laws of one input; '{fit.law.name}' has {', '.join(fit.law.input_names)}: use loss_compute")
     name = fit.law.input_names[0]
-    x = np.geomspace(fit.runs[name].min(), fit.runs[name].max() * 10, 120)
+    # A decade further where the input is a scale that grows; a loss falls, and towards 0 if anywhere.
+    ends = (0.7, 1.05) if name == "loss" else (1, 10)
+    x = np.geomspace(fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1], 120)
     draws = thinned(fit.parameters(), _DRAWS)
     ax = _axes(ax, 7, 4.5)
     ax.scatter(fit.runs[name], fit.runs[fit.law.output], color=_GREY, s=16, zorder=3, label="runs")

@@ -13,7 +13,7 @@ from bayes_scaling.errors import InputError, nearest
 
 #: Distributions that a prior may be written with.
 PRIOR_FAMILIES = (
-    "Beta", "Cauchy", "Exponential", "Gamma", "HalfCauchy", "HalfNormal", "HalfStudentT", "InverseGamma",
+    "Beta", "Cauchy", "Exponential", "Gamma", "HalfCauchy", "HalfNormal", "InverseGamma",
     "Laplace", "LogNormal", "LogUniform", "Normal", "StudentT", "TruncatedNormal", "Uniform", "Weibull",
 )  # fmt: skip
 
@@ -68,6 +68,11 @@ def prior_text(prior: Any) -> str:
     """Write a prior the way `parse_prior` reads it (a fixed value as a number)."""
     if isinstance(prior, (int, float)):
         return f"{prior:.6g}"
+    if hasattr(prior, "base_dist") and "Truncated" in type(prior).__name__:
+        bounds = {name: float(value) for name in ("low", "high") if (value := getattr(prior, name, None)) is not None}
+        base = prior.base_dist
+        inside = {"loc": float(base.loc), "scale": float(base.scale), **bounds}
+        return f"Truncated{type(base).__name__}({', '.join(f'{name}={value:.6g}' for name, value in inside.items())})"
     arguments = {name: np.asarray(getattr(prior, name)) for name in prior.arg_constraints if getattr(prior, name, None) is not None}
     return f"{type(prior).__name__}({', '.join(f'{name}={value:.6g}' for name, value in arguments.items() if value.ndim == 0)})"
 

@@ -8,6 +8,7 @@ Prints one table; with --figures also draws each law's published sets and the re
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def draw(family: str, fits: list[bs.Fit], folder: Path) -> Path:
             left.set_axis_off()
         shown.add(fit.law.name)
         bs.plot.residuals(fit, ax=right)
-        left.set_title(f"{fit.law.name}: {fit.law.equation}", fontsize=9, loc="left")
+        left.set_title(textwrap.fill(f"{fit.law.name}: {fit.law.equation}", 80), fontsize=9, loc="left")
         right.set_title(f"{len(fit.runs)} runs, {Path(fit.runs.source).name}", fontsize=9, loc="left")
     path = folder / f"laws_{family}.png"
     figure.savefig(path)

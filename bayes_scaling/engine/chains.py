@@ -102,8 +102,9 @@ class Chains:
         self.depth = depth
         self.size, self.device, self._step = size, device, step
         self.data = data
-        self.dtype = np.asarray(jax.tree.leaves(data)[0]).dtype
-        self.position, self.centre, self.whitening = position, centre, whitening
+        self.dtype = data[1].dtype
+        # In 64 bits here, whatever the device computes in: covariances of 32 bits need not be positive.
+        self.position, self.centre, self.whitening = (np.array(part, float) for part in (position, centre, whitening))
         self.steps = nuts.Steps.first(position.shape[:2])
         self.generators = generators
 
@@ -122,7 +123,7 @@ class Chains:
     def _whiten(self, draws: np.ndarray) -> None:
         """Whiten by the covariance of draws, (data set, chain, iteration, size), shrunk a little towards what was."""
         size = draws.shape[-1]
-        for i, pooled in enumerate(draws.reshape(len(draws), -1, size)):
+        for i, pooled in enumerate(draws.reshape(len(draws), -1, size).astype(float)):
             w = np.linalg.solve(self.whitening[i], (pooled - pooled.mean(axis=0)).T)
             covariance = (w @ w.T + (size + 5) * np.eye(size)) / (w.shape[1] + size + 5)
             if np.all(np.isfinite(covariance)):
@@ -144,5 +145,5 @@ class Chains:
             arguments = (self.data, *numbers, (np.asarray(target, self.dtype), adapting, length, self.depth))
             z, sites, statistics, steps = jax.tree.map(np.asarray, self._step(*arguments))
             self.steps = nuts.Steps(*steps)
-            self.position = z[:, :, length - 1]
+            self.position = z[:, :, length - 1].astype(float)
             yield z[:, :, :length], _first(sites, length), _first(statistics, length)

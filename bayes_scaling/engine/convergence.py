@@ -71,7 +71,9 @@ def _ess(chains: np.ndarray) -> np.ndarray:
     # Antithetic chains: as Stan and arviz do, no more than this is believed (below zero the estimate has passed infinity).
     total = chains[:, :, 0].size
     most = total * np.log10(total)
-    return np.where((found < 0) | (found > most), most, found)
+    found = np.where((found < 0) | (found > most), most, found)
+    # An indicator that is the same everywhere (a tail of tied draws) has no autocorrelation to estimate; arviz says the same.
+    return np.where(np.ptp(chains, axis=(0, 1)) == 0, total, found)
 
 
 def ebfmi(energy: np.ndarray) -> float:
@@ -86,7 +88,7 @@ def good(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: fl
     enough = min(MIN_ESS, 0.25 * diverging.size)
     return bool(
         found["rhat"].max() < MAX_RHAT
-        and min(found["ess_bulk"].min(), found["ess_tail"].min()) > enough
+        and np.minimum(found["ess_bulk"].min(), found["ess_tail"].min()) > enough  # of a NaN and a number, NaN
         and not diverging.any()
         and information > MIN_EBFMI
     )

@@ -13,7 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro import handlers
-from numpyro.distributions import Gamma, Normal, biject_to
+from numpyro.distributions import (
+    ExpandedDistribution,
+    Gamma,
+    Independent,
+    MaskedDistribution,
+    Normal,
+    TransformedDistribution,
+    biject_to,
+)
 from numpyro.distributions.transforms import ExpTransform
 from numpyro.infer.util import constrain_fn, potential_energy
 from numpyro.primitives import Messenger
@@ -185,7 +193,8 @@ class _Scattered(Messenger):
 def _from_normals(fn: Any, normals: jax.Array) -> Any:
     """Return a draw where it is a function of normal numbers; a gamma as the log-normal of its moments; else, the mean scattered by 1."""
     base, transforms = fn, []
-    while hasattr(base, "base_dist"):  # expanded, independent, transformed
+    # Not every distribution with a base is a map of it: a truncated one is not.
+    while isinstance(base, (ExpandedDistribution, Independent, MaskedDistribution, TransformedDistribution)):
         transforms = [*getattr(base, "transforms", ()), *transforms]
         base = base.base_dist
     if isinstance(base, Gamma) and not transforms:

@@ -17,6 +17,7 @@ from bayes_scaling.engine import convergence
 from bayes_scaling.engine.chains import Chains, prepare
 from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.modes import locate, whitening_of
+from bayes_scaling.engine.nuts import Steps
 from bayes_scaling.engine.programs import program
 
 _SEARCH_ITERATIONS = 60
@@ -98,7 +99,7 @@ def sample_many(
     arguments = (jax.device_put(np.asarray(starts, weight.dtype), device), data)
     modes, hessians = (np.array(part) for part in program("search", search, arguments, (density.fingerprint,), device)(*arguments))
     whitening = np.stack([whitening_of(hessian) for hessian in hessians])
-    generators = [np.random.default_rng([seed, i]) for i in range(len(weight))]
+    generators = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*b"many", i))) for i in range(len(weight))]
     scattered = np.stack([generator.standard_normal((chains, density.size)) for generator in generators])
     position = modes[:, None] + np.einsum("sij,scj->sci", whitening, scattered)
     moving = Chains(density.size, data, position, modes, whitening, generators, device, step.result(), depth=_DEEPEST)
@@ -106,6 +107,8 @@ def sample_many(
         pass
     if begin is not None:
         moving.position = np.repeat(begin[:, None], chains, axis=1)
+        shared = moving.steps.log_mean.mean(axis=1, keepdims=True)  # one kernel for all chains of a data set, as the argument needs
+        moving.steps = Steps.fresh(np.broadcast_to(shared, moving.steps.log_mean.shape))
     pieces = list(moving.draw(draws))
     z, sites, told = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *pieces)
     return ManyDraws(sites, z, told["diverging"].sum(axis=(1, 2)).astype(int))

@@ -48,7 +48,9 @@ class Modes:
 
 def whitening_of(hessian: np.ndarray) -> np.ndarray:
     """Return W, shape (size, size), with W @ W.T the inverse of a Hessian."""
-    values, vectors = np.linalg.eigh(hessian)
+    if not np.all(np.isfinite(hessian)):
+        return np.eye(len(hessian))
+    values, vectors = np.linalg.eigh(np.asarray(hessian, float))
     # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one.
     return vectors * np.where(values > 1e-3, 1 / np.sqrt(np.maximum(values, 1e-3)), 1.0)
 
@@ -86,7 +88,7 @@ def locate(
         possible = jnp.all(jnp.isfinite(move))
         candidate = z + jnp.where(possible, move, 0.0)
         new = (candidate, *_derivatives(f, candidate))
-        better = (new[1] <= value) & possible
+        better = (new[1] <= value) & possible & jnp.all(jnp.isfinite(new[2])) & jnp.all(jnp.isfinite(new[3]))
         decrement = jnp.where(better & (i > 0), -0.5 * gradient @ move * (1 + damping), decrement)
         decrement = jnp.where(~better & (damping > 1e12), 0.0, decrement)  # no step of any length helps: the end of the road
         damping = jnp.clip(jnp.where(better, damping * 0.2, damping * 8), 1e-12, 1e14)
@@ -122,13 +124,13 @@ def _derivatives(f: Callable[[jax.Array], tuple[jax.Array, jax.Array]], z: jax.A
 
 def distinct(ends: np.ndarray, values: np.ndarray, slopes: np.ndarray, hessian: np.ndarray) -> Modes:
     """Gather the ends of the searches into distinct modes, best first."""
-    if not np.any(np.isfinite(values)):
+    if np.any(values == -np.inf) or not np.any(np.isfinite(values)):
         raise InputError(
             f"the posterior density is not finite at the end of any of {len(values)} searches from prior draws: "
             "check priors and fixed values"
         )
     order = np.argsort(values)
-    curved = np.all(np.linalg.eigvalsh(hessian) > 0)
+    curved = bool(np.all(np.isfinite(hessian)) and np.all(np.linalg.eigvalsh(hessian) > 0))
     precision = np.linalg.cholesky(hessian) if curved else np.eye(len(hessian))
     # A search that got stuck on a slope is no mode. The bound is in nats a unit coordinate; a kink (Laplace noise) never gets lower.
     settled = np.isfinite(values) & (slopes < 1e-2 * (1 + np.sqrt(np.abs(np.diagonal(hessian)).max())))

@@ -29,7 +29,7 @@ STATISTICS = ("potential", "energy", "n_steps", "acceptance_rate", "diverging", 
 
 
 class Steps(NamedTuple):
-    """Step size by dual averaging (Hoffman & Gelman 2014, equation 6, with their constants): what it aims from, and its state."""
+    """Step size by dual averaging (Hoffman & Gelman 2014, equation 6; drawn to twice the first step, not to ten times): its state."""
 
     centre: Any
     log_step: Any
@@ -67,7 +67,7 @@ class Randomness(NamedTuple):
 
     @staticmethod
     def draw(rng: np.random.Generator, shape: tuple[int, ...], size: int, dtype: Any) -> Randomness:
-        return Randomness(rng.standard_normal((*shape, size)).astype(dtype), rng.random((*shape, MAX_DEPTH, 3)).astype(dtype))
+        return Randomness(rng.standard_normal((*shape, size), dtype), rng.random((*shape, MAX_DEPTH, 3), dtype))
 
 
 class Settings(NamedTuple):
@@ -189,9 +189,10 @@ def _step(slope: Callable, random: Randomness, how: Settings, chain: _Chain) -> 
     last = random.kicks.shape[0] - 1
     kick, luck = random.kicks[jnp.minimum(count, last)], random.luck[jnp.minimum(count, last), depth]
     start = jnp.stack([chosen[:size], kick, chosen[size : 2 * size]])
+    energy = chosen[-2] + jnp.sum(kick * kick) / 2  # with the new momentum; it is this trajectory's if it returns where it began
     after = _Chain(
         ends=jnp.where(ended, start, ends),
-        chosen=chosen,
+        chosen=jnp.where(ended, chosen.at[-1].set(energy), chosen),
         candidate=candidate,
         sums=jnp.stack([jnp.where(ended, kick, whole), jnp.where(turn, 0.0, total)]),
         weights=jnp.stack([jnp.where(ended, 0.0, whole_weight), jnp.where(turn, -jnp.inf, weight)]),
@@ -200,7 +201,7 @@ def _step(slope: Callable, random: Randomness, how: Settings, chain: _Chain) -> 
         right=jnp.where(turn, luck[2] < 0.5, chain.right),
         depth=depth,
         leaf=jnp.where(turn, 0, chain.leaf + 1),
-        energy=jnp.where(ended, chosen[-2] + jnp.sum(kick * kick) / 2, chain.energy),
+        energy=jnp.where(ended, energy, chain.energy),
         accepted=jnp.where(ended, 0.0, accepted),
         taken=jnp.where(ended, 0.0, taken),
         steps=jax.tree.map(lambda new, old: jnp.where(draws & how.adapting, new, old), adapted, chain.steps),

@@ -78,7 +78,8 @@ def prepare(name: str, function: Callable[..., Any], arguments: tuple, identity:
     text = repr((name, identity, device.platform, jax.config.jax_enable_x64, shapes, _environment()))
     key = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
     in_memory = f"{key}-{device.id}"
-    if in_memory not in _memory:
+    known = _memory.get(in_memory)
+    if known is None or (known.done() and known.exception() is not None):  # a failure (of memory, say) may pass
         use_compile_cache()
         exported = _load(key)
         if exported is None:

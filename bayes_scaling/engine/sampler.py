@@ -45,7 +45,7 @@ class Sampler:
     Parameters
     ----------
     chains, draws : kept draws are chains x draws
-    warmup : iterations before the first kept draw; None lets the engine choose, and choose again if the draws are not good
+    warmup : iterations before the first kept draw; None lets the engine choose; further attempts take at least 1000
     seed : of everything random
     persistent : whether to try again, more carefully, while the draws are not good
     """
@@ -95,7 +95,7 @@ class Draws:
         shape = self.unconstrained.shape[:2]
         derived = [np.reshape(values, (*shape, -1)) for values in self.sites.values()]
         every = np.concatenate([self.unconstrained, *derived], axis=-1)
-        return convergence.statistics(every[..., np.ptp(every, axis=(0, 1)) > 0])
+        return convergence.statistics(every[..., ~(np.ptp(every, axis=(0, 1)) == 0)])  # a NaN is to be seen
 
 
 @dataclass
@@ -136,26 +136,31 @@ def sample(
     # A batch of one data set. Its sampler is compiled while modes are searched for.
     data = jax.device_put(jax.tree.map(lambda values: values[None], (dict(columns), weight)), device)
     step = clock.time(lambda: prepare(density, data, settings.chains, device))
-    rng = np.random.default_rng([settings.seed, len(ATTEMPTS)])
-    modes = _find_modes(density, columns, weight, rng.standard_normal((STARTS, density.size)), device, clock)
+    modes = _find_modes(density, columns, weight, _stream(settings, "starts").standard_normal((STARTS, density.size)), device, clock)
     centre, whitening = modes.points[0], modes.whitening()
     attempts = settings.attempts()
     number = 0
     while True:
         attempt = attempts[number]
         start = _starting_points(modes, whitening, settings, number)
-        generators = [np.random.default_rng([settings.seed, number])]
-        frame = start[None], centre[None].copy(), whitening[None].copy()
+        generators = [_stream(settings, "draws", number)]
+        frame = start[None], centre[None], whitening[None]
         chains = Chains(density.size, data, *frame, generators, device, clock.time(step.result))
         found = _run(chains, attempt, settings.draws, progress)
         number += 1
         draws = Draws(*found, modes, attempt, number, clock.compile_seconds, clock.sample_seconds())
         if number == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
             return draws
-        pooled = draws.unconstrained.reshape(-1, density.size)
+        pooled = draws.unconstrained.reshape(-1, density.size).astype(float)
         centre = pooled.mean(axis=0)
         covariance = np.atleast_2d(np.cov(pooled.T))
-        whitening = np.linalg.cholesky(covariance + 1e-8 * np.diag(np.diagonal(covariance) + 1e-300))
+        if np.all(np.isfinite(covariance)):
+            whitening = np.linalg.cholesky(covariance + 1e-8 * np.diag(np.diagonal(covariance) + 1e-300))
+
+
+def _stream(settings: Sampler, purpose: str, number: int = 0) -> np.random.Generator:
+    """Return random numbers that nothing else uses: not those of a user who simulated runs with the same seed either."""
+    return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(*purpose.encode(), number)))
 
 
 def _find_modes(
@@ -187,7 +192,7 @@ def _find_modes(
 
 def _starting_points(modes: Modes, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:
     """Return starting points, (chains, size): scattered about the modes, so that chains disagree if modes are not joined."""
-    rng = np.random.default_rng([settings.seed, len(ATTEMPTS) + 1, number])
+    rng = _stream(settings, "positions", number)
     nearby = modes.points[modes.potentials < modes.potentials[0] + NEARBY]
     at = np.array([nearby[chain % len(nearby)] for chain in range(settings.chains)])
     return at + rng.normal(size=at.shape) @ whitening.T

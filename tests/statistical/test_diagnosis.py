@@ -142,6 +142,14 @@ def test_two_sizes_only():
     assert not fit.diagnosis.ok, str(fit)
 
 
+def test_a_truncated_prior_is_sampled_within_its_bounds():
+    fit = bs.fit(LAW, simulated_runs(n=40), priors=dict([bs.parse_prior("E=TruncatedNormal(1.7, 0.3, low=1.5)")]), draws=250)
+    assert fit.diagnosis.starts == 16
+    assert fit.parameters()["E"].min() > 1.5
+    assert fit.diagnosis.max_rhat < 1.02
+    assert fit.attributes["priors"]["E"] == "TruncatedNormal(loc=1.7, scale=0.3, low=1.5)"
+
+
 def test_law_of_the_present_input_is_kept_on_disk(tmp_path):
     law = bs.get_law("power_law_floor").with_input("tokens")
     tokens = np.geomspace(1e8, 1e11, 20)

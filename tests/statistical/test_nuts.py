@@ -82,6 +82,21 @@ def test_exact_draws_stay_exact(potential, exact, step, depth):
         assert len(np.unique(steps)) > 2  # trajectories of several lengths
 
 
+def test_energies_are_of_the_point_and_its_momentum():
+    """E-BFMI of a normal posterior is about 1, also where most proposals are refused; potential and energy differ by a momentum."""
+    start = np.random.default_rng(1).normal(size=(50, 6))
+    rows = run(lambda x: jnp.sum(x**2) / 2, start, 1.9, iterations=400)
+    potential, energy = (rows[:, :, 6 + nuts.STATISTICS.index(name)] for name in ("potential", "energy"))
+    assert potential == pytest.approx(np.sum(rows[:, :, :6] ** 2, axis=2) / 2)
+    stayed = np.all(rows[:, 1:, :6] == rows[:, :-1, :6], axis=2)
+    assert 0.3 < stayed.mean() < 0.95
+    momentum = (energy - potential)[:, 1:][stayed]
+    assert np.mean(momentum) == pytest.approx(3, rel=0.25)  # half of six squares, of those whose trajectory was refused
+    assert np.all(energy > potential)
+    change, spread = np.mean(np.diff(energy, axis=1) ** 2, axis=1), np.var(energy, axis=1)
+    assert np.mean(change) / np.mean(spread) > 0.6
+
+
 def test_a_chain_does_not_feel_the_others():
     start = exact_banana(np.random.default_rng(1))[:6]
     rng = np.random.default_rng(0)

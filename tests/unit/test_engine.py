@@ -95,6 +95,65 @@ def test_convergence_statistics_are_arviz_own(persistence, shape):
     assert found["ess_tail"] == pytest.approx(array_stats.ess(values, method="tail", prob=(0.05, 0.95), **axes), rel=0.08)
 
 
+def test_what_is_not_a_number_is_not_good():
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(4, 1000, 2))
+    broken = draws.copy()
+    broken[2, 17, 1] = np.nan
+    found = convergence.statistics(broken)
+    assert np.isnan(found["rhat"][1])
+    assert np.isfinite(found["rhat"][0])
+    assert not convergence.good(found, np.zeros((4, 1000), bool), 1.0)
+    assert not convergence.good(convergence.statistics(draws), np.zeros((4, 1000), bool), np.nan)
+    tied = np.minimum(draws, 1.0)  # a sixth of the draws are the largest value: the upper tail's indicator is always true
+    assert convergence.statistics(tied)["ess_tail"].min() > 2000
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        dist.LogNormal(0.3, 0.5), dist.Gamma(2.0, 0.1), dist.TruncatedNormal(-1.0, 0.3, low=0.0), dist.Uniform(2.0, 3.0),
+        dist.Beta(2.0, 5.0), dist.HalfCauchy(1.0), dist.Normal(3.0, 0.1), dist.Cauchy(0.0, 1.0), dist.StudentT(3.0, 0.1, 0.2),
+    ],
+)  # fmt: skip
+def test_starts_are_scattered_within_the_support(prior):
+    def model(columns, weight):
+        a = numpyro.sample("a", prior)
+        numpyro.sample("y", dist.Normal(a * columns["x"], 1.0), obs=columns["y"])
+
+    columns, weight = {"x": np.linspace(0, 2, 5), "y": np.ones(5)}, np.ones(5)
+    with jax.enable_x64(True):
+        found = Density(model, columns, weight)
+        normals = np.random.default_rng(0).normal(size=(200, 1))
+        starts = jax.vmap(lambda n: found.scatter(n, columns, weight))(normals)
+        values = np.asarray(jax.vmap(lambda z: found.constrain(z, columns, weight)["a"])(starts))
+        assert np.all(np.asarray(prior.support(values)))
+        assert len(np.unique(values)) > 190
+        if isinstance(prior, (dist.LogNormal, dist.Normal)):  # exactly the prior's
+            assert np.mean(prior.cdf(values) < 0.5) == pytest.approx(0.5, abs=0.12)
+
+
+def test_a_compilation_that_failed_is_tried_again(monkeypatch, tmp_path):
+    from bayes_scaling.engine import programs
+
+    monkeypatch.setenv("BAYES_SCALING_CACHE", str(tmp_path))
+    tried = []
+
+    cpu = jax.devices("cpu")[0]
+    submit = programs._compilers.submit
+
+    def fail_first(function, *arguments):
+        tried.append(function)
+        return submit(lambda: 1 / 0) if len(tried) == 1 else submit(function, *arguments)
+
+    monkeypatch.setattr(programs._compilers, "submit", fail_first)
+    double = ("double", lambda x: 2 * x, (np.arange(3.0),), ("test of failures",), cpu)
+    with pytest.raises(ZeroDivisionError):
+        programs.program(*double)
+    assert programs.program(*double)(np.arange(3.0, dtype=np.float32)).tolist() == [0, 2, 4]
+    assert len(tried) == 2
+
+
 def test_ebfmi_of_an_autoregressive_energy():
     rng = np.random.default_rng(0)
     energy = np.zeros((2, 200_000))

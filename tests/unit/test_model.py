@@ -1,28 +1,44 @@
+import jax
+import numpy as np
 import numpyro.distributions as dist
 import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.model import Settings, build_model, model_priors
 from bayes_scaling.noise import get_noise
-from bayes_scaling.priors import prior_text
+from bayes_scaling.priors import PRIOR_FAMILIES, prior_quantiles, prior_text
 
 LAW = bs.get_law("chinchilla")
 NOISE = get_noise("student-t")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "E=LogNormal(loc=0.5, scale=0.3)",
-        "alpha=Uniform(low=0, high=1)",
-        "sigma=HalfNormal(scale=0.02)",
-        "nu=Gamma(concentration=2, rate=0.1)",
-    ],
-)
+PRIORS = (
+    "Beta(2, 3)", "Cauchy(0, 1)", "Exponential(2)", "Gamma(2, 0.1)", "HalfCauchy(1)", "HalfNormal(0.3)", "InverseGamma(2, 3)",
+    "Laplace(0, 1)", "LogNormal(0.5, 0.3)", "LogUniform(0.1, 10)", "Normal(1, 2)", "StudentT(3, 0, 1)", "TruncatedNormal(0.5, 1, low=0)",
+    "TruncatedNormal(0.5, 1, low=0, high=2)", "TruncatedNormal(0.5, 1, high=2)", "Uniform(0, 1)", "Weibull(2, 3)",
+)  # fmt: skip
+
+
+def test_every_family_is_tried():
+    assert {text.split("(")[0] for text in PRIORS} == set(PRIOR_FAMILIES)
+
+
+@pytest.mark.parametrize("text", PRIORS)
 def test_priors_are_read_and_written_back(text):
-    name, prior = bs.parse_prior(text)
+    name, prior = bs.parse_prior(f"E={text}")
     again = bs.parse_prior(f"{name}={prior_text(prior)}")[1]
     assert float(prior.log_prob(0.25)) == pytest.approx(float(again.log_prob(0.25)))
+
+
+@pytest.mark.parametrize("text", PRIORS)
+def test_quantiles_of_priors(text):
+    """Against draws: the share of 20 000 below each quantile is its probability, to five standard errors."""
+    prior = bs.parse_prior(f"E={text}")[1]
+    probabilities = np.array([0.05, 0.25, 0.75, 0.95])
+    draws = np.asarray(prior.sample(jax.random.PRNGKey(1), (20_000,)))
+    below = np.mean(draws[:, None] <= prior_quantiles(prior, probabilities), axis=0)
+    error = np.sqrt(probabilities * (1 - probabilities) * (1 / 20_000 + 1 / 4_000))  # families without a closed form are drawn
+    assert np.all(np.abs(below - probabilities) < 5 * error)
 
 
 @pytest.mark.parametrize(
