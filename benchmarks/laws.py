@@ -78,7 +78,8 @@ def fits_of(law: Law, refits: list[Refit], folder: Path) -> Iterator[tuple[str, 
         yield refit.shown, fit, compared, dict(refit.given)
     if not own:
         runs, truth = simulated(law)
-        fit = bs.fit(law, runs, input=law.input_names[0] if law.alternatives else None)
+        few = {"draws": 500} if law.name in SIMULATED_FROM else {}  # several breaks take minutes: long ridges, thinned draws
+        fit = bs.fit(law, runs, input=law.input_names[0] if law.alternatives else None, **few)
         compared = [(name, value) for name, value in truth.items() if name in fit.posterior]
         yield "simulation only", fit, compared, dict(law.decision.example) if law.decision else {}
 
