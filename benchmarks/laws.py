@@ -78,8 +78,8 @@ def fits_of(law: Law, refits: list[Refit], folder: Path) -> Iterator[tuple[str, 
         yield refit.shown, fit, compared, dict(refit.given)
     if not own:
         runs, truth = simulated(law)
-        few = {"draws": 500} if law.name in SIMULATED_FROM else {}  # several breaks take minutes: long ridges, thinned draws
-        fit = bs.fit(law, runs, input=law.input_names[0] if law.alternatives else None, **few)
+        draws = 500 if law.name in SIMULATED_FROM else 1000  # several breaks take minutes: long ridges, thinned draws
+        fit = bs.fit(law, runs, input=law.input_names[0] if law.alternatives else None, draws=draws)
         compared = [(name, value) for name, value in truth.items() if name in fit.posterior]
         yield "simulation only", fit, compared, dict(law.decision.example) if law.decision else {}
 
@@ -124,7 +124,10 @@ def draw(family: str, fits: list[bs.Fit], folder: Path) -> Path:
         shown.add(fit.law.name)
         bs.plot.residuals(fit, ax=right)
         left.set_title(textwrap.fill(f"{fit.law.name}: {fit.law.equation}", 80), fontsize=9, loc="left")
-        right.set_title(f"{len(fit.runs)} runs, {Path(fit.runs.source).name}", fontsize=9, loc="left")
+        mark = right.get_title(loc="left")  # of a fit that is not to be trusted
+        right.set_title(
+            "; ".join(part for part in (f"{len(fit.runs)} runs, {Path(fit.runs.source).name}", mark) if part), fontsize=9, loc="left"
+        )
     path = folder / f"laws_{family}.png"
     figure.savefig(path)
     plt.close(figure)
