@@ -1,7 +1,7 @@
 """Compiled programs, kept: in memory for this process, and on disk as exported programs and XLA's compile cache for the next one.
 
 Tracing NUTS and compiling it costs ten times more than running it. An exported program skips the tracing, XLA's cache the compiling.
-The key holds everything that can change a program: the traced density with its constants, shapes, settings, the package's own source
+The key holds everything that can change a program: the traced density with its constants, shapes, settings, the engine's own source
 and the versions of jax, numpyro and Python. A file that is missing, foreign or damaged only costs the time to make it again.
 """
 
@@ -22,6 +22,7 @@ import numpy as np
 from bayes_scaling.cache import cache_folder, load, store
 
 _memory: dict[str, Future[Callable[..., Any]]] = {}
+_MOST = 128  # programs in memory; a long batch over many shapes must not fill it
 _compilers = ThreadPoolExecutor(2, "compiler")
 
 
@@ -79,15 +80,18 @@ def prepare(name: str, function: Callable[..., Any], arguments: tuple, identity:
     key = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
     in_memory = f"{key}-{device.id}"
     known = _memory.get(in_memory)
-    if known is None or (known.done() and known.exception() is not None):  # a failure (of memory, say) may pass
-        use_compile_cache()
-        exported = _load(key)
-        if exported is None:
-            exported = jax.export.export(jax.jit(function), platforms=[device.platform])(*shapes)
-            store(key, bytes(exported.serialize()))
-        # A sum over a few hundred runs is one loop to a CPU; XLA would make two kernels of it.
-        options = {"xla_disable_hlo_passes": "tree_reduction_rewriter"} if device.platform == "cpu" else {}
-        _memory[in_memory] = _compilers.submit(jax.jit(exported.call).lower(*shapes).compile, options)
+    if known is not None and not (known.done() and known.exception()):  # a failure (for lack of memory, say) may pass
+        return known
+    use_compile_cache()
+    exported = _load(key)
+    if exported is None:
+        exported = jax.export.export(jax.jit(function), platforms=[device.platform])(*shapes)
+        store(key, bytes(exported.serialize()))
+    # A sum over a few hundred runs is one loop to a CPU; XLA would make two kernels of it.
+    options = {"xla_disable_hlo_passes": "tree_reduction_rewriter"} if device.platform == "cpu" else {}
+    while len(_memory) >= _MOST:
+        del _memory[next(iter(_memory))]  # the oldest
+    _memory[in_memory] = _compilers.submit(jax.jit(exported.call).lower(*shapes).compile, options)
     return _memory[in_memory]
 
 

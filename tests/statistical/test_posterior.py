@@ -84,6 +84,18 @@ def test_padding_and_seed_decide_what_they_should(small_fit):
     assert not np.array_equal(small_fit.parameters()["E"], other.parameters()["E"])
 
 
+def test_other_data_of_similar_size_need_no_other_program(small_fit, monkeypatch):
+    """Nothing of the engine is traced, exported or compiled for a second data set whose length pads to the same bucket."""
+    from bayes_scaling.engine import Density, programs
+
+    made = []
+    monkeypatch.setattr(programs._compilers, "submit", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(Density, "potential", lambda *arguments: made.append(arguments))
+    again = bs.fit("chinchilla", simulated_runs(n=45, seed=3), draws=500)
+    assert not made
+    assert again.diagnosis.max_rhat < 1.02
+
+
 def test_a_hard_posterior_is_noticed_and_paid_for():
     """Twelve noisy runs: far from Gaussian. The engine must try harder, or say that it failed."""
     runs = simulated_runs(n=12, scatter=0.03)
