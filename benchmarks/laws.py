@@ -31,6 +31,7 @@ FAMILIES = {
     "translation": ("ghorbani", "gordon", "bansal"),
     "sparsity": ("moe_routed", "moe_granularity", "moe_sparsity", "weight_sparsity"),
 }
+SIMULATION = "simulation only"
 SIMULATED_RUNS = 80
 #: Curves with breaks that show: at the medians of the priors two slopes are nearly one, and nothing could be said about the break.
 _BROKEN = {"a": 0.5, "b": 4.0, "c0": 0.02, "c1": 0.3, "d1": 3e7, "f1": 0.3, "c2": -0.25, "d2": 1e9, "f2": 0.3}
@@ -81,7 +82,7 @@ def fits_of(law: Law, refits: list[Refit], folder: Path) -> Iterator[tuple[str, 
         draws = 500 if law.name in SIMULATED_FROM else 1000  # several breaks take minutes: long ridges, thinned draws
         fit = bs.fit(law, runs, input=law.input_names[0] if law.alternatives else None, draws=draws)
         compared = [(name, value) for name, value in truth.items() if name in fit.posterior]
-        yield "simulation only", fit, compared, dict(law.decision.example) if law.decision else {}
+        yield SIMULATION, fit, compared, dict(law.decision.example) if law.decision else {}
 
 
 def row(data: str, fit: bs.Fit, compared: list[tuple[str, float | None]], given: dict[str, float]) -> str:
@@ -90,11 +91,12 @@ def row(data: str, fit: bs.Fit, compared: list[tuple[str, float | None]], given:
         f"{fit.law.name:28}{data:44}{len(fit.runs):>6} runs   R-hat {d.max_rhat:.3f}  ESS {d.min_ess:>5.0f}  divergences {d.divergences}  "
         f"{'trusted' if d.ok else 'NOT TRUSTED'}"
     ]
+    kind = "simulated" if data == SIMULATION else "published"
     for name, value in compared:
         draws = draws_of(fit, name)
         low, high = np.quantile(draws, [0.05, 0.95])
         shown = f"{'':>12}" if value is None else f"{quantity_text(value):>12}"
-        lines.append(f"    {name:28} published {shown}   posterior {quantity_text(float(draws.mean()))} "
+        lines.append(f"    {name:28} {kind} {shown}   posterior {quantity_text(float(draws.mean()))} "
                      f"[{quantity_text(float(low))}, {quantity_text(float(high))}]")  # fmt: skip
     lines += [f"    {'problem' if problem.serious else 'note'}: {problem}" for problem in d.problems if problem.serious]
     if given and fit.law.decision is not None and not fit.groups:
