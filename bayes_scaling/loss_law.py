@@ -28,6 +28,11 @@ def formula(inputs: Any, p: Any) -> Any:
     return p["E"] + power(p["A"], p["alpha"], inputs["params"]) + power(p["B"], p["beta"], inputs["tokens"])
 
 
+def balance(A: Any, B: Any, alpha: Any, beta: Any) -> Any:
+    """Return G of Hoffmann et al. 2022, equation 4: the best size at N D = P is G P^(beta / (alpha + beta))."""
+    return (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+
+
 def published_set(
     E: float, A: float, B: float, alpha: float, beta: float, source: str, note: str = "", errors: Sequence[float] = ()
 ) -> Published:

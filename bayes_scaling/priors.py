@@ -101,5 +101,5 @@ def prior_quantiles(prior: Any, probabilities: Sequence[float]) -> np.ndarray | 
 
     try:
         return np.quantile(np.asarray(prior.sample(jax.random.PRNGKey(0), (4000,)), float), p)
-    except NotImplementedError:
+    except NotImplementedError:  # numpyro cannot draw from an improper prior
         return None

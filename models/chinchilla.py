@@ -12,14 +12,13 @@ on one line in (ln N, ln D), which cannot tell the two terms apart.
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
-from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, TERMS, TOKENS_REFERENCE, formula
+from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, TERMS, TOKENS_REFERENCE, balance, formula
 
 
 def optimum(p, product):
     """Best (params, tokens) at a given product params x tokens (Hoffmann et al. 2022, equation 4)."""
     total = p["alpha"] + p["beta"]
-    balance = (p["alpha"] * p["A"] / (p["beta"] * p["B"])) ** (1 / total)
-    params = balance * product ** (p["beta"] / total)
+    params = balance(p["A"], p["B"], p["alpha"], p["beta"]) * product ** (p["beta"] / total)
     return params, product / params
 
 

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.loss_law import HOFFMANN
+from bayes_scaling.loss_law import HOFFMANN, balance
 from bayes_scaling.loss_law import PUBLISHED as OF_LOSS
 
 # Where the level's prior is stated: published frontiers were read between 1e16 and 1e22 FLOP.
@@ -132,8 +132,8 @@ TENTHS = "10th to 90th percentile"
 def _of_loss_law(A, B, alpha, beta, **rest):
     """Return (k, a, m, b) of the law A / N^alpha + B / D^beta at C = 6ND."""
     total = alpha + beta
-    balance = (alpha * A / (beta * B)) ** (1 / total)
-    return balance * 6 ** (-beta / total), beta / total, 6 ** (-alpha / total) / balance, alpha / total
+    G = balance(A, B, alpha, beta)
+    return G * 6 ** (-beta / total), beta / total, 6 ** (-alpha / total) / G, alpha / total
 
 
 def _from_law(name, note, error=0.0):

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
-from bayes_scaling.loss_law import HOFFMANN, PUBLISHED
+from bayes_scaling.loss_law import HOFFMANN, PUBLISHED, balance
 
 # Where priors of levels are stated: published budgets lie between 1e16 and 1e22 FLOP.
 COMPUTE_REFERENCE = 1e19
@@ -64,10 +64,10 @@ def invert(p):
 def of_loss_law(E, A, B, alpha, beta):
     """Return this law's parameters for a law E + A / N^alpha + B / D^beta at C = 6ND."""
     total = alpha + beta
-    balance = (alpha * A / (beta * B)) ** (1 / total)
+    G = balance(A, B, alpha, beta)
     a, gamma = beta / total, alpha * beta / total
-    level = A * balance**-alpha + B * balance**beta
-    return {"E": E, "K": level * 6**gamma, "gamma": gamma, "k": balance * 6**-a, "a": a, "p": alpha, "q": beta}
+    level = A * G**-alpha + B * G**beta
+    return {"E": E, "K": level * 6**gamma, "gamma": gamma, "k": G * 6**-a, "a": a, "p": alpha, "q": beta}
 
 
 CHINCHILLA = {"compute": 6 * 70e9 * 1.4e12, "params": 70e9}

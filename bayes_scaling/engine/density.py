@@ -208,7 +208,7 @@ def _from_normals(fn: Any, normals: jax.Array) -> Any:
     to_support = biject_to(fn.support)
     try:
         centre = to_support.inv(jnp.broadcast_to(fn.mean, normals.shape))
-    except NotImplementedError:
+    except NotImplementedError:  # numpyro knows no mean (an improper prior): about the middle of the unconstrained line
         centre = jnp.zeros(())
     return to_support(jnp.where(jnp.isfinite(centre), centre, 0.0) + normals)
 
