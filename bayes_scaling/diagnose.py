@@ -5,7 +5,7 @@ A Diagnosis is ``ok`` only if nothing serious was found; each problem says what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -255,6 +255,9 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
     The smaller of the ratios in the parameter's own coordinate and in the unconstrained one: a floor that is known to be below 0.1 nat is
     as wide as any prior in ln E, and one that is known to a factor of two as wide as any in E.
     """
+    import jax
+    from numpyro.distributions import biject_to
+
     width: dict[str, float] = {}
     moved: set[str] = set()
     for name, prior in priors.items():
@@ -266,34 +269,16 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
             continue
         after = np.quantile(np.reshape(values, (values.shape[0] * values.shape[1], -1)), (0.25, 0.5, 0.75), axis=0)
         labels = [name] if values.ndim == 2 else [f"{name}[{label}]" for label in groups]
-        unconstrained = _unconstrained(prior)
+        to_line = biject_to(prior.support).inv  # it keeps the order, and so quantiles
         for label, (low, middle, high) in zip(labels, after.T, strict=False):
-            spreads = [(to(high) - to(low), to(before[2]) - to(before[1])) for to in (float, unconstrained)]
-            ratios = [after / of_prior if of_prior > 0 else np.inf for after, of_prior in spreads]
+            ends = np.array([low, high, before[1], before[2]])
+            with jax.enable_x64(True):
+                both = (ends, np.asarray(to_line(ends)))
+            ratios = [(x[1] - x[0]) / (x[3] - x[2]) if x[3] > x[2] else np.inf for x in both]
             width[label] = float(min(ratios))
             if not before[0] <= middle <= before[3]:
                 moved.add(label)
     return width, moved
-
-
-def _unconstrained(prior: Any) -> Callable[[float], float]:
-    """Return the map of a prior's support to the real line; it keeps the order, and so quantiles."""
-    import jax
-    from numpyro.distributions import biject_to, constraints
-
-    support = prior.support
-    if support is constraints.real:
-        return float
-    if support in (constraints.positive, constraints.nonnegative):
-        return lambda value: float(np.log(value))
-    if support is constraints.unit_interval:
-        return lambda value: float(np.log(value) - np.log1p(-value))
-
-    def general(value: float) -> float:
-        with jax.enable_x64(True):
-            return float(biject_to(support).inv(value))
-
-    return general
 
 
 def _width_problems(noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
