@@ -16,7 +16,7 @@ from bayes_scaling.law import Law
 from bayes_scaling.model import Settings, at_runs
 from bayes_scaling.noise import Noise, cumulative
 from bayes_scaling.priors import prior_quantiles
-from bayes_scaling.quantities import coordinate
+from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.runs import Runs
 from bayes_scaling.units import count_text
 
@@ -62,7 +62,7 @@ class Diagnosis:
     max_rhat, min_ess_bulk, min_ess_tail, divergences, ebfmi : convergence over all sampled coordinates
     starts, arrived : optimiser starts, and how many ended at the best mode
     width : posterior width over prior width by sampled parameter (1: the data say nothing; absent: the prior has no draws)
-    explained : share of the spread of ln output that the law explains
+    explained : share of the spread of the output that the law explains (None: no input was varied)
     surprising : runs with a posterior predictive tail probability below SURPRISING, most surprising first
     """
 
@@ -76,7 +76,7 @@ class Diagnosis:
     starts: int
     arrived: int
     width: Mapping[str, float]
-    explained: float
+    explained: float | None
     surprising: tuple[SurprisingRun, ...]
 
     @property
@@ -126,7 +126,7 @@ def diagnose(
     information = draws.ebfmi
     width, moved = _width(priors, draws, groups)
     curve = _median_curve(law, noise, runs, parameters, groups)
-    explained = _explained(law.output, runs[law.output], curve)
+    explained = _explained(law, runs, curve)
     problems = [
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
@@ -138,7 +138,7 @@ def diagnose(
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
         own = [] if settings.borrowed(law) else data_problems(law, priors, part)
-        own += _misfit_problems(law, part, _explained(law.output, part[law.output], inside))
+        own += _misfit_problems(law, part, _explained(law, part, inside))
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
@@ -213,7 +213,7 @@ def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Probl
                 f"Add runs (at least {len(free) + 2}, better {5 * len(free)}), or fix parameters that are known",
             )
         )
-    logs = {name: coordinate(name, runs[name]) for name in law.input_names}
+    logs = {name: coordinate(name, runs[name]) for name in _measured_inputs(law, runs)}
     constant = [name for name, values in logs.items() if np.ptp(values) < np.log(1.1)]
     for name in constant:
         problems.append(
@@ -245,6 +245,11 @@ def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Probl
                 )
                 break
     return problems
+
+
+def _measured_inputs(law: Law, runs: Runs) -> list[str]:
+    """Return the inputs that the runs were made at, without those that have the law's default in all of them."""
+    return [item.name for item in law.inputs if item.default is None or np.any(runs[item.name] != item.default)]
 
 
 def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> tuple[dict[str, float], set[str]]:
@@ -315,16 +320,22 @@ def thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.nda
     return {name: values.reshape(chains * draws, *values.shape[2:])[index] for name, values in parameters.items()}
 
 
-def _explained(output: str, measured: np.ndarray, curve: np.ndarray) -> float:
-    """Return the share of the spread of ln output that the curve explains, robustly (by median absolute deviations)."""
-    logs = coordinate(output, measured)
-    residual = logs - coordinate(output, curve)
+def _explained(law: Law, runs: Runs, curve: np.ndarray) -> float | None:
+    """Return the share of the spread of the output that the curve explains, robustly (by median absolute deviations).
+
+    None where no input was varied: then the spread is itself what the law describes.
+    """
+    if not _measured_inputs(law, runs):
+        return None
+    logs = coordinate(law.output, runs[law.output])
+    residual = logs - coordinate(law.output, curve)
     spread = np.median(np.abs(logs - np.median(logs)))
     return float(1 - (np.median(np.abs(residual)) / spread) ** 2) if spread > 0 else 0.0
 
 
-def _misfit_problems(law: Law, runs: Runs, explained: float) -> list[Problem]:
+def _misfit_problems(law: Law, runs: Runs, explained: float | None) -> list[Problem]:
     problems = []
+    scale = f"ln {law.output}" if quantity(law.output).on_log_scale else law.output
     positions = {name: coordinate(name, runs[name]) for name in law.decreasing_in}
     names = [name for name, values in positions.items() if np.ptp(values) > np.log(1.1)]
     design = np.stack([np.ones(len(runs)), *(positions[name] for name in names)], axis=1)
@@ -340,17 +351,17 @@ def _misfit_problems(law: Law, runs: Runs, explained: float) -> list[Problem]:
                     Problem(
                         "rising",
                         True,
-                        f"{law.output} rises with {name} (ln {law.output} by {slope:.3g} +- {error:.2g} a unit of ln {name}), "
+                        f"{law.output} rises with {name} ({scale} by {slope:.3g} +- {error:.2g} a unit of ln {name}), "
                         "which the law cannot do",
                         "Check the columns, and whether the large runs were trained to the end and tuned; another law may be needed",
                     )
                 )
-    if explained < UNEXPLAINED:
+    if explained is not None and explained < UNEXPLAINED:
         problems.append(
             Problem(
                 "unexplained",
                 True,
-                f"the law explains {max(explained, 0):.0%} of the spread of ln {law.output}",
+                f"the law explains {max(explained, 0):.0%} of the spread of {scale}",
                 "Look at the residuals: another law, more inputs or cleaner runs are needed",
             )
         )

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +18,9 @@ from bayes_scaling.diagnose import Diagnosis, data_problems, diagnose
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, at_runs, build_model, check_fixed, model_priors
-from bayes_scaling.noise import Noise, get_noise
+from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.priors import prior_text
+from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import SEPARATOR, Runs
 
 if TYPE_CHECKING:
@@ -204,6 +205,37 @@ def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
     return law
 
 
+def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
+    """Return runs as a law takes them: inputs that it has a value for where a table has none get their columns, with a note.
+
+    Raises
+    ------
+    InputError
+        If an input that only questions vary has another value in the runs, or the noise gives no density to a measured value.
+    """
+    for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
+        counts = " If it is a count among test items, give their number as column trials and use --noise beta-binomial."
+        raise InputError(
+            f"{runs.source}: line {runs.lines[row]}: {noise.name} noise cannot describe {law.output} = {runs[law.output][row]:g}."
+            f"{counts if quantity(law.output).is_fraction else ''}"
+        )
+    columns, notes = dict(runs.columns), list(runs.notes)
+    for item in law.inputs:
+        if item.default is None:
+            continue
+        if item.name not in columns:
+            columns[item.name] = np.full(len(runs), item.default)
+            if not item.asked_only:
+                notes.append(f"no column of {item.name}: taken as {item.default:g} in every run")
+        elif item.asked_only and np.any(columns[item.name] != item.default):
+            row = int(np.flatnonzero(columns[item.name] != item.default)[0])
+            raise InputError(
+                f"{runs.source}: line {runs.lines[row]}: {item.name} = {columns[item.name][row]:g}, but law '{law.name}' is fitted to "
+                f"measurements at {item.name} = {item.default:g} only ({item.meaning})"
+            )
+    return replace(runs, columns=columns, notes=tuple(notes))
+
+
 def fit(
     law: str | Law,
     runs: Runs,
@@ -256,7 +288,8 @@ def fit(
     engine.use_compile_cache()
     named = get_law(law)
     law = choose_input(named, runs, input)
-    family = get_noise(noise or law.noise, law.output)
+    family = noise_of(law, noise)
+    runs = usable_runs(law, family, runs)
     groups = _groups(law, runs, grouped or bool(pool))
     settings = Settings(dict(fix or {}), dict(priors or {}), groups, _pooling(law, runs, pool))
     check_fixed(law, family, settings.fixed)

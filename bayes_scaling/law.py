@@ -23,6 +23,9 @@ Values = Mapping[str, Any]  #: arrays or numbers by name
 class Input:
     """A quantity that a law takes, is asked about or answers with: its name (``params``, ``tokens``, ``compute`` …), unit, and what exactly
     is counted; ``low`` and ``high`` bound the domain that the law is declared for, in base units.
+
+    ``default`` is its value where runs have no such column (16 bits, say). With ``asked_only`` it has that value in all runs, and only
+    questions vary it: attempts allowed, where each measured attempt is one.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Input:
     meaning: str
     low: float = 1.0
     high: float = 1e30
+    default: float | None = None
+    asked_only: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +127,7 @@ class Law:
     optimum : ``optimum(parameters, product) -> (params, tokens)`` that minimises the prediction at a given product params x tokens,
         where a closed form is known
     output : the column that the formula predicts
-    noise : name of the default noise family
+    noise : name of the default noise family, or a family of the law's own
     model : a numpyro model of the law's own, where priors + formula + noise are not enough: ``model(law, noise, settings)`` returns it
     alternatives : the same law as a function of another input, by the input's name
     variants : related laws of the same source, by the name that follows the law's own and a colon (``gordon:bleu``)
@@ -146,7 +151,7 @@ class Law:
     decreasing_in: tuple[str, ...] = ()
     optimum: Callable[[Values, Any], tuple[Any, Any]] | None = None
     output: str = "loss"
-    noise: str = "student-t"
+    noise: Any = "student-t"  #: or a bayes_scaling.noise.Noise, which is defined by laws' types and so not named here
     model: Callable[..., Any] | None = None
     alternatives: Mapping[str, Law] = field(default_factory=dict)
     variants: Mapping[str, Law] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -29,7 +29,7 @@ class Noise:
     distribution : ``distribution(curve, parameters, columns) -> numpyro distribution`` of the measured output
     needs : further columns of the runs that it uses
     may_be_zero : parameters that may be held at zero, outside their prior's support
-    outputs : the outputs that it can describe; empty for any
+    excludes : measured values that it gives no density to
     """
 
     name: str
@@ -38,7 +38,7 @@ class Noise:
     distribution: Callable[[Any, Values, Values], Any]
     needs: tuple[str, ...] = ()
     may_be_zero: tuple[str, ...] = ()
-    outputs: tuple[str, ...] = ()
+    excludes: tuple[float, ...] = ()
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
@@ -64,9 +64,10 @@ def _families(output: str) -> dict[str, Noise]:
     def on_logit(base: Any) -> Any:
         return dist.TransformedDistribution(base, dist.transforms.SigmoidTransform())
 
-    scale = round(math.log(quantity(output).scale), 1)  # absolute scatter is in proportion to what the output typically is
+    kind = quantity(output)
+    scale = round(math.log(kind.scale), 1)  # absolute scatter is in proportion to what the output typically is
     # Run-to-run scatter of a final loss is typically 0.2 % to 3 % (repeated seeds of the published ladders and of `ladder`).
-    relative = Parameter("sigma", dist.LogNormal(round(math.log(quantity(output).scatter), 1), 1.2), f"scale of the scatter of ln {output}")
+    relative = Parameter("sigma", dist.LogNormal(round(math.log(kind.scatter), 1), 1.2), f"scale of the scatter of ln {output}")
     degrees = Parameter("nu", dist.Gamma(2.0, 0.1), "degrees of freedom: small means outlying runs (Juarez & Steel 2010)")
     absolute = Parameter("sigma", dist.LogNormal(-3.9 + scale, 1.2), f"standard deviation of the {output}")
     excess = Parameter("sigma", dist.LogNormal(-4.6 + scale, 1.5), f"scatter of the {output} beyond the stated standard errors")
@@ -75,26 +76,61 @@ def _families(output: str) -> dict[str, Noise]:
     correlation = Parameter(
         "rho", dist.LogNormal(-7.0, 1.5), "correlation of the items of one run (as rho / (1 + rho)): scatter beyond binomial"
     )
-    families = [
+    positive = [
         Noise(
             "student-t",
             f"Student-t on ln {output} with inferred degrees of freedom: outlying runs lose their pull",
             (relative, degrees),
             lambda curve, p, _: on_log(StudentT(p["nu"], jnp.log(curve), p["sigma"])),
+            excludes=(0.0,),
         ),
         Noise(
             "normal-log",
             f"normal on ln {output}",
             (relative,),
             lambda curve, p, _: on_log(dist.Normal(jnp.log(curve), p["sigma"])),
+            excludes=(0.0,),
         ),
-        Noise("normal", f"normal on {output}", (absolute,), lambda curve, p, _: dist.Normal(curve, p["sigma"])),
         Noise(
             "laplace",
             f"Laplace on ln {output}: its mode is the fit by least absolute deviations, which Huber fits with delta = 0.001 nearly are",
             (relative,),
             lambda curve, p, _: on_log(dist.Laplace(jnp.log(curve), p["sigma"])),
+            excludes=(0.0,),
         ),
+    ]
+    signed = [
+        Noise(
+            "student-t",
+            f"Student-t on {output} with inferred degrees of freedom: outlying runs lose their pull",
+            (replace(absolute, meaning=f"scale of the scatter of the {output}"), degrees),
+            lambda curve, p, _: StudentT(p["nu"], curve, p["sigma"]),
+        ),
+    ]
+    fractions = [
+        Noise(
+            "logit-student-t",
+            f"Student-t on logit {output} with inferred degrees of freedom: for rates that come near 0 or 1",
+            (logits, degrees),
+            lambda curve, p, _: on_logit(StudentT(p["nu"], logit(jnp.clip(curve, 1e-9, 1 - 1e-9)), p["sigma"])),
+            excludes=(0.0, 1.0),
+        ),
+        Noise(
+            "binomial",
+            f"counts behind the {output}, of independent test items (column trials)",
+            (),
+            lambda curve, _, columns: BinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9)),
+            needs=("trials",),
+        ),
+        Noise(
+            "beta-binomial",
+            f"counts behind the {output}, of test items (column trials) whose outcomes are correlated within a run",
+            (correlation,),
+            lambda curve, p, columns: BetaBinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9), p["rho"]),
+            needs=("trials",),
+        ),
+    ]
+    losses = [
         Noise(
             "known-se",
             "normal on loss with the stated standard errors (column loss_se) and scatter beyond them (sigma; fix it at 0 for none)",
@@ -102,33 +138,16 @@ def _families(output: str) -> dict[str, Noise]:
             lambda curve, p, columns: dist.Normal(curve, jnp.sqrt(columns["loss_se"] ** 2 + p["sigma"] ** 2)),
             needs=("loss_se",),
             may_be_zero=("sigma",),
-            outputs=("loss",),
-        ),
-        Noise(
-            "logit-student-t",
-            f"Student-t on logit {output} with inferred degrees of freedom: for rates that come near 0 or 1",
-            (logits, degrees),
-            lambda curve, p, _: on_logit(StudentT(p["nu"], logit(jnp.clip(curve, 1e-9, 1 - 1e-9)), p["sigma"])),
-            outputs=("error",),
-        ),
-        Noise(
-            "binomial",
-            "counts of errors among independent test items (column trials)",
-            (),
-            lambda curve, _, columns: BinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9)),
-            needs=("trials",),
-            outputs=("error",),
-        ),
-        Noise(
-            "beta-binomial",
-            "counts of errors among test items (column trials) whose outcomes are correlated within a run",
-            (correlation,),
-            lambda curve, p, columns: BetaBinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9), p["rho"]),
-            needs=("trials",),
-            outputs=("error",),
         ),
     ]
-    return {family.name: family for family in families if not family.outputs or output in family.outputs}
+    normal = Noise("normal", f"normal on {output}", (absolute,), lambda curve, p, _: dist.Normal(curve, p["sigma"]))
+    families = [
+        *(signed if kind.low < 0 else positive),
+        normal,
+        *(losses if output == "loss" else []),
+        *(fractions if kind.is_fraction else []),
+    ]
+    return {family.name: family for family in families}
 
 
 def noise_names(output: str = "loss") -> list[str]:
@@ -149,6 +168,20 @@ def get_noise(noise: str | Noise, output: str = "loss") -> Noise:
     if noise not in families:
         raise InputError(f"unknown noise family '{noise}' for {output}{nearest(noise, families)}")
     return families[noise]
+
+
+def noise_of(law: Law, noise: str | Noise | None = None) -> Noise:
+    """Return a noise family for a law by name or as given; the law's own by default.
+
+    Raises
+    ------
+    InputError
+        If there is no family of that name for the law's output.
+    """
+    chosen = law.noise if noise is None else noise
+    if isinstance(law.noise, Noise) and chosen == law.noise.name:
+        return law.noise
+    return get_noise(chosen, law.output)
 
 
 def cumulative(scatter: Any, values: Any) -> Any:

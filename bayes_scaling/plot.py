@@ -292,7 +292,15 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-_OUTPUT_LABELS = {"loss": "loss (nat/token)", "error": "error (fraction)", "bleu": "BLEU"}
+_OUTPUT_LABELS = {
+    "loss": "loss (nat/token)",
+    "task_loss": "task loss (bit/byte)",
+    "unigram_loss": "unigram-normalised loss (nat/token)",
+    "loss_increase": "increase of the loss (nat/token)",
+    "bleu": "BLEU",
+    "elo": "Elo",
+    **{name: f"{name.replace('_', ' ')} (fraction)" for name in ("error", "accuracy", "coverage", "win_rate")},
+}
 
 
 def _output_axis(ax: Any, output: str) -> None:
@@ -305,7 +313,7 @@ def _output_axis(ax: Any, output: str) -> None:
 def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
     """Scale the axis of an input: logarithmic, unless the quantity may be zero or hardly varies."""
     ax.set_xlim(values.min(), values.max())
-    if not quantity(name).may_be_zero and values.max() > 1.5 * values.min():
+    if quantity(name).on_log_scale and values.max() > 1.5 * values.min():
         _log_axis(ax.xaxis, _compute_tick if name == "compute" or values.max() > 1e16 else _count_tick)
 
 
@@ -317,7 +325,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     ----------
     against : an input of the law; its first by default
 
-    Residuals are relative where the output is positive by nature (a loss), and plain differences otherwise (an error rate). Runs are
+    Residuals are relative where the output is positive by nature (a loss), and plain differences otherwise (an error rate, Elo). Runs are
     coloured by the law's second input, where it has one. A law that fits leaves a band without a pattern.
     """
     law, name = fit.law, against or fit.law.input_names[0]
@@ -325,7 +333,8 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         raise InputError(f"law '{law.name}' has no input '{name}'{nearest(name, law.input_names)}")
     labels = fit.groups or ("",)
     ax = _axes(ax, 7, 4)
-    relative = not quantity(law.output).may_be_zero
+    kind = quantity(law.output)
+    relative, factor = kind.on_log_scale, 100.0 if kind.on_log_scale or kind.is_fraction else 1.0
     shown, spread = [], []
     for label in labels:
         one = fit.select(label) if label else fit
@@ -334,8 +343,8 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         new = np.asarray(predict(one, one.runs.columns)["new"]).reshape(-1, len(one.runs))
         scale = expected if relative else 1.0
         low, high = np.quantile(new, [0.05, 0.95], axis=0)
-        shown.append((one.runs, 100 * (one.runs[law.output] - expected) / scale))
-        spread.append((one.runs[name], 100 * (low - expected) / scale, 100 * (high - expected) / scale))
+        shown.append((one.runs, factor * (one.runs[law.output] - expected) / scale))
+        spread.append((one.runs[name], factor * (low - expected) / scale, factor * (high - expected) / scale))
     x, low, high = (np.concatenate(part) for part in zip(*spread, strict=True))
     for edge in (low, high):
         ax.scatter(x, edge, marker="_", color=_BLUE, s=24, linewidth=1, zorder=2, label="90 % of new runs" if edge is low else None)
@@ -349,7 +358,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
         if bar.ax.get_yscale() == "log":
             _log_axis_of_bar(bar)
-    unit = "%" if relative else "percentage points"
+    unit = "%" if relative else "percentage points" if kind.is_fraction else kind.name
     ax.set(xlabel=f"{name} ({next(item.unit for item in law.inputs if item.name == name)})", ylabel=f"{law.output} - law ({unit})")
     _input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
     # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and says how many lie outside.

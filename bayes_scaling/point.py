@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from bayes_scaling.errors import InputError
-from bayes_scaling.fitting import choose_input
+from bayes_scaling.fitting import choose_input, usable_runs
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings, build_model, model_priors
-from bayes_scaling.noise import Noise, get_noise
+from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.runs import Runs
 
 
@@ -58,7 +58,8 @@ def maximum_likelihood(
     from scipy.optimize import minimize
 
     law = choose_input(get_law(law), runs, input)
-    family = get_noise(noise or law.noise, law.output)
+    family = noise_of(law, noise)
+    runs = usable_runs(law, family, runs)
     settings = Settings(dict(fix or {}))
     priors = model_priors(law, family, settings)
     free = {name: biject_to(prior.support) for name, prior in priors.items() if name not in settings.fixed}

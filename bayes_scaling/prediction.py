@@ -22,8 +22,8 @@ def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return how many decades inputs lie outside the range of the runs: the largest over the inputs, 0 within."""
     outside = [np.zeros(())]
     for name, values in inputs.items():
-        if quantity(name).may_be_zero:
-            continue  # decades mean nothing for a quantity that can be zero
+        if not quantity(name).on_log_scale:
+            continue  # decades mean nothing for a quantity that can be zero or negative
         logs, known = np.log10(np.asarray(values, float)), np.log10(runs[name])
         outside.append(np.maximum(0.0, np.maximum(logs - known.max(), known.min() - logs)))
     return np.max(np.broadcast_arrays(*outside), axis=0)
@@ -90,7 +90,7 @@ def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
         kind = quantity(name)
         bad = np.flatnonzero(~kind.admits(values))
         if len(bad):
-            allowed = "positive and finite" if kind.high == np.inf and not kind.may_be_zero else kind.range_text()
+            allowed = "positive and finite" if kind.high == np.inf and kind.on_log_scale else kind.range_text()
             raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be {allowed}")
     return inputs
 

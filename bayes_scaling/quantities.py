@@ -34,8 +34,13 @@ class Quantity:
     scatter: float = 0.01
 
     @property
-    def may_be_zero(self) -> bool:
-        return self.low_allowed and self.low == 0
+    def on_log_scale(self) -> bool:
+        """Whether values are always positive, so that their logarithm is where laws are smooth and distances mean something."""
+        return self.low > 0 or (self.low == 0 and not self.low_allowed)
+
+    @property
+    def is_fraction(self) -> bool:
+        return self.low == 0 and self.high == 1
 
     def admits(self, values: Any) -> Any:
         """Whether values are possible and finite, element by element."""
@@ -49,8 +54,10 @@ class Quantity:
         """Say what values are possible, to follow 'must be'."""
         if self.high < math.inf:
             return f"between {self.low:g} ({'in' if self.low_allowed else 'ex'}cluded) and {self.high:g}"
+        if self.low == -math.inf:
+            return "finite"
         if self.low == 0:
-            return f"finite and {'not negative' if self.may_be_zero else 'positive'}"
+            return f"finite and {'positive' if self.on_log_scale else 'not negative'}"
         return f"finite and at least {self.low:g}"
 
 
@@ -92,8 +99,38 @@ _ALL = (
     Quantity("core_days", ("core_days",)),
     Quantity("x", ("x",)),
     Quantity("error", ("error", "error_rate"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
-    Quantity("trials", ("trials", "n_trials", "n_items"), low=1, low_allowed=True),
+    Quantity("accuracy", ("accuracy", "acc"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
+    Quantity("trials", ("trials", "n_trials", "n_items", "n_samples", "n_problems", "n_questions"), low=1, low_allowed=True),
+    Quantity("successes", ("successes", "n_successes", "n_success", "n_correct"), low_allowed=True),
     Quantity("bleu", ("bleu",), high=100, high_allowed=True, scale=30.0, scatter=0.03),
+    Quantity("task_loss", ("task_loss", "bits_per_byte", "bpb"), scatter=0.01),  # of the correct answers of a benchmark
+    # Repeated sampling and test-time compute
+    Quantity("coverage", ("coverage", "pass_at_k", "mean_pass_at_k"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
+    Quantity("samples", ("samples", "k", "k_samples", "attempts"), low=1, low_allowed=True),
+    Quantity("test_compute", ("test_compute", "inference_compute", "inference_flops", "test_flops")),
+    Quantity("test_tokens", ("test_tokens", "thinking_tokens", "inference_tokens")),
+    Quantity("elo", ("elo",), low=-math.inf, scale=1000.0),
+    Quantity("opponent_elo", ("opponent_elo",), low=-math.inf, scale=1000.0),
+    Quantity("win_rate", ("win_rate", "score"), high=1, low_allowed=True, high_allowed=True, scale=0.5, scatter=0.03),
+    Quantity("board", ("board", "board_size"), low=1, low_allowed=True),
+    # Transfer and fine-tuning
+    Quantity("finetune_characters", ("finetune_characters",), low=1, low_allowed=True),
+    Quantity("transferred_characters", ("transferred_characters",), low=1, low_allowed=True, scatter=0.1),
+    Quantity("finetune_examples", ("finetune_examples", "sft_examples"), low_allowed=True),
+    # Precision
+    *(Quantity(name, (name, *more)) for name, *more in (("bits",), ("weight_bits", "w_bits"), ("activation_bits", "a_bits"))),
+    *(Quantity(name, (name, *more)) for name, *more in (("kv_bits", "kv_cache_bits"), ("post_bits", "ptq_bits"))),
+    Quantity("loss_increase", ("loss_increase", "delta_loss"), low=-math.inf, scale=0.3),
+    # Streams, vocabulary
+    Quantity("streams", ("streams", "parallel_streams"), low=1, low_allowed=True),
+    Quantity("vocabulary", ("vocabulary", "vocab_size"), low=1, low_allowed=True, scatter=0.1),
+    Quantity("embed_dim", ("embed_dim", "d_model"), low=1, low_allowed=True),
+    Quantity("non_vocab_params", ("non_vocab_params", "params_non_vocab"), low=1, low_allowed=True),
+    Quantity("characters", ("characters", "num_characters", "n_characters"), low=1, low_allowed=True),
+    Quantity("unigram_loss", ("unigram_loss", "unigram_normalised_loss", "unigram_normalized_loss"), low=-math.inf, scale=3.0),
+    # Capability over time
+    Quantity("day", ("day", "days"), low=-math.inf),
+    Quantity("answer_tokens", ("answer_tokens",), low=1, low_allowed=True),
 )
 
 #: Every quantity that the package knows, by name. A user's law may take others: they are positive numbers, found by their own name.
@@ -106,8 +143,8 @@ def quantity(name: str) -> Quantity:
 
 
 def coordinate(name: str, values: Any) -> Any:
-    """Return values where laws are smooth and distances mean something: their logarithm, or themselves for a quantity that may be zero."""
+    """Return values where laws are smooth and distances mean something: their logarithm, or themselves if they may be zero or negative."""
     import numpy as np
 
     values = np.asarray(values, float)
-    return values if quantity(name).may_be_zero else np.log(values)
+    return np.log(values) if quantity(name).on_log_scale else values

@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_scaling.fitting import Fit
 from bayes_scaling.law import Input, Law
+from bayes_scaling.noise import noise_of
 from bayes_scaling.priors import prior_text
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def law_record(law: Law) -> dict[str, Any]:
         "any_one_of": list(variants),
         "variants": [item.name for item in law.variants.values()],
         "parameters": {item.name: {"prior": prior_text(item.prior), "meaning": item.meaning} for item in law.parameters},
-        "noise": law.noise,
+        "noise": noise_of(law).name,
         "decision": law.decision
         and {
             "question": law.decision.question,

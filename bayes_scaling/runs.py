@@ -287,6 +287,9 @@ def _validate(
             keep[[b for _, b in duplicates]] = False
 
     columns = {name: values[keep] for name, values in columns.items()}
+    if {"successes", "trials"} <= set(columns) and "accuracy" not in columns:
+        columns["accuracy"] = columns["successes"] / columns["trials"]
+        notes.append("accuracy taken as successes / trials")
     given = "compute" in columns
     if given and "params" in columns and "tokens" not in columns:
         columns["tokens"] = columns["compute"] / (6 * columns["params"])
@@ -359,12 +362,16 @@ def _bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> di
         possible = kind.admits(values)
         if name == "loss":
             possible &= values <= _LARGEST_LOSS
+        if name == "successes" and "trials" in columns:
+            possible &= ~(values > columns["trials"])
         for row in np.flatnonzero(~possible):
             value, column = values[row], found[name]
             if np.isnan(value):
                 reason = f"{column} is missing"
             elif name == "loss" and value > _LARGEST_LOSS:
                 reason = f"{column} = {value:.6g} is above {_LARGEST_LOSS:g} nat/token"
+            elif name == "successes" and kind.admits(value):
+                reason = f"{column} = {value:.6g} is more than {found['trials']} = {columns['trials'][row]:.6g}"
             elif kind.low == 1 and 0 < value < 1:
                 reason = f"{column} = {value:.6g} is below 1"
             else:

@@ -14,7 +14,7 @@ from bayes_scaling.diagnose import Diagnosis
 from bayes_scaling.errors import FileError
 from bayes_scaling.fitting import Fit
 from bayes_scaling.law import Law, get_law
-from bayes_scaling.noise import Noise, get_noise
+from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.runs import Runs
 
 _NEEDED = ("posterior", "sample_stats", "observed_data", "constant_data")
@@ -83,7 +83,7 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     try:
         attributes = {str(name): json.loads(value) for name, value in tree.attrs.items()}
         found = _find_law(attributes, law, path)
-        family = noise or get_noise(attributes["noise"], found.output)
+        family = noise or noise_of(found, attributes["noise"])
         runs = _runs(tree, attributes["data"], found)
         diagnosis = Diagnosis.from_dict(attributes["diagnosis"])
         return Fit(found, family, runs, tree, diagnosis, attributes["fixed"], tuple(attributes["groups"]))

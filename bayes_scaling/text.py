@@ -32,7 +32,7 @@ def law_text(law: Law) -> str:
         "inputs" + (f" (any one of {', '.join(found['any_one_of'])}; priors below are for the first)" if found["any_one_of"] else "")
     )
     lines += [f"  {name:14} {item['unit']:10} {item['meaning']}" for name, item in found["inputs"].items()]
-    lines.append(f"output: {law.output}; noise: {law.noise}")
+    lines.append(f"output: {law.output}; noise: {found['noise']}")
     lines.append("parameters and priors")
     lines += [f"  {name:10} {item['prior']:36} {item['meaning']}" for name, item in found["parameters"].items()]
     if law.variants:
@@ -98,7 +98,8 @@ def diagnosis_text(fit: Fit) -> str:
     verdict = "The posterior can be trusted" if d.ok else "DO NOT TRUST this posterior"
     lines = [
         f"{verdict}: R-hat at most {d.max_rhat:.3f}, ESS at least {d.min_ess:.0f}, {d.divergences} divergences, E-BFMI {d.ebfmi:.2f}; "
-        f"{d.arrived} of {d.starts} optimiser starts agree; the law explains {max(d.explained, 0):.1%} of the spread."
+        f"{d.arrived} of {d.starts} optimiser starts agree"
+        + ("." if d.explained is None else f"; the law explains {max(d.explained, 0):.1%} of the spread.")
     ]
     lines += [f"  {'problem' if problem.serious else 'note'}: {problem}" for problem in d.problems]
     if d.surprising:

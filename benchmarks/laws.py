@@ -18,7 +18,7 @@ from simulation import inputs_within
 
 import bayes_scaling as bs
 from bayes_scaling.law import Law
-from bayes_scaling.noise import get_noise
+from bayes_scaling.noise import noise_of
 from bayes_scaling.quantities import quantity
 from bayes_scaling.units import quantity_text
 
@@ -62,7 +62,7 @@ def simulated(law: Law, seed: int = 0) -> tuple[bs.Runs, dict[str, float]]:
         columns["trials"] = np.full(SIMULATED_RUNS, 10_000.0)
     else:
         columns[law.output] = curve * np.exp(quantity(law.output).scatter / 2 * rng.standard_t(5, SIMULATED_RUNS))
-    needs = get_noise(law.noise, law.output).needs
+    needs = noise_of(law).needs
     kept = {name: array for name, array in columns.items() if name in (*law.input_names, law.output, *needs)}
     return bs.runs_from_columns(kept, "simulation"), {name: float(value) for name, value in values.items()}
 

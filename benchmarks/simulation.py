@@ -10,6 +10,9 @@ def inputs_within(law: Law, shape: int | tuple[int, ...], seed: int = 0) -> dict
     rng = np.random.default_rng(seed)
     found = {}
     for item in law.inputs:
+        if item.asked_only:
+            found[item.name] = np.full(shape, item.default)
+            continue
         u = rng.uniform(size=shape)
         found[item.name] = item.low + u * (item.high - item.low) if item.low == 0 else item.low * (item.high / item.low) ** u
     return found

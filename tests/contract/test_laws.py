@@ -12,7 +12,7 @@ import bayes_scaling as bs
 from bayes_scaling import engine
 from bayes_scaling.decision import decide
 from bayes_scaling.model import Settings, build_model
-from bayes_scaling.noise import get_noise
+from bayes_scaling.noise import noise_of
 from bayes_scaling.priors import prior_text
 from bayes_scaling.quantities import quantity
 from bayes_scaling.text import law_text
@@ -26,6 +26,14 @@ SANE = {
     "tokens": (1.0, 1e20),
     "batch_tokens": (1.0, 1e12),
     "steps": (1.0, 1e12),
+    "accuracy": (0.0, 1.0),
+    "coverage": (0.0, 1.0),
+    "win_rate": (0.0, 1.0),
+    "elo": (-6000.0, 2000.0),
+    "task_loss": (0.02, 20.0),
+    "unigram_loss": (-20.0, 10.0),
+    "loss_increase": (-0.1, 10.0),
+    "transferred_characters": (1.0, 1e16),
 }
 
 #: Laws whose posterior given a few runs of prior-drawn parameters often has several modes or long ridges (breaks that the runs do not
@@ -60,7 +68,7 @@ def computation(law):
         values = dict(zip(law.parameter_names, sampled, strict=True))
         return law.formula(dict(zip(law.input_names, columns, strict=True)), law.complete(values))
 
-    return re.sub(r"[0-9.]+(e[+-]?[0-9]+)?", "#", str(jax.make_jaxpr(curve)(sampled, columns))), law.noise
+    return re.sub(r"[0-9.]+(e[+-]?[0-9]+)?", "#", str(jax.make_jaxpr(curve)(sampled, columns))), noise_of(law).name
 
 
 def one_of_each_computation():
@@ -218,7 +226,7 @@ def test_posterior_covers_what_it_claims(law):
     random place of the sequence, its rank is uniform whether or not the chain mixes (Besag & Clifford 1989). That tests the density and the
     kernel; that whole fits of these laws converge is tested on real runs (test_refits).
     """
-    noise = get_noise(law.noise, law.output)
+    noise = noise_of(law)
     hard = law.name in HARD
     sets, warmup = (48, 100) if hard else (SETS, 200)  # hard laws are also the dearest to compute
     runs = RUNS_PER_PARAMETER * (len(law.parameters) + len(noise.parameters))
@@ -238,7 +246,7 @@ def test_posterior_covers_what_it_claims(law):
         }
         curve = law.formula(columns, law.complete(wide))
         columns[law.output] = np.asarray(noise.distribution(curve, wide, columns).sample(keys[-1]))
-        usable = np.flatnonzero(np.isfinite(columns[law.output]).all(axis=1) & (columns[law.output] > 0).all(axis=1))
+        usable = np.flatnonzero(quantity(law.output).admits(columns[law.output]).all(axis=1))
         assert len(usable) > 0.95 * sets
         columns = {name: values[usable] for name, values in columns.items()}
         truth = {name: values[usable] for name, values in truth.items()}
