@@ -7,6 +7,8 @@ from . import units as units
 from .allocation import allocate as allocate
 from .allocation import allocate_target as allocate_target
 from .allocation import regret as regret
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
 from .cost import Cost as Cost
 from .decision import decide as decide
 from .diagnose import Diagnosis as Diagnosis
@@ -32,6 +34,8 @@ from .point import maximum_likelihood as maximum_likelihood
 from .prediction import posterior_predictive as posterior_predictive
 from .prediction import predict as predict
 from .priors import parse_prior as parse_prior
+from .problems import coverage_of_problems as coverage_of_problems
+from .problems import unbiased_pass_at_k as unbiased_pass_at_k
 from .runs import Runs as Runs
 from .runs import read_runs as read_runs
 from .runs import runs_from_columns as runs_from_columns

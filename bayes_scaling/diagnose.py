@@ -62,7 +62,7 @@ class Diagnosis:
     max_rhat, min_ess_bulk, min_ess_tail, divergences, ebfmi : convergence over all sampled coordinates
     starts, arrived : optimiser starts, and how many ended at the best mode
     width : posterior width over prior width by sampled parameter (1: the data say nothing; absent: the prior has no draws)
-    explained : share of the spread of the output that the law explains (None: no input was varied)
+    explained : share of the spread of the output that the law explains (None: the spread is what it describes, see `_explained`)
     surprising : runs with a posterior predictive tail probability below SURPRISING, most surprising first
     """
 
@@ -126,7 +126,7 @@ def diagnose(
     information = draws.ebfmi
     width, moved = _width(priors, draws, groups)
     curve = _median_curve(law, noise, runs, parameters, groups)
-    explained = _explained(law, runs, curve)
+    explained = _explained(law, noise, runs, curve)
     problems = [
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
@@ -138,7 +138,7 @@ def diagnose(
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
         own = [] if settings.borrowed(law) else data_problems(law, priors, part)
-        own += _misfit_problems(law, part, _explained(law, part, inside))
+        own += _misfit_problems(law, part, _explained(law, noise, part, inside))
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
@@ -320,12 +320,12 @@ def thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.nda
     return {name: values.reshape(chains * draws, *values.shape[2:])[index] for name, values in parameters.items()}
 
 
-def _explained(law: Law, runs: Runs, curve: np.ndarray) -> float | None:
+def _explained(law: Law, noise: Noise, runs: Runs, curve: np.ndarray) -> float | None:
     """Return the share of the spread of the output that the curve explains, robustly (by median absolute deviations).
 
-    None where no input was varied: then the spread is itself what the law describes.
+    None where no input was varied, or the noise says so: then the spread is itself what the law describes.
     """
-    if not _measured_inputs(law, runs):
+    if noise.spread or not _measured_inputs(law, runs):
         return None
     logs = coordinate(law.output, runs[law.output])
     residual = logs - coordinate(law.output, curve)

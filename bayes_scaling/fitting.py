@@ -195,11 +195,14 @@ def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
     if wanted is not None:
         law = law.with_input(wanted)
     elif law.alternatives:
-        present = [name for name in (*law.input_names, *law.alternatives) if name in runs.columns]
+        axes = (law.input_names[0], *law.alternatives)
+        present = [name for name in axes if name in runs.columns]
         if len(present) > 1:
-            raise InputError(f"law '{law.name}' takes one input, and the runs have {', '.join(present)}: choose with --input {present[0]}")
+            raise InputError(
+                f"law '{law.name}' takes one of {', '.join(axes)}, and the runs have {', '.join(present)}: choose with --input {present[0]}"
+            )
         if not present:
-            known = ", ".join((*law.input_names, *law.alternatives))
+            known = ", ".join(axes)
             raise InputError(f"law '{law.name}' needs one of {known}; {runs.source} has columns {', '.join(runs.ignored)}: use --map")
         law = law.with_input(present[0])
     return law

@@ -30,6 +30,7 @@ class Noise:
     needs : further columns of the runs that it uses
     may_be_zero : parameters that may be held at zero, outside their prior's support
     excludes : measured values that it gives no density to
+    spread : whether the scatter is itself what the law describes (how problems differ), and so nothing that its curve should explain
     """
 
     name: str
@@ -39,10 +40,16 @@ class Noise:
     needs: tuple[str, ...] = ()
     may_be_zero: tuple[str, ...] = ()
     excludes: tuple[float, ...] = ()
+    spread: bool = False
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.parameters)
+
+    @property
+    def of_counts(self) -> bool:
+        """Whether it gives probabilities of counts, where other families give densities."""
+        return "trials" in self.needs
 
     def columns(self, law: Law) -> tuple[str, ...]:
         """Return the columns that a model of this law with this noise needs, in model order."""

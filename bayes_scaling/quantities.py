@@ -97,6 +97,7 @@ _ALL = (
     Quantity("granularity", ("granularity",), low=1, low_allowed=True),
     Quantity("sparsity", ("sparsity",), high=1, low_allowed=True),
     Quantity("core_days", ("core_days",)),
+    Quantity("gpu_hours", ("gpu_hours",)),
     Quantity("x", ("x",)),
     Quantity("error", ("error", "error_rate"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
     Quantity("accuracy", ("accuracy", "acc"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
@@ -130,6 +131,7 @@ _ALL = (
     Quantity("unigram_loss", ("unigram_loss", "unigram_normalised_loss", "unigram_normalized_loss"), low=-math.inf, scale=3.0),
     # Capability over time
     Quantity("day", ("day", "days"), low=-math.inf),
+    Quantity("reference", ("reference",), high=1, low_allowed=True, high_allowed=True),
     Quantity("answer_tokens", ("answer_tokens",), low=1, low_allowed=True),
 )
 

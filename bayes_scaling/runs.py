@@ -230,7 +230,8 @@ def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[st
     notes = []
     for name in [name for name in found if name not in mapping and name != "group" and not QUANTITIES[name].core]:
         try:
-            columns = {name: table.numbers(found[name])}
+            needed = ("successes", "trials") if name == "successes" and "trials" in found else (name,)
+            columns = {each: table.numbers(found[each]) for each in needed}
         except InputError as error:
             reason = str(error)
         else:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.comparison import ALIKE, Comparison
 from bayes_scaling.fitting import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import xarray
 
 _SHOWN = 8  # surprising runs that are listed
+_SURE = ((0.99, "almost certainly"), (0.95, "very probably"), (0.8, "probably"))  # least probability, and how it is said
 
 
 def law_text(law: Law) -> str:
@@ -111,6 +113,39 @@ def diagnosis_text(fit: Fit) -> str:
             )
         if len(d.surprising) > _SHOWN:
             lines.append(f"    and {len(d.surprising) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def comparison_text(comparison: Comparison) -> str:
+    """Return the table of a comparison, and what it says in words."""
+    width = max(len(row.name) for row in comparison.rows)
+    lines = [f"{'':{width}}  {'elpd':>9} {'(se)':>7}  {'to best':>9} {'(se)':>7}  {'P(best)':>7}  {'weight':>6}"]
+    for row in comparison.rows:
+        lines.append(
+            f"{row.name:{width}}  {row.elpd:9.1f} {row.se:7.1f}  {row.difference:9.1f} {row.difference_se:7.1f}  {row.probability:7.2f}  "
+            f"{row.weight:6.2f}{'' if row.trusted else '  NOT TRUSTED'}"
+        )
+    best = max(comparison.rows, key=lambda row: row.probability)
+    alike = [row.name for row in comparison.rows if row.difference > -ALIKE]
+    sure = next((word for least, word in _SURE if best.probability >= least), None)
+    if len(alike) > 1:
+        lines.append(
+            f"{', '.join(alike[:-1])} and {alike[-1]} forecast further runs of this kind about equally well: {comparison.runs} runs cannot "
+            f"tell apart what differs by less than {ALIKE:g} nats (Sivula et al. 2020, arXiv 2008.10296)."
+        )
+    elif sure:
+        lines.append(f"{best.name} {sure} forecasts further runs of this kind best (probability {best.probability:.2f}).")
+    else:
+        lines.append(f"{comparison.runs} runs do not say which forecasts best ({best.name}: probability {best.probability:.2f}).")
+    for row in comparison.rows:
+        if row.bad:
+            listed = ", ".join(map(str, row.bad[:_SHOWN])) + (" ..." if len(row.bad) > _SHOWN else "")
+            lines.append(
+                f"  note: {row.name}: {len(row.bad)} runs (lines {listed}) shape the fit so much that importance sampling cannot leave them "
+                "out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
+            )
+        if not row.trusted:
+            lines.append(f"  problem: the fit of {row.name} is not to be trusted (see its diagnosis), and so neither is its place here")
     return "\n".join(lines)
 
 

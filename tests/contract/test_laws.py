@@ -244,8 +244,9 @@ def test_posterior_covers_what_it_claims(law):
         wide = {name: jnp.asarray(values)[:, None] for name, values in truth.items()} | {
             name: jnp.asarray(value) for name, value in fixed.items()
         }
-        curve = law.formula(columns, law.complete(wide))
-        columns[law.output] = np.asarray(noise.distribution(curve, wide, columns).sample(keys[-1]))
+        whole = {**wide, **law.derive(wide)}
+        curve = law.formula(columns, whole)
+        columns[law.output] = np.asarray(noise.distribution(curve, whole, columns).sample(keys[-1]))
         usable = np.flatnonzero(quantity(law.output).admits(columns[law.output]).all(axis=1))
         assert len(usable) > 0.95 * sets
         columns = {name: values[usable] for name, values in columns.items()}

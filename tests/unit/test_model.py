@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import numpyro.distributions as dist
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.fitting import usable_runs
 from bayes_scaling.model import Settings, build_model, model_priors
 from bayes_scaling.noise import get_noise
 from bayes_scaling.priors import PRIOR_FAMILIES, prior_quantiles, prior_text
@@ -101,3 +104,27 @@ def test_unknown_noise_and_law_get_the_nearest(tmp_path):
     (tmp_path / "broken.py").write_text("1/0")
     with pytest.raises(bs.LawError, match="ZeroDivisionError"):
         bs.get_law(tmp_path / "broken.py")
+
+
+def test_inputs_with_a_default_and_inputs_that_only_questions_vary():
+    bits = bs.Input("bits", "bit", "precision", 1.0, 16.0, default=16.0)
+    asked = bs.Input("samples", "count", "attempts allowed", 1.0, 1e6, default=1.0, asked_only=True)
+    law = replace(LAW, inputs=(*LAW.inputs, bits, asked))
+    runs = bs.runs_from_columns({"params": [1e8, 1e9], "tokens": [1e9, 1e10], "loss": [3.0, 2.5]})
+    used = usable_runs(law, NOISE, runs)
+    assert used["bits"].tolist() == [16.0, 16.0]
+    assert used["samples"].tolist() == [1.0, 1.0]
+    assert used.notes == (*runs.notes, "no column of bits: taken as 16 in every run")
+    given = bs.runs_from_columns({**runs.columns, "bits": [4.0, 16.0], "samples": [1.0, 10.0]})
+    with pytest.raises(bs.InputError, match="line 2: samples = 10, but law .* at samples = 1 only"):
+        usable_runs(law, NOISE, given)
+
+
+def test_values_that_a_noise_family_cannot_describe_are_refused_with_their_line():
+    law = bs.get_law("overtraining_error")
+    runs = bs.runs_from_columns({"loss": [2.5, 3.0, 3.5], "error": [0.3, 0.0, 1.0]})
+    for name, line in (("student-t", 2), ("logit-student-t", 2)):
+        with pytest.raises(bs.InputError, match=f"line {line}: {name} noise cannot describe error = 0. .*trials and use --noise beta-bin"):
+            bs.fit(law, runs, noise=name)
+    with pytest.raises(bs.InputError, match="line 3: logit-student-t noise cannot describe error = 1"):
+        bs.fit(law, runs.subset(np.array([0, 2])), noise="logit-student-t")
