@@ -14,25 +14,11 @@ from numpyro.distributions import constraints
 from scipy.special import betainc as scipy_betainc
 from scipy.special import digamma, expit, polygamma
 
+from bayes_scaling.numeric import log_gamma_ratio
+
 
 def _log_choose(n: Any, k: Any) -> jax.Array:
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-
-
-def _log_rising(x: Any, k: Any) -> jax.Array:
-    """Return log (Gamma(x + k) / Gamma(x)) to 1e-11, for k >= 0.
-
-    By Stirling's series at x + 8. As a difference of two log gamma functions it would lose all digits where x is far above k: a nearly
-    uncorrelated count, where a search for the mode would then follow rounding errors of thousands of nats.
-    """
-    y = x + 8
-    z = y + k
-
-    def series(v: Any) -> jax.Array:
-        return (1 / 12 - (1 / 360 - (1 / 1260 - 1 / (1680 * v**2)) / v**2) / v**2) / v
-
-    shifted = sum(jnp.log1p(k / (x + i)) for i in range(8))
-    return (z - 0.5) * jnp.log1p(k / y) - k + k * jnp.log(y) + series(z) - series(y) - shifted
 
 
 class BinomialFraction(dist.Distribution):
@@ -104,7 +90,9 @@ class BetaBinomialFraction(dist.Distribution):
     def log_prob(self, value: Any, intermediates: Any = None) -> jax.Array:
         n, k = self.trials, jnp.round(value * self.trials)
         a, b = self.shapes()
-        return _log_choose(n, k) + _log_rising(a, k) + _log_rising(b, n - k) - _log_rising(1 / self.rho, n)
+        # As differences of log gammas these would lose all digits where outcomes are nearly uncorrelated (rho -> 0): a search for the mode
+        # would then follow rounding errors of thousands of nats.
+        return _log_choose(n, k) + log_gamma_ratio(a, k) + log_gamma_ratio(b, n - k) - log_gamma_ratio(1 / self.rho, n)
 
     def cdf(self, value: Any) -> Any:
         """Probability of a smaller count and half that of the same, to within 0.01; by numpy and scipy, so not inside a traced function.

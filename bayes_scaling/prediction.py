@@ -20,7 +20,7 @@ FAR = 1.0  # decades beyond the data from which on a prediction is called far
 
 def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return how many decades inputs lie outside the range of the runs: the largest over the inputs, 0 within."""
-    outside = [np.zeros(())]
+    outside = [np.zeros(np.broadcast_shapes(*(np.shape(values) for values in inputs.values())))]
     for name, values in inputs.items():
         if not quantity(name).on_log_scale:
             continue  # decades mean nothing for a quantity that can be zero or negative

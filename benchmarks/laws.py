@@ -12,12 +12,13 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 from refits import Refit, all_refits, draws_of
 from simulation import inputs_within
 
 import bayes_scaling as bs
-from bayes_scaling.law import Law
+from bayes_scaling.law import Law, Parameter
 from bayes_scaling.noise import noise_of
 from bayes_scaling.quantities import quantity
 from bayes_scaling.units import quantity_text
@@ -30,6 +31,10 @@ FAMILIES = {
     "beyond": ("overtraining", "overtraining_error", "data_constrained", "inference_aware", "data_filtering"),
     "translation": ("ghorbani", "gordon", "bansal"),
     "sparsity": ("moe_routed", "moe_granularity", "moe_sparsity", "weight_sparsity"),
+    "test_time": ("coverage", "pass_at_k", "jones", "test_time_log_linear"),
+    "transfer": ("transfer", "finetune_rectified"),
+    "precision": ("precision", "post_training_quantization", "parallel_scaling", "vocabulary"),
+    "downstream": ("task_ladder", "bounded_metric", "emergence", "densing"),
 }
 SIMULATION = "simulation only"
 SIMULATED_RUNS = 80
@@ -46,31 +51,28 @@ SIMULATED_FROM = {
 
 def simulated(law: Law, seed: int = 0) -> tuple[bs.Runs, dict[str, float]]:
     """Return runs simulated from a law over its domain, and the parameters: its first published set, or the medians of its priors."""
-    rng = np.random.default_rng(seed)
     if law.name in SIMULATED_FROM:
         values = SIMULATED_FROM[law.name]
     else:
-        values = next(iter(law.published.values())).values if law.published else law.complete(_prior_medians(law))
+        values = next(iter(law.published.values())).values if law.published else law.complete(_prior_medians(law.parameters))
+    noise = noise_of(law)
+    values = {**values, **_prior_medians(noise.parameters)}
     columns = inputs_within(law, 20 * SIMULATED_RUNS, seed)
-    curve = law.predict(columns, values)
+    if "trials" in noise.needs:
+        columns["trials"] = np.full(20 * SIMULATED_RUNS, 10_000.0)
+    with jax.enable_x64(True):
+        whole = {**values, **law.complete(law.sampled(values))}  # a law's own noise may ask for any parameter
+        scatter = noise.distribution(law.predict(columns, values), whole, columns)
+        measured = np.asarray(scatter.sample(jax.random.PRNGKey(seed)))
     # A law may leave the range of its output at the edges of its domain (an error above 1): no run can be there.
-    kept = np.flatnonzero(quantity(law.output).admits(curve))[:SIMULATED_RUNS]
-    columns, curve = {name: array[kept] for name, array in columns.items()}, curve[kept]
-    if quantity(law.output).high == 1:
-        logit = np.log(curve / (1 - curve)) + 0.03 * rng.standard_t(5, SIMULATED_RUNS)
-        columns[law.output] = 1 / (1 + np.exp(-logit))
-        columns["trials"] = np.full(SIMULATED_RUNS, 10_000.0)
-    else:
-        columns[law.output] = curve * np.exp(quantity(law.output).scatter / 2 * rng.standard_t(5, SIMULATED_RUNS))
-    needs = noise_of(law).needs
-    kept = {name: array for name, array in columns.items() if name in (*law.input_names, law.output, *needs)}
-    return bs.runs_from_columns(kept, "simulation"), {name: float(value) for name, value in values.items()}
+    kept = np.flatnonzero(quantity(law.output).admits(measured) & ~np.isin(measured, noise.excludes))[:SIMULATED_RUNS]
+    columns = {name: array[kept] for name, array in {**columns, law.output: measured}.items()}
+    needed = {name: columns[name] for name in noise.columns(law)}
+    return bs.runs_from_columns(needed, "simulation"), {name: float(value) for name, value in values.items()}
 
 
-def _prior_medians(law: Law) -> dict[str, float]:
-    import jax
-
-    draws = {item.name: item.prior.sample(jax.random.PRNGKey(0), (4001,)) for item in law.parameters}
+def _prior_medians(parameters: tuple[Parameter, ...]) -> dict[str, float]:
+    draws = {item.name: item.prior.sample(jax.random.PRNGKey(0), (4001,)) for item in parameters}
     return {name: float(np.median(values)) for name, values in draws.items()}
 
 

@@ -15,8 +15,9 @@ and z_inf are that loss in units of the sigmoid. The line is a FRONTIER: a model
 density, but it has a likelihood, and it says what a censored value can say.
 
 A row is a model: params, tokens and score of a reference model (reference = 1), whose density is 1; params, day of release and score of
-another (reference = 0), whose own training tokens play no part: to train longer is one way to be dense. Noise: counts of `trials` items,
-as a normal cut off at 0 and 1 with the variance of a beta-binomial.
+another (reference = 0), whose own training tokens play no part: to train longer is one way to be dense. Noise: a logistic about each score
+that the excess allows, cut off at 0 and 1, with the variance of beta-binomial counts of `trials` items: exact counts at every node cost
+many times as much, and with hundreds of items hardly differ.
 
 When to use it: scores of one benchmark for models of many families and dates. When not: benchmarks that leaked into the training data of
 later models, which grow dense by it; extrapolation by years: an exponential of density meets the floor of what few parameters can hold.
@@ -30,7 +31,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jax.scipy.special import logit, ndtr
+from jax.scipy.special import logit
 from numpyro.distributions import Beta, LogNormal, Normal, constraints
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
@@ -38,7 +39,9 @@ from bayes_scaling.noise import Noise
 
 XIAO = "Xiao et al. 2024, arXiv 2412.04315"
 PARAMS, TOKENS = 1e9, 1e12  # where terms of the reference law are stated; density is defined at TOKENS
-NODES = 64  # of the excess: enough that neighbouring nodes' scores differ by less than what a benchmark resolves
+# Of the excess, in units of its mean: evenly spaced, where a sum over nodes is as good as the integral if a benchmark resolves densities to
+# about a step (0.2), and far enough that one model in a thousand lies beyond.
+STEP, NODES = 0.2, 35
 LEAST = 1e-6  # a score's variance must not be zero
 
 MODEL = Input("params", "count", "parameters of the model", 5e7, 1e12)
@@ -64,8 +67,17 @@ def formula(inputs, p):
     return _score(inputs, p, p["behind"] * math.log(2.0))  # the median model of the day
 
 
+def _excesses():
+    return STEP * (jnp.arange(NODES) + 0.5)
+
+
+def _weights():
+    weights = jnp.exp(-_excesses())
+    return weights / weights.sum()
+
+
 class ScoreBelowFrontier(dist.Distribution):
-    """Scores of models whose excess below the frontier is exponential, as an even mixture over its quantiles.
+    """Scores of models whose excess below the frontier is exponential, as a mixture over even steps of it.
 
     ``means``, ``scales``: shape (..., NODES).
     """
@@ -79,39 +91,37 @@ class ScoreBelowFrontier(dist.Distribution):
 
     @property
     def mean(self):
-        return jnp.mean(self.means, axis=-1)
+        return self.means @ _weights()
 
     def _below(self, value):
-        """Return the mass of each node's normal between 0 and a value."""
-        return ndtr((value - self.means) / self.scales) - ndtr(-self.means / self.scales)
+        """Return the mass of each node's logistic between 0 and a value."""
+        return jax.nn.sigmoid((value - self.means) / self.scales) - jax.nn.sigmoid(-self.means / self.scales)
 
     def log_prob(self, value, intermediates=None):
-        value = jnp.asarray(value)[..., None]
-        z = (value - self.means) / self.scales
-        each = -0.5 * (z**2 + math.log(2 * math.pi)) - jnp.log(self.scales) - jnp.log(self._below(1.0))
-        return jax.scipy.special.logsumexp(each, axis=-1) - math.log(NODES)
+        # Summed as it is: tails are exponential, and no score is so many scales away that all nodes vanish.
+        tail = jnp.exp(-jnp.abs(jnp.asarray(value)[..., None] - self.means) / self.scales)
+        return jnp.log(jnp.sum(_weights() * tail / ((1 + tail) ** 2 * self.scales * self._below(1.0)), axis=-1))
 
     def cdf(self, value):
-        return jnp.mean(self._below(jnp.asarray(value)[..., None]) / self._below(1.0), axis=-1)
+        return jnp.sum(_weights() * self._below(jnp.asarray(value)[..., None]) / self._below(1.0), axis=-1)
 
     def sample(self, key, sample_shape=()):
         first, second = jax.random.split(key)
         shape = (*sample_shape, *self.batch_shape)
-        node = jax.random.randint(first, shape, 0, NODES)[..., None]
+        node = jax.random.categorical(first, jnp.log(_weights()), shape=shape)[..., None]
         means, scales = (
             jnp.take_along_axis(jnp.broadcast_to(part, (*shape, NODES)), node, axis=-1)[..., 0] for part in (self.means, self.scales)
         )
-        low, high = -means / scales, (1 - means) / scales
-        return jnp.clip(means + scales * jax.random.truncated_normal(second, low, high, shape), 0.0, 1.0)
+        low, high = jax.nn.sigmoid(-means / scales), jax.nn.sigmoid((1 - means) / scales)
+        return jnp.clip(means + scales * logit(low + (high - low) * jax.random.uniform(second, shape)), 0.0, 1.0)
 
 
 def _distribution(curve, p, columns):
-    shares = (jnp.arange(NODES) + 0.5) / NODES
     wide = {name: jnp.asarray(value)[..., None] for name, value in {**p, **columns}.items()}
-    means = _score(wide, wide, -wide["behind"] * jnp.log1p(-shares))
+    means = _score(wide, wide, wide["behind"] * _excesses())
     correlation = wide["rho"] / (1 + wide["rho"])
     variance = means * (1 - means) * (1 + (wide["trials"] - 1) * correlation) / wide["trials"]
-    return ScoreBelowFrontier(means, jnp.sqrt(variance))
+    return ScoreBelowFrontier(means, jnp.sqrt(variance) * (math.sqrt(3) / math.pi))
 
 
 NOISE = Noise(
