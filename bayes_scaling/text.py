@@ -141,8 +141,8 @@ def comparison_text(comparison: Comparison) -> str:
         if row.bad:
             listed = ", ".join(map(str, row.bad[:_SHOWN])) + (" ..." if len(row.bad) > _SHOWN else "")
             lines.append(
-                f"  note: {row.name}: {len(row.bad)} runs (lines {listed}) shape the fit so much that importance sampling cannot leave them "
-                "out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
+                f"  note: {row.name}: {len(row.bad)} runs (lines {listed}) shape the fit so much that importance sampling cannot leave "
+                "them out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
             )
         if not row.trusted:
             lines.append(f"  problem: the fit of {row.name} is not to be trusted (see its diagnosis), and so neither is its place here")

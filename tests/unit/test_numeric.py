@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
 from bayes_scaling import numeric
 
@@ -38,3 +39,16 @@ def test_power_neither_overflows_nor_loses_its_gradient():
     assert float(numeric.power(1e300, 40.0, 1e7)) == pytest.approx(1e20)
     slope = jax.grad(lambda c: numeric.power(2.0, c, 1e6))(0.3)
     assert float(slope) == pytest.approx(-np.log(1e6) * 2 * 1e6**-0.3)
+
+
+@pytest.mark.parametrize("a", [1e-3, 0.4, 3.0, 5e3])
+def test_log_gamma_ratio(a):
+    """Against the product Gamma(x + n) / Gamma(x) = x (x + 1) ... where a is whole, and against scipy where that keeps its digits."""
+    x = np.array([1e-3, 0.5, 7.99, 8.0, 8.01, 40.0, 900.0])
+    ours = np.asarray(numeric.log_gamma_ratio(x, a))
+    assert ours == pytest.approx(special.gammaln(x + a) - special.gammaln(x), rel=1e-10, abs=1e-11)
+    slope = np.asarray(jax.vmap(jax.grad(numeric.log_gamma_ratio), (0, None))(jnp.asarray(x), a))
+    assert slope == pytest.approx(special.digamma(x + a) - special.digamma(x), rel=1e-6)
+    far = np.array([1e8, 1e15, 1e30])  # where the difference of two log gammas has no digits left
+    if a == 3.0:
+        assert np.asarray(numeric.log_gamma_ratio(far, a)) == pytest.approx(np.log(far) + np.log(far + 1) + np.log(far + 2), rel=1e-14)
