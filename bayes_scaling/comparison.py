@@ -28,7 +28,7 @@ class Compared:
     weight : stacking weight: its share in the average of the laws' forecasts that forecasts best (Yao et al. 2018)
     effective_parameters : p_loo
     bad : lines of runs that could not be left out by importance sampling (Pareto k above BAD_K)
-    trusted : whether the fit's diagnosis is good
+    converged : whether its draws are of the posterior; a law whose parameters the runs do not determine can still forecast
     """
 
     name: str
@@ -40,7 +40,7 @@ class Compared:
     weight: float
     effective_parameters: float
     bad: tuple[int, ...]
-    trusted: bool
+    converged: bool
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def compare(fits: Mapping[str, Fit], *, seed: int = 0) -> Comparison:
                 weight=float(weights[name]),
                 effective_parameters=float(item.p),
                 bad=tuple(int(line) for line in fits[name].runs.lines[bad]),
-                trusted=fits[name].diagnosis.ok,
+                converged=fits[name].diagnosis.converged,
             )
         )
     return Comparison(tuple(sorted(rows, key=lambda row: -row.elpd)), count)

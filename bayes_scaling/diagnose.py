@@ -27,6 +27,9 @@ MIN_REPEATS = 4  # runs beyond the first of their cell, from which on the scatte
 SURPRISING = 0.01  # two-sided posterior predictive probability below which a run disagrees with the law
 
 
+_OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
+
+
 @dataclass(frozen=True)
 class Problem:
     """Something found: its kind, whether it makes the posterior untrustworthy, what it is, the remedy, and the group if it is one's."""
@@ -78,6 +81,11 @@ class Diagnosis:
     width: Mapping[str, float]
     explained: float | None
     surprising: tuple[SurprisingRun, ...]
+
+    @property
+    def converged(self) -> bool:
+        """Whether the draws are of the posterior, whatever the runs say about its parameters."""
+        return not any(problem.serious and problem.kind in _OF_THE_SAMPLER for problem in self.problems)
 
     @property
     def min_ess(self) -> float:

@@ -209,20 +209,25 @@ def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
 
 
 def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
-    """Return runs as a law takes them: inputs that it has a value for where a table has none get their columns, with a note.
+    """Return runs as a law takes them: rates of counts, and inputs that it has a value for where a table has none, with a note.
 
     Raises
     ------
     InputError
         If an input that only questions vary has another value in the runs, or the noise gives no density to a measured value.
     """
+    columns, notes = dict(runs.columns), list(runs.notes)
+    if law.output not in columns and quantity(law.output).is_fraction and {"successes", "trials"} <= set(columns):
+        rate = columns["successes"] / columns["trials"]
+        columns[law.output] = 1 - rate if law.output == "error" else rate
+        notes.append(f"{law.output} taken as {'1 - ' if law.output == 'error' else ''}successes / trials")
+        runs = replace(runs, columns=columns)
     for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
         counts = " If it is a count among test items, give their number as column trials and use --noise beta-binomial."
         raise InputError(
             f"{runs.source}: line {runs.lines[row]}: {noise.name} noise cannot describe {law.output} = {runs[law.output][row]:g}."
             f"{counts if quantity(law.output).is_fraction else ''}"
         )
-    columns, notes = dict(runs.columns), list(runs.notes)
     for item in law.inputs:
         if item.default is None:
             continue

@@ -288,9 +288,6 @@ def _validate(
             keep[[b for _, b in duplicates]] = False
 
     columns = {name: values[keep] for name, values in columns.items()}
-    if {"successes", "trials"} <= set(columns) and "accuracy" not in columns:
-        columns["accuracy"] = columns["successes"] / columns["trials"]
-        notes.append("accuracy taken as successes / trials")
     given = "compute" in columns
     if given and "params" in columns and "tokens" not in columns:
         columns["tokens"] = columns["compute"] / (6 * columns["params"])

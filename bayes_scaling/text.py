@@ -123,7 +123,7 @@ def comparison_text(comparison: Comparison) -> str:
     for row in comparison.rows:
         lines.append(
             f"{row.name:{width}}  {row.elpd:9.1f} {row.se:7.1f}  {row.difference:9.1f} {row.difference_se:7.1f}  {row.probability:7.2f}  "
-            f"{row.weight:6.2f}{'' if row.trusted else '  NOT TRUSTED'}"
+            f"{row.weight:6.2f}{'' if row.converged else '  NOT CONVERGED'}"
         )
     best = max(comparison.rows, key=lambda row: row.probability)
     alike = [row.name for row in comparison.rows if row.difference > -ALIKE]
@@ -144,8 +144,8 @@ def comparison_text(comparison: Comparison) -> str:
                 f"  note: {row.name}: {len(row.bad)} runs (lines {listed}) shape the fit so much that importance sampling cannot leave "
                 "them out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
             )
-        if not row.trusted:
-            lines.append(f"  problem: the fit of {row.name} is not to be trusted (see its diagnosis), and so neither is its place here")
+        if not row.converged:
+            lines.append(f"  problem: the fit of {row.name} did not converge (see its diagnosis): its place here cannot be trusted")
     return "\n".join(lines)
 
 

@@ -61,8 +61,10 @@ def main() -> None:
         print(f"\n{task}: {len(runs)} models of {len(runs.groups)} families, {TASKS[task][0]} items")
         for law, fit in fits.items():
             d = fit.diagnosis
-            verdict = "trusted" if d.ok else "NOT TRUSTED"
-            print(f"  {law:20} R-hat {d.max_rhat:.3f}  ESS {d.min_ess:5.0f}  divergences {d.divergences}  {verdict}")
+            print(f"  {law:20} R-hat {d.max_rhat:.3f}  ESS {d.min_ess:5.0f}  divergences {d.divergences}")
+            for problem in d.problems:
+                if problem.serious:
+                    print(f"    problem: {problem.text}")
         print(bs.compare(fits), flush=True)
         threshold = fits["emergence:threshold"].posterior["threshold_center" if options.families else "threshold"]
         low, middle, high = np.quantile(threshold, [0.05, 0.5, 0.95])

@@ -7,7 +7,7 @@ from refits import all_refits, draws_of
 from bayes_scaling.decision import decide
 
 #: Laws of which the first re-fit is in the usual test run; the others take minutes together and run with -m long.
-USUAL = ("chinchilla", "frontier", "gordon", "gordon:bleu", "moe_routed", "overtraining_error")
+USUAL = ("chinchilla", "finetune_rectified", "frontier", "gordon", "gordon:bleu", "moe_routed", "overtraining_error", "pass_at_k")
 
 
 def entries():

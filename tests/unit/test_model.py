@@ -8,7 +8,7 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling.fitting import usable_runs
 from bayes_scaling.model import Settings, build_model, model_priors
-from bayes_scaling.noise import get_noise
+from bayes_scaling.noise import get_noise, noise_of
 from bayes_scaling.priors import PRIOR_FAMILIES, prior_quantiles, prior_text
 
 LAW = bs.get_law("chinchilla")
@@ -128,3 +128,12 @@ def test_values_that_a_noise_family_cannot_describe_are_refused_with_their_line(
             bs.fit(law, runs, noise=name)
     with pytest.raises(bs.InputError, match="line 3: logit-student-t noise cannot describe error = 1"):
         bs.fit(law, runs.subset(np.array([0, 2])), noise="logit-student-t")
+
+
+def test_rates_are_taken_from_counts():
+    runs = bs.runs_from_columns({"compute": [1e21, 1e22], "successes": [25, 0], "trials": [100, 50], "loss": [2.5, 2.2]})
+    for name, rates in (("emergence", [0.25, 0.0]), ("overtraining_error", [0.75, 1.0])):
+        law = bs.get_law(name)
+        used = usable_runs(law, noise_of(law, "beta-binomial"), runs)
+        assert used[law.output].tolist() == rates
+        assert any(f"{law.output} taken as" in note for note in used.notes)

@@ -167,16 +167,12 @@ def test_percent_is_converted_only_as_declared(tmp_path):
     assert bs.read_runs(path, units={"error": "percent"})["error"] == pytest.approx([0.31, 0.24])
 
 
-def test_accuracy_is_successes_over_trials(tmp_path):
+def test_more_successes_than_trials_are_refused(tmp_path):
     path = tmp_path / "counts.csv"
-    path.write_text("model,n_samples,n_correct\na,100,25\nb,100,0\n")
-    runs = bs.read_runs(path)
-    assert runs["accuracy"] == pytest.approx([0.25, 0.0])
-    assert any("accuracy taken as successes / trials" in note for note in runs.notes)
     path.write_text("model,n_samples,n_correct\na,100,25\nb,100,101\n")
     with pytest.raises(bs.InputError, match="line 3: n_correct = 101 is more than n_samples = 100"):
         bs.read_runs(path, map={"successes": "n_correct"})
-    assert "accuracy" not in bs.read_runs(path).columns  # unasked, such columns only look like counts; a note says so
+    assert "successes" not in bs.read_runs(path).columns  # unasked, such columns only look like counts; a note says so
 
 
 def test_signed_quantities_are_read_as_they_are():
