@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -85,12 +86,14 @@ def compare(fits: Mapping[str, Fit], *, seed: int = 0) -> Comparison:
             counts, density = (name, first_name) if fit.noise.of_counts else (first_name, name)
             raise InputError(f"'{counts}' gives probabilities of counts and '{density}' densities: they cannot be compared")
 
-    from arviz_stats import compare as stacked
-    from arviz_stats import loo
+    import arviz_stats
 
-    found = {name: loo(fit.tree, pointwise=True, var_name=fit.law.output) for name, fit in fits.items()}
+    found: dict[str, Any] = {
+        name: arviz_stats.loo(fit.tree, pointwise=True, var_name=fit.law.output)  # pyright: ignore[reportPrivateImportUsage]
+        for name, fit in fits.items()
+    }
     each = {name: np.asarray(item.elpd_i).ravel() for name, item in found.items()}
-    weights = stacked(dict(found), method="stacking")["weight"]
+    weights = arviz_stats.compare(dict(found), method="stacking")["weight"]  # pyright: ignore[reportPrivateImportUsage]
     best = max(each, key=lambda name: each[name].sum())
     count = len(first.runs)
     draws = np.random.default_rng(seed).dirichlet(np.ones(count), BOOTSTRAPS)

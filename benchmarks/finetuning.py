@@ -85,8 +85,7 @@ def scores(folder: Path, data_set: str, known: float, pool: bool) -> list[Score]
     few = runs["finetune_examples"] <= known
     found = []
     for name, law in laws().items():
-        if pool:
-            together = [bs.fit(law, part, pool={"all": "partial"}) for part in (runs.subset(few), runs)]
+        together = [bs.fit(law, part, pool={"all": "partial"}) for part in (runs.subset(few), runs)] if pool else []
         for model in runs.groups:
             own, inside = runs.of_group(model), runs.group == model
             one, full = (
@@ -120,7 +119,9 @@ def point_scores(folder: Path, data_set: str, known: float) -> list[Score]:
                     least_squares(
                         lambda z: np.concatenate([(curve(z, examples) - log_loss) / POINT_SCATTER, (z - centre) / spread]),
                         centre + shift * spread,
-                        jac=lambda z: np.concatenate([np.asarray(slope(z, examples)) / POINT_SCATTER, np.diag(1 / spread)]),
+                        jac=lambda z: np.concatenate(  # pyright: ignore[reportArgumentType]
+                            [np.asarray(slope(z, examples)) / POINT_SCATTER, np.diag(1 / spread)]
+                        ),
                     )
                     for shift in np.random.default_rng(0).normal(size=(8, len(centre)))
                 ]
@@ -138,7 +139,7 @@ def point_scores(folder: Path, data_set: str, known: float) -> list[Score]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--known", type=float, default=102_400, help="largest size that is fitted")
     parser.add_argument("--point", action="store_true", help="modes instead of posteriors")

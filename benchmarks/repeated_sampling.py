@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from refits.sampling import MODELS, with_params
@@ -59,7 +60,7 @@ def first_samples(runs: bs.Runs, seed: int, samples: int = FIRST) -> bs.Runs:
     return replace(runs, columns=columns, notes=(f"{samples} samples of each problem, picked with seed {seed}",))
 
 
-def alone(runs: bs.Runs, **options: int) -> dict[str, Mapping]:
+def alone(runs: bs.Runs, **options: Any) -> dict[str, Any]:
     """Return predictions of each model from its own counts, for the same problems and for new ones."""
     found = {}
     for name in MODELS:
@@ -68,17 +69,17 @@ def alone(runs: bs.Runs, **options: int) -> dict[str, Mapping]:
     return found
 
 
-def pooled(runs: bs.Runs, **options: int) -> dict[str, Mapping]:
+def pooled(runs: bs.Runs, **options: Any) -> dict[str, Any]:
     fit = bs.fit("pass_at_k", runs, pool={"mean": "free", "alpha": "partial"}, **options)
     return {name: bs.coverage_of_problems(fit.select(name), [ALL]) for name in MODELS}
 
 
-def by_size(runs: bs.Runs, **options: int) -> dict[str, Mapping]:
+def by_size(runs: bs.Runs, **options: Any) -> dict[str, Any]:
     fit = bs.fit("pass_at_k:size", runs, **options)
     return {name: bs.coverage_of_problems(fit, [ALL], rows=runs.group == name) for name in MODELS}
 
 
-def by_curve(runs: bs.Runs, **options: int) -> dict[str, Mapping]:
+def by_curve(runs: bs.Runs, **options: Any) -> dict[str, Any]:
     found = {}
     for name in MODELS:
         part = runs.of_group(name)
@@ -89,7 +90,7 @@ def by_curve(runs: bs.Runs, **options: int) -> dict[str, Mapping]:
 
 
 #: How coverage is predicted: by what, and which of its draws.
-KINDS: Mapping[str, tuple[Callable[..., dict[str, Mapping]], str]] = {
+KINDS: Mapping[str, tuple[Callable[..., dict[str, Any]], str]] = {
     "same": (alone, "same"),
     "new": (alone, "new"),
     "pooled": (pooled, "same"),
@@ -98,11 +99,11 @@ KINDS: Mapping[str, tuple[Callable[..., dict[str, Mapping]], str]] = {
 }
 
 
-def predictions(folder: Path, seed: int = 0, kinds: tuple[str, ...] = tuple(KINDS), **options: int) -> list[Prediction]:
+def predictions(folder: Path, seed: int = 0, kinds: tuple[str, ...] = tuple(KINDS), **options: Any) -> list[Prediction]:
     """Fit the first samples and predict coverage with all; ``options`` are those of `bayes_scaling.fit`."""
     everything = with_params(folder)
     runs = first_samples(everything, seed)
-    made: dict[Callable, dict[str, Mapping]] = {}
+    made: dict[Callable, dict[str, Any]] = {}
     found = []
     for kind in kinds:
         method, draws = KINDS[kind]

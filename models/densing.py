@@ -27,6 +27,7 @@ theirs. Their months are of different length: ln 2 / 0.007 is 99 days.
 """
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,7 @@ class ScoreBelowFrontier(dist.Distribution):
     """
 
     arg_constraints = {"means": constraints.real, "scales": constraints.positive}  # noqa: RUF012 (numpyro's own form)
-    support = constraints.unit_interval
+    support: Any = constraints.unit_interval
 
     def __init__(self, means, scales, *, validate_args=None):
         self.means, self.scales = jnp.broadcast_arrays(means, scales)
@@ -105,7 +106,7 @@ class ScoreBelowFrontier(dist.Distribution):
     def cdf(self, value):
         return jnp.sum(_weights() * self._below(jnp.asarray(value)[..., None]) / self._below(1.0), axis=-1)
 
-    def sample(self, key, sample_shape=()):
+    def sample(self, key: Any, sample_shape=()):
         first, second = jax.random.split(key)
         shape = (*sample_shape, *self.batch_shape)
         node = jax.random.categorical(first, jnp.log(_weights()), shape=shape)[..., None]

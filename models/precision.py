@@ -166,7 +166,7 @@ def _of_one(inputs, p):
 def _gain(bits, p):
     """d ln f / d ln P: falls from 3 (without offsets) to 0; f(P) / P is greatest where it passes 1."""
     ratios = [(bits / p[f"gamma_{x}"], p.get(f"n_{x}", 0.0)) for x in PARTS]
-    return sum(u / jnp.expm1(u + n) for u, n in ratios)
+    return sum((u / jnp.expm1(u + n) for u, n in ratios), jnp.zeros(()))
 
 
 def _least_and_most(p):

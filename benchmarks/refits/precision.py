@@ -38,13 +38,14 @@ def _with(method: str) -> Callable[[Path], bs.Runs]:
     def prepare(folder: Path) -> bs.Runs:
         where = " or ".join(f"fit_group == '{name}'" for name in ("quest", "bf16", method))
         runs = bs.read_runs(folder / RUNS, where=where, map={**COLUMNS, "bits": "w_bits", "group": "fit_group"})
+        assert runs.group is not None  # the map names the column
         return replace(runs, group=np.where(runs.group == "bf16", "quest", runs.group))
 
     return prepare
 
 
 def _compare(levels, group=""):
-    return tuple(Compare(f"eff_{level}{group}", *value, QUEST) for level, value in levels.items())
+    return tuple(Compare(f"eff_{level}{group}", published, tolerance, QUEST) for level, (published, tolerance) in levels.items())
 
 
 #: Kumar's form: weights alone tell gamma_w from gamma_a. The KV cache was not quantised, and any gamma of it would do.

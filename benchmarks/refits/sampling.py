@@ -33,6 +33,7 @@ SAME_SAMPLES = (
 def with_params(folder: Path) -> bs.Runs:
     """Counts of all models, with the model's params."""
     runs = bs.read_runs(folder / COUNTS, map=BY_MODEL)
+    assert runs.group is not None  # the map names the column
     params = np.array([float(PARAMS[label]) for label in runs.group])
     return replace(runs, columns={**runs.columns, "params": params}, notes=(*runs.notes, "params: non-embedding params of the model"))
 

@@ -1,0 +1,169 @@
+"""Forward validation of loss -> accuracy: the largest runs held out, their accuracies predicted with 90 % intervals, then looked up.
+
+python benchmarks/downstream.py SHARED_DATA [olmo|gadre ...]
+
+OLMo ladder (Bhagia et al. 2024, arXiv 2412.04403): fitted to the 24 runs up to 1.3B params, eight tasks. Targets: the six 3B runs (up to
+6 times the compute), and OLMo 2 13B after 5e12 tokens (200 times; its last tokens are of other data than the ladder's). ``chain`` is
+task_ladder -> bounded_metric, with both posteriors, the scatter of both and the number of items; ``direct`` is task_ladder:direct.
+``stage 1`` is the interval of the task loss and ``link`` that of the accuracy given the measured task loss: where the chain misses, they
+tell which stage did.
+
+Gadre et al. 2024 (arXiv 2403.08540): for each of three training sets, fitted to the models below 0.5B params, at 5 to 640 tokens a param.
+Targets: 1.4B at 20 and 80 to 640 tokens a param, and 6.9B. Chain: overtraining (loss on C4) -> bounded_metric:loss_skewed (single tasks) or
+overtraining_error (mean of 46 tasks).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from refits.downstream import GADRE_TASKS, OLMO_TASKS, columns_of, gadre, olmo
+
+import bayes_scaling as bs
+
+#: OLMo 2 13B at 5e12 tokens, (task loss, accuracy) as the authors' repository allenai/OLMo-ladder gives them, in step1_main.csv and
+#: chained_main.csv of src/scripts/paper/figures.
+OLMO_13B = {
+    "mmlu": (0.7488274, 0.5161402),
+    "hellaswag": (0.6609339, 0.8319060),
+    "arc_challenge": (0.7157248, 0.6380546),
+    "arc_easy": (0.5113906, 0.8717172),
+    "piqa": (0.8987890, 0.8295974),
+    "csqa": (0.8115828, 0.7410319),
+    "socialiqa": (0.9568508, 0.6159672),
+    "openbookqa": (1.2631986, 0.4863999),
+}
+#: What the authors' chain predicted for it.
+AUTHORS = {
+    **{"mmlu": 0.5126800, "hellaswag": 0.8530360, "arc_challenge": 0.5267099, "arc_easy": 0.7724156, "piqa": 0.8208042},
+    **{"csqa": 0.7760888, "socialiqa": 0.5994822, "openbookqa": 0.4486478},
+}
+TARGET_13B = {"params": np.array([13_202_396_160.0]), "tokens": np.array([5e12])}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One prediction: which target, by which way, the 5, 50 and 95 % quantiles, and what was measured."""
+
+    target: str
+    task: str
+    way: str
+    quantiles: tuple[float, float, float]
+    measured: float
+
+    @property
+    def inside(self) -> bool:
+        return self.quantiles[0] <= self.measured <= self.quantiles[2]
+
+    @property
+    def error(self) -> float:
+        return self.quantiles[1] - self.measured
+
+
+def rows(target: str, task: str, way: str, drawn: Any, measured: np.ndarray) -> list[Row]:
+    found = np.quantile(drawn["new"], [0.05, 0.5, 0.95], axis=(0, 1)).T
+    return [Row(target, task, way, tuple(map(float, q)), float(y)) for q, y in zip(found, measured, strict=True)]
+
+
+def checked(fit: bs.Fit, name: str) -> bs.Fit:
+    d = fit.diagnosis
+    good = d.max_rhat < 1.01 and d.min_ess > 400 and d.divergences == 0
+    if not good:
+        print(f"  {name}: R-hat {d.max_rhat:.4f}, ESS {d.min_ess:.0f}, {d.divergences} divergences", flush=True)
+    return fit
+
+
+def olmo_task(folder: Path, task: str) -> list[Row]:
+    table = olmo(folder, task)
+    small = table["params"] < 2e9
+    fix = {"floor": OLMO_TASKS[task].chance}
+    ladder = checked(bs.fit("task_ladder", columns_of(table, ("params", "tokens", "task_loss"), small)), f"{task} stage 1")
+    link = checked(bs.fit("bounded_metric", columns_of(table, ("task_loss", "accuracy", "trials"), small), fix=fix), f"{task} link")
+    direct = checked(
+        bs.fit("task_ladder:direct", columns_of(table, ("params", "tokens", "accuracy", "trials"), small), fix=fix), f"{task} direct"
+    )
+    held_out = {name: values[~small] for name, values in table.items()}
+    trials = table["trials"][:1]
+    loss, accuracy = (np.array([value]) for value in OLMO_13B[task])
+    found = []
+    for target, at in (("3B", held_out), ("13B-5T", {**TARGET_13B, "trials": trials, "task_loss": loss, "accuracy": accuracy})):
+        found += rows(target, task, "chain", bs.predict(ladder, at, then=link), at["accuracy"])
+        found += rows(target, task, "direct", bs.predict(direct, at), at["accuracy"])
+        found += rows(target, task, "link", bs.predict(link, at), at["accuracy"])
+        found += rows(target, task, "stage 1", bs.predict(ladder, at), at["task_loss"])
+    return found
+
+
+def gadre_set(folder: Path, trained_on: str) -> list[Row]:
+    table = gadre(folder, trained_on)
+    small = table["params"] < 5e8
+    ladder = checked(bs.fit("overtraining", columns_of(table, ("params", "tokens", "loss"), small)), f"{trained_on} stage 1")
+    held_out = {name: values[~small] for name, values in table.items()}
+    found = rows("loss", trained_on, "stage 1", bs.predict(ladder, held_out), held_out["loss"])
+    for task, about in GADRE_TASKS.items():
+        table |= {"accuracy": table[task], "trials": np.full(len(small), float(about.items))}
+        fix = {"floor": about.chance}
+        link = bs.fit("bounded_metric:loss_skewed", columns_of(table, ("loss", "accuracy", "trials"), small), fix=fix)
+        checked(link, f"{trained_on} {task}")
+        at = {name: values[~small] for name, values in table.items()}
+        found += rows("task", f"{task}, {trained_on}", "chain", bs.predict(ladder, at, then=link), at["accuracy"])
+        found += rows("task", f"{task}, {trained_on}", "link", bs.predict(link, at), at["accuracy"])
+    link = checked(bs.fit("overtraining_error", columns_of(table, ("loss", "error"), small)), f"{trained_on} mean error")
+    found += rows("mean error", f"mean error, {trained_on}", "chain", bs.predict(ladder, held_out, then=link), held_out["error"])
+    found += rows("mean error", f"mean error, {trained_on}", "link", bs.predict(link, held_out), held_out["error"])
+    return found
+
+
+def shown(found: list[Row]) -> None:
+    print(f"{'target':12}{'task':30}{'measured':>9}  {'way':8} predicted [90 %]")
+    for r in found:
+        low, middle, high = r.quantiles
+        print(f"{r.target:12}{r.task:30}{r.measured:>9.4f}  {r.way:8} {middle:.4f} [{low:.4f}, {high:.4f}]{'' if r.inside else '  missed'}")
+
+
+def pooled(found: list[Row]) -> str:
+    """Return coverage with its standard error, mean absolute error and width.
+
+    Targets of one task share two fits, and err together: the standard error is over tasks.
+    """
+    tasks = sorted({r.task for r in found})
+    share = [np.mean([r.inside for r in found if r.task == task]) for task in tasks]
+    text = f"90 % intervals hold {np.mean([r.inside for r in found]):.2f}"
+    text += f" +- {np.std(share, ddof=1) / np.sqrt(len(share)):.2f} of {len(found)}" if len(tasks) > 1 else f" of {len(found)}"
+    error, width = (100 * np.mean(part) for part in ([abs(r.error) for r in found], [r.quantiles[2] - r.quantiles[0] for r in found]))
+    return f"{text} ({len(tasks)} tasks); mean absolute error {error:.2f} points, mean width {width:.2f} points"
+
+
+def summary(title: str, found: list[Row]) -> None:
+    print(f"\n{title}")
+    for target in dict.fromkeys(r.target for r in found):
+        for way in dict.fromkeys(r.way for r in found if r.target == target):
+            print(f"  {target:12}{way:8} {pooled([r for r in found if (r.target, r.way) == (target, way)])}")
+
+
+def main(folder: Path, which: list[str]) -> None:
+    ways: Mapping[str, Any] = {
+        "olmo": (olmo_task, OLMO_TASKS, "OLMo ladder, fitted to 24 runs of 0.19B to 1.3B params"),
+        "gadre": (gadre_set, ("c4_original", "rpj", "rw_original"), "open_lm, fitted to the models below 0.5B params"),
+    }
+    for name in which:
+        one, parts, title = ways[name]
+        found = []
+        for part in parts:
+            new = one(folder, part)
+            shown(new)
+            sys.stdout.flush()
+            found += new
+        summary(title, found)
+        if name == "olmo":
+            error = 100 * np.mean([abs(AUTHORS[task] - OLMO_13B[task][1]) for task in AUTHORS])
+            print(f"  {'13B-5T':12}authors: mean absolute error {error:.2f} points, no intervals")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] or ["olmo", "gadre"])
