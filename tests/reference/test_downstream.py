@@ -80,7 +80,7 @@ def test_skewed_link():
 def test_needed_loss_is_where_the_curve_meets_the_target(law, column, more):
     p, at = {**LINK, **more}, {column: 0.7}
     top = float(bs.get_law(law).predict({column: 0.0}, p))  # below the ceiling: the rest is at negative losses
-    for target in (0.3, 0.6, 0.85):
+    for target in (0.3, (0.25 + top) / 2, top - 0.01):
         root = brentq(lambda x, t=target: float(bs.get_law(law).predict({column: x}, p)) - t, 1e-3, 5)
         assert answers(law, p, **at, target=target)["needed_loss"] == pytest.approx(root, rel=1e-6)
     assert answers(law, p, **at, target=0.25)["needed_loss"] == np.inf  # guessing will do
