@@ -52,6 +52,18 @@ HARD = (
 )
 
 
+#: Laws whose coverage takes a minute and more; relatives of laws that the usual run covers. They run with -m long.
+DEAR = (
+    "bounded_metric:skewed",
+    "densing",
+    "emergence:broken",
+    "jones:games",
+    "precision:joint",
+    "precision:offsets",
+    "task_ladder:direct",
+)
+
+
 def laws():
     """Every law, its variants, and their forms for other inputs."""
     for name in bs.law_names():
@@ -88,7 +100,7 @@ def one_of_each_computation():
         law = bs.get_law(name)
         for variant in (law, *law.variants.values()):
             seen.setdefault(computation(variant), variant)
-    return [pytest.param(law, id=law.name, marks=[pytest.mark.long] if law.name in HARD else []) for law in seen.values()]
+    return [pytest.param(law, id=law.name, marks=[pytest.mark.long] if law.name in (*HARD, *DEAR) else []) for law in seen.values()]
 
 
 every_computation = pytest.mark.parametrize("law", one_of_each_computation())
