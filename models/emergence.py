@@ -59,7 +59,12 @@ def _part(p, target):
     return jnp.clip((target - p["floor"]) / (1 - p["floor"]), 0.0, 1.0)
 
 
-def _question(axis, answer, extra=()):
+def _token_loss(part, tokens):
+    """Return the loss of a token that leaves all of an answer's tokens right with a chance; 0 for certainty, which nothing reaches."""
+    return -jnp.log(jnp.clip(part, 1e-300, 1.0)) / tokens
+
+
+def _question(axis, answer):
     x = axis.name
     return Decision(
         question=f"how {amount(x)} does a target accuracy need, and how sudden does its rise look?",
@@ -68,7 +73,6 @@ def _question(axis, answer, extra=()):
             Input(x, axis.input.unit, f"{x} at which the target is reached (0: guessing reaches it; inf: nothing does)"),
             Input("visible", axis.input.unit, f"{x} at which accuracy is 1 % above that of guessing"),
             Input("decades", "1", f"decades of {x} from there to half of what guessing leaves: how sudden it looks"),
-            *extra,
         ),
         answer=answer,
         example={"target": 0.8},
@@ -102,7 +106,7 @@ def _smooth(axis):
         return _accuracy(p["floor"], jnp.exp(-inputs["answer_tokens"] * loss))
 
     def place(p, part, tokens):
-        needed = -jnp.log(jnp.clip(part, 1e-300, 1.0)) / tokens  # loss a token; 0 for certainty, which nothing reaches
+        needed = _token_loss(part, tokens)
         return jnp.where(needed > 0, p["c"] * jnp.where(needed > 0, needed, 1.0) ** (-1 / p["alpha"]), jnp.inf)
 
     return Law(
@@ -144,7 +148,7 @@ def _broken(axis):
         return _accuracy(p["floor"], jnp.exp(-inputs["answer_tokens"] * token_loss(jnp.log(inputs[x]), p)))
 
     def place(p, part, tokens):
-        needed = -jnp.log(jnp.clip(part, 1e-300, 1.0)) / tokens
+        needed = _token_loss(part, tokens)
         needed = jnp.broadcast_to(needed, jnp.broadcast_shapes(jnp.shape(needed), jnp.shape(p["d"])))
         low, high = math.log(axis.input.low / 1e3), math.log(axis.input.high * 1e3)
         return jnp.exp(crossing(lambda position: token_loss(position, p), needed, low, high))
