@@ -31,6 +31,7 @@ class Noise:
     may_be_zero : parameters that may be held at zero, outside their prior's support
     excludes : measured values that it gives no density to
     spread : whether the scatter is itself what the law describes (how problems differ), and so nothing that its curve should explain
+    of_counts : whether it gives probabilities of counts, where other families give densities
     """
 
     name: str
@@ -41,15 +42,11 @@ class Noise:
     may_be_zero: tuple[str, ...] = ()
     excludes: tuple[float, ...] = ()
     spread: bool = False
+    of_counts: bool = False
 
     @property
     def parameter_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.parameters)
-
-    @property
-    def of_counts(self) -> bool:
-        """Whether it gives probabilities of counts, where other families give densities."""
-        return "trials" in self.needs
 
     def columns(self, law: Law) -> tuple[str, ...]:
         """Return the columns that a model of this law with this noise needs, in model order."""
@@ -128,6 +125,7 @@ def _families(output: str) -> dict[str, Noise]:
             (),
             lambda curve, _, columns: BinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9)),
             needs=("trials",),
+            of_counts=True,
         ),
         Noise(
             "beta-binomial",
@@ -135,6 +133,7 @@ def _families(output: str) -> dict[str, Noise]:
             (correlation,),
             lambda curve, p, columns: BetaBinomialFraction(columns["trials"], jnp.clip(curve, 1e-9, 1 - 1e-9), p["rho"]),
             needs=("trials",),
+            of_counts=True,
         ),
     ]
     losses = [

@@ -101,6 +101,7 @@ def _noise(shapes):
         parameters=(),
         distribution=lambda _, p, columns: Attempts(columns["trials"], *shapes(columns, p), columns["samples"]),
         needs=("trials",),
+        of_counts=True,
         spread=True,
     )
 
