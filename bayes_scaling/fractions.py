@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax.scipy.special import betainc, gammaln
+from jax.scipy.special import betainc
 from numpy.polynomial.hermite_e import hermegauss
 from numpyro.distributions import constraints
 from scipy.special import betainc as scipy_betainc
@@ -18,7 +18,7 @@ from bayes_scaling.numeric import log_gamma_ratio
 
 
 def _log_choose(n: Any, k: Any) -> jax.Array:
-    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return log_gamma_ratio(k + 1, n - k) - log_gamma_ratio(jnp.ones_like(n), n - k)
 
 
 class BinomialFraction(dist.Distribution):

@@ -58,13 +58,21 @@ def _effective(inputs, p, excess):
 def _score(inputs, p, excess):
     """Return the score of a model that lies below the frontier by an excess, and by how much it falls with the excess."""
     tokens = jnp.where(inputs["reference"] >= 0.5, inputs["tokens"], TOKENS)
-    data = p["B_ref"] * jnp.exp(-p["beta"] * jnp.log(tokens / TOKENS))
+    data = p["B_ref"] * jnp.expm1(-p["beta"] * jnp.log(tokens / TOKENS))  # beyond what is in z_ref
     # Far below the reference sizes the score is that of guessing, however far: the cut keeps the exponential finite.
     size = p["A_ref"] * jnp.exp(jnp.minimum(-p["alpha"] * _effective(inputs, p, excess), 20.0))
-    share = jax.nn.sigmoid(p["z_inf"] - size - data)
+    share = jax.nn.sigmoid(p["z_ref"] - size - data)
     span = (1 - 2 * LEAST) * (p["ceiling"] - p["floor"])
     slope = jnp.where(inputs["reference"] >= 0.5, 0.0, span * share * (1 - share) * p["alpha"] * size)
     return LEAST + (1 - 2 * LEAST) * p["floor"] + span * share, slope
+
+
+def derived(p):
+    return {"z_inf": p["z_ref"] + p["B_ref"]}
+
+
+def invert(p):
+    return {**{name: value for name, value in p.items() if name != "z_inf"}, "z_ref": p["z_inf"] - p["B_ref"]}
 
 
 def formula(inputs, p):
@@ -142,7 +150,7 @@ NOISE = Noise(
 def answer(p, given):
     share = (given["target"] - p["floor"]) / (p["ceiling"] - p["floor"])
     inside = (share > 0) & (share < 1)
-    reducible = p["z_inf"] - p["B_ref"] - logit(jnp.where(inside, share, 0.5))
+    reducible = p["z_ref"] - logit(jnp.where(inside, share, 0.5))
     reachable = inside & (reducible > 0)
     needed = jnp.log(jnp.where(reachable, p["A_ref"] / jnp.where(reachable, reducible, 1.0), 1.0)) / p["alpha"]
     density = needed - jnp.log(given["params"] / PARAMS)
@@ -186,7 +194,8 @@ LAW = Law(
     parameters=(
         Parameter("floor", Beta(3.0, 12.0), "score of guessing; hold it (--fix) where it is known"),
         Parameter("ceiling", Beta(30.0, 1.5), "highest score there can be"),
-        Parameter("z_inf", Normal(2.5, 1.5), "logit of the score of endless reference models"),
+        # Of endless size, but at the tokens where density is defined: all but reference models of other tokens say this and no more.
+        Parameter("z_ref", Normal(2.0, 1.5), f"logit of the score of endlessly large reference models of {TOKENS:.0e} tokens"),
         Parameter("A_ref", LogNormal(1.0, 0.8), f"size term at {PARAMS:.0e} params, in units of the sigmoid"),
         Parameter("alpha", LogNormal(-1.4, 0.5), "exponent of params of the reference law"),
         Parameter("B_ref", LogNormal(-1.0, 1.0), f"data term at {TOKENS:.0e} tokens, in units of the sigmoid"),
@@ -196,6 +205,8 @@ LAW = Law(
         Parameter("behind", LogNormal(0.0, 0.7), "mean excess of ln of the highest density over that of a model"),
     ),
     formula=formula,
+    derived=derived,
+    invert=invert,
     published={
         "arxiv": _growth(0.007, "29 models, doubling in 99 days, which the paper calls 3.3 months"),
         "after_chatgpt": _growth(0.0073, "models after the release of ChatGPT: 95 days"),

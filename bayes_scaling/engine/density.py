@@ -27,7 +27,7 @@ from numpyro.infer.util import constrain_fn, potential_energy
 from numpyro.primitives import Messenger
 
 #: Padded lengths of small data. A gradient of 256 rows costs little more than one of 20; a program for another length costs many seconds.
-SMALL_BUCKETS = (64, 256)
+SMALL_BUCKETS = (64, 128, 256)
 
 
 def bucket(n: int) -> int:

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from bayes_scaling.engine import convergence
-from bayes_scaling.engine.chains import Chains, prepare
+from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.modes import locate, whitening_of
 from bayes_scaling.engine.nuts import Steps
@@ -71,6 +71,7 @@ def sample_many(
     draws: int = 200,
     seed: int = 0,
     begin: np.ndarray | None = None,
+    lanes: int = 16,
 ) -> ManyDraws:
     """Draw from the posterior of each data set.
 
@@ -85,9 +86,36 @@ def sample_many(
     warmup, draws : iterations
     begin : flat coordinates, (data set, size), at which all chains are put after the warm-up, to go on from there with one fixed,
         reversible kernel (the warm-up, which chose it, has not seen them): for tests of exactness (Besag & Clifford 1989)
+    lanes : data sets that are worked at side by side: bounds the memory, and changes no draw
     """
-    data = jax.device_put((dict(columns), weight), device)
-    step = prepare(density, data, chains, device)
+    sets = [({name: values[i] for name, values in columns.items()}, weight[i]) for i in range(len(weight))]
+    lanes = min(lanes, len(sets))
+    moving = Lanes(density, sets[0], chains, lanes, device)
+    sites = Sites(density, sets[0], chains, device)
+    modes, hessians = _modes(density, columns, weight, starts, lanes, device)
+
+    def work(i: int) -> Work[tuple]:
+        generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*b"many", i)))
+        whitening = whitening_of(hessians[i])
+        position = modes[i] + generator.standard_normal((chains, density.size)) @ whitening.T
+        own = Chains(sets[i], position, modes[i], whitening, generator, _DEEPEST)
+        yield from own.warm_up(warmup, _TARGET)
+        if begin is not None:
+            own.position = np.repeat(begin[i][None], chains, axis=0)
+            shared = own.steps.log_mean.mean()  # one kernel for all chains of a data set, as the argument needs
+            own.steps = Steps.fresh(np.full(chains, shared))
+        z, told = yield from own.draw(draws)
+        return sites(z, sets[i]), z, int(told["diverging"].sum())
+
+    found = dict(moving.run(work(i) for i in range(len(sets))))
+    every, z, diverging = zip(*(found[i] for i in range(len(sets))), strict=True)
+    return ManyDraws({name: np.stack([one[name] for one in every]) for name in every[0]}, np.stack(z), np.array(diverging))
+
+
+def _modes(
+    density: Density, columns: Mapping[str, np.ndarray], weight: np.ndarray, starts: np.ndarray, lanes: int, device: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the best of the modes found, (data set, size), and the Hessian there; so many data sets at a time as there are lanes."""
 
     def search(starts: jax.Array, data: Any) -> tuple:
         def one(starts: jax.Array, data: Any) -> tuple:
@@ -96,19 +124,11 @@ def sample_many(
 
         return jax.vmap(one)(starts, data)
 
-    arguments = (jax.device_put(np.asarray(starts, weight.dtype), device), data)
-    modes, hessians = (np.array(part) for part in program("search", search, arguments, (density.fingerprint,), device)(*arguments))
-    whitening = np.stack([whitening_of(hessian) for hessian in hessians])
-    generators = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*b"many", i))) for i in range(len(weight))]
-    scattered = np.stack([generator.standard_normal((chains, density.size)) for generator in generators])
-    position = modes[:, None] + np.einsum("sij,scj->sci", whitening, scattered)
-    moving = Chains(density.size, data, position, modes, whitening, generators, device, step.result(), depth=_DEEPEST)
-    for _ in moving.warm_up(warmup, _TARGET):
-        pass
-    if begin is not None:
-        moving.position = np.repeat(begin[:, None], chains, axis=1)
-        shared = moving.steps.log_mean.mean(axis=1, keepdims=True)  # one kernel for all chains of a data set, as the argument needs
-        moving.steps = Steps.fresh(np.broadcast_to(shared, moving.steps.log_mean.shape))
-    pieces = list(moving.draw(draws))
-    z, sites, told = jax.tree.map(lambda *parts: np.concatenate(parts, axis=2), *pieces)
-    return ManyDraws(sites, z, told["diverging"].sum(axis=(1, 2)).astype(int))
+    sets, pieces = len(weight), []
+    for begin in range(0, sets, lanes):
+        of = np.minimum(np.arange(begin, begin + lanes), sets - 1)  # the last stretch is filled up with its last data set
+        arguments = (np.asarray(starts[of], weight.dtype), ({name: values[of] for name, values in columns.items()}, weight[of]))
+        arguments = jax.device_put(arguments, device)
+        pieces.append([np.asarray(part) for part in program("search", search, arguments, (density.fingerprint,), device)(*arguments)])
+    modes, hessians = (np.concatenate(parts)[:sets] for parts in zip(*pieces, strict=True))
+    return modes, hessians

@@ -71,7 +71,7 @@ class Randomness(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """Numbers that a compiled program takes as they come.
+    """Numbers that a compiled program takes as they come, for each data set.
 
     ``target`` acceptance that the step size is adapted to while ``adapting`` (otherwise it stays); ``length`` iterations to do, at most as
     many as there are random numbers for; ``depth`` doublings a trajectory at most, of MAX_DEPTH.
@@ -213,40 +213,52 @@ def _step(slope: Callable, random: Randomness, how: Settings, chain: _Chain) -> 
     return after, (jnp.concatenate([chosen[:size], told]), jnp.where(draws & active, chain.count, last + 1))
 
 
-def advance(slope: Callable, data: Any, position: Any, steps: Steps, random: Randomness, how: Settings) -> tuple[Any, Steps]:
-    """Draw ``how.length`` times with each chain of each data set. Traceable.
+def begin(position: Any, steps: Steps) -> Any:
+    """Return the state of chains at a position, (data set, chain, size), before their first step. Traceable."""
+    return jax.vmap(jax.vmap(_start))(position, steps)
+
+
+def blank(random: Randomness, dtype: Any) -> Any:
+    """Return an array for the rows of chains with so many random numbers: see `advance`."""
+    sets, chains, most, size = random.kicks.shape
+    return jnp.zeros((sets, chains, most + 1, size + len(STATISTICS)), dtype)  # one more, for steps that end no iteration
+
+
+def done(state: Any, how: Settings) -> Any:
+    """Return which data sets have all the draws that were asked for, (data set,)."""
+    return jnp.all(state.count >= how.length[:, None], axis=1)
+
+
+def advance(slope: Callable, data: Any, state: Any, rows: Any, random: Randomness, how: Settings, enough: Any) -> tuple[Any, Any]:
+    """Move chains until so many data sets have ``how.length`` draws of each chain. Traceable.
 
     Parameters
     ----------
     slope : ``slope(data, x) -> (potential, gradient)`` of one data set at a position of shape (size,)
     data : passed to ``slope``; every array has a leading axis of data sets
-    position : where chains are, (data set, chain, size)
-    steps : arrays of shape (data set, chain)
+    state : of the chains, see `begin`; or as this function returned it, to go on with those that are not done
+    rows : position and STATISTICS of each iteration so far, (data set, chain, most iterations + 1, size + 6)
     random : of shape (data set, chain, most iterations, ...)
-    how : settings, the same for all
+    how : settings of each data set, arrays of shape (data set,)
+    enough : number of data sets that are done at which to return; the others are left where they are
 
     Returns
     -------
-    rows : position and STATISTICS of each iteration, (data set, chain, most iterations, size + 6); those past ``how.length`` are zero
-    steps : the state of adaptation at the end
+    state, rows : as they are now
     """
-    sets, chains, most, size = random.kicks.shape
-    state = jax.vmap(jax.vmap(_start))(position, steps)
 
-    def one(data: Any, random: Randomness, chain: _Chain) -> tuple[_Chain, tuple]:
+    def one(data: Any, how: Settings, random: Randomness, chain: _Chain) -> tuple[_Chain, tuple]:
         return _step(lambda x: slope(data, x), random, how, chain)
 
-    every = jax.vmap(jax.vmap(one, in_axes=(None, 0, 0)))
+    every = jax.vmap(jax.vmap(one, in_axes=(None, None, 0, 0)))
 
     def block(carried: tuple) -> tuple:
         state, rows = carried
-        state, (row, slot) = jax.lax.scan(lambda state, _: every(data, random, state), state, length=BLOCK)
+        state, (row, slot) = jax.lax.scan(lambda state, _: every(data, how, random, state), state, length=BLOCK)
         keep = jax.vmap(jax.vmap(lambda rows, slot, row: rows.at[slot].set(row), in_axes=(0, 1, 1)), in_axes=(0, 1, 1))
         return state, keep(rows, slot, row)
 
     def unfinished(carried: tuple) -> Any:
-        return jnp.any(carried[0].count < how.length)
+        return jnp.sum(done(carried[0], how)) < enough
 
-    rows = jnp.zeros((sets, chains, most + 1, size + len(STATISTICS)), position.dtype)
-    state, rows = jax.lax.while_loop(unfinished, block, (state, rows))
-    return rows[:, :, :-1], state.steps
+    return jax.lax.while_loop(unfinished, block, (state, rows))

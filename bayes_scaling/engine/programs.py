@@ -88,7 +88,7 @@ def prepare(name: str, function: Callable[..., Any], arguments: tuple, identity:
         exported = jax.export.export(jax.jit(function), platforms=[device.platform])(*shapes)
         store(key, bytes(exported.serialize()))
     # A sum over a few hundred runs is one loop to a CPU; XLA would make two kernels of it.
-    options = {"xla_disable_hlo_passes": "tree_reduction_rewriter"} if device.platform == "cpu" else {}
+    options = {"xla_disable_hlo_passes": "tree_reduction_rewriter", "xla_backend_optimization_level": 1} if device.platform == "cpu" else {}
     while len(_memory) >= _MOST:
         del _memory[next(iter(_memory))]  # the oldest
     _memory[in_memory] = _compilers.submit(jax.jit(exported.call).lower(*shapes).compile, options)

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from bayes_scaling.engine import convergence
-from bayes_scaling.engine.chains import Chains, prepare
+from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.modes import NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
@@ -86,8 +86,8 @@ class Draws:
     modes: Modes
     attempt: Attempt
     attempts: int
-    compile_seconds: float
-    sample_seconds: float
+    compile_seconds: float = 0.0
+    sample_seconds: float = 0.0
 
     @cached_property
     def convergence(self) -> dict[str, np.ndarray]:
@@ -133,29 +133,46 @@ def sample(
     progress : called with (iterations done, iterations planned) after every chunk
     """
     clock = _Clock()
-    # A batch of one data set. Its sampler is compiled while modes are searched for.
-    data = jax.device_put(jax.tree.map(lambda values: values[None], (dict(columns), weight)), device)
-    step = clock.time(lambda: prepare(density, data, settings.chains, device))
+    data = dict(columns), weight
+    # Programs are compiled while modes are searched for.
+    lanes = clock.time(lambda: Lanes(density, data, settings.chains, 1, device))
+    sites = clock.time(lambda: Sites(density, data, settings.chains, device))
     modes = _find_modes(density, columns, weight, _stream(settings, "starts").standard_normal((STARTS, density.size)), device, clock)
+    clock.time(lanes.ready)
+    ((_, draws),) = lanes.run([_attempts(data, modes, settings, sites, progress)])
+    return replace(draws, compile_seconds=clock.compile_seconds, sample_seconds=clock.sample_seconds())
+
+
+def _attempts(data: Any, modes: Modes, settings: Sampler, sites: Sites, progress: Callable[[int, int], None] | None) -> Work[Draws]:
+    """Draw, look at the draws, and try harder while they are not good."""
     centre, whitening = modes.points[0], modes.whitening()
     attempts = settings.attempts()
-    number = 0
-    while True:
-        attempt = attempts[number]
+    for number, attempt in enumerate(attempts):
         start = _starting_points(modes, whitening, settings, number)
-        generators = [_stream(settings, "draws", number)]
-        frame = start[None], centre[None], whitening[None]
-        chains = Chains(density.size, data, *frame, generators, device, clock.time(step.result))
-        found = _run(chains, attempt, settings.draws, progress)
-        number += 1
-        draws = Draws(*found, modes, attempt, number, clock.compile_seconds, clock.sample_seconds())
-        if number == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
-            return draws
-        pooled = draws.unconstrained.reshape(-1, density.size).astype(float)
+        report = _Report(progress, attempt.warmup + settings.draws * attempt.thin) if progress is not None else None
+        chains = Chains(data, start, centre, whitening, _stream(settings, "draws", number), report=report)
+        yield from chains.warm_up(attempt.warmup, attempt.target)
+        z, told = yield from chains.draw(settings.draws * attempt.thin)
+        draws = _kept(z, told, sites, data, modes, attempt, number + 1)
+        if convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
+            break
+        pooled = draws.unconstrained.reshape(-1, z.shape[2])
         centre = pooled.mean(axis=0)
         covariance = np.atleast_2d(np.cov(pooled.T))
         if np.all(np.isfinite(covariance)):
             whitening = np.linalg.cholesky(covariance + 1e-8 * np.diag(np.diagonal(covariance) + 1e-300))
+    return draws
+
+
+class _Report:
+    """Counts the iterations of an attempt."""
+
+    def __init__(self, progress: Callable[[int, int], None], total: int) -> None:
+        self.progress, self.total, self.done = progress, total, 0
+
+    def __call__(self, length: int) -> None:
+        self.done += length
+        self.progress(self.done, self.total)
 
 
 def _stream(settings: Sampler, purpose: str, number: int = 0) -> np.random.Generator:
@@ -198,29 +215,12 @@ def _starting_points(modes: Modes, whitening: np.ndarray, settings: Sampler, num
     return at + rng.normal(size=at.shape) @ whitening.T
 
 
-def _run(
-    chains: Chains, attempt: Attempt, draws: int, progress: Callable[[int, int], None] | None
-) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, np.ndarray], float]:
-    """Return (sites, unconstrained draws, stats, E-BFMI) of one attempt."""
-    done, total = 0, attempt.warmup + draws * attempt.thin
-
-    def report(length: int) -> None:
-        nonlocal done
-        done += length
-        if progress is not None:
-            progress(done, total)
-
-    for length in chains.warm_up(attempt.warmup, attempt.target):
-        report(length)
-    pieces = []
-    for piece in chains.draw(draws * attempt.thin):
-        pieces.append(jax.tree.map(lambda values: values[0], piece))  # of the one data set
-        report(piece[0].shape[2])
-    z, sites, told = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *pieces)
+def _kept(z: np.ndarray, told: dict[str, np.ndarray], sites: Sites, data: Any, modes: Modes, attempt: Attempt, attempts: int) -> Draws:
+    """Return the draws that an attempt keeps of all its iterations, (chain, iteration, size)."""
     # Of all iterations: what happens between kept draws counts.
     information = convergence.ebfmi(told["energy"])
-    diverging = told.pop("diverging").reshape(len(z), draws, attempt.thin).any(axis=2)
-    z, sites, told = jax.tree.map(lambda values: values[:, :: attempt.thin], (z, sites, told))
+    diverging = told["diverging"].reshape(len(z), -1, attempt.thin).any(axis=2)
+    z, told = jax.tree.map(lambda values: values[:, :: attempt.thin], (z, told))
     stats = {**told, "lp": -told["potential"], "n_steps": told["n_steps"].astype(int), "diverging": diverging}
     del stats["potential"]
-    return sites, z, stats, information
+    return Draws(sites(z, data), z, stats, information, modes, attempt, attempts)

@@ -40,15 +40,26 @@ def exact_truncated(rng):
     return np.stack([np.abs(rng.normal(size=CHAINS)), rng.normal(size=CHAINS)], axis=1)
 
 
+def draw(potential, start, steps, random, target=0.8, adapting=False, length=ITERATIONS, depth=nuts.MAX_DEPTH):
+    """Return rows, (data set, chain, iteration, coordinates and statistics), and steps after drawing with every chain, (data set, chain)."""
+    each = [np.full(len(start), value) for value in (target, adapting, length, depth)]
+
+    def moved(start, steps, random):
+        state, rows = nuts.begin(start, steps), nuts.blank(random, start.dtype)
+        slope = lambda _, x: jax.value_and_grad(potential)(x)  # noqa: E731
+        state, rows = nuts.advance(slope, (), state, rows, random, nuts.Settings(*each), len(start))
+        return rows[:, :, :-1], state.steps
+
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, jax.jit(moved)(start, steps, random))
+
+
 def run(potential, start, step, depth=nuts.MAX_DEPTH, seed=0, iterations=ITERATIONS):
     rng = np.random.default_rng(seed)
     chains = len(start)
     random = nuts.Randomness.draw(rng, (1, chains, iterations), start.shape[1], float)
-    how = nuts.Settings(0.8, False, iterations, depth)
     steps = nuts.Steps.fresh(np.full((1, chains), np.log(step)))
-    with jax.enable_x64(True):
-        moved = jax.jit(lambda x, random: nuts.advance(lambda _, x: jax.value_and_grad(potential)(x), (), x, steps, random, how)[0])
-        return np.asarray(moved(start[None], random))[0]
+    return draw(potential, start[None], steps, random, length=iterations, depth=depth)[0][0]
 
 
 @pytest.mark.parametrize(
@@ -102,11 +113,8 @@ def test_a_chain_does_not_feel_the_others():
     rng = np.random.default_rng(0)
     random = nuts.Randomness.draw(rng, (1, 6, 30), 2, float)
     steps = nuts.Steps.first((1, 6))
-    how = nuts.Settings(0.8, True, 25, 10)
-    with jax.enable_x64(True):
-        moved = jax.jit(lambda x, steps, random: nuts.advance(lambda _, x: jax.value_and_grad(banana)(x), (), x, steps, random, how))
-        every, after = moved(start[None], steps, random)
-        few, after_few = moved(start[None, 2:4], *jax.tree.map(lambda values: values[:, 2:4], (steps, random)))
+    every, after = draw(banana, start[None], steps, random, adapting=True, length=25)
+    few, after_few = draw(banana, start[None, 2:4], *jax.tree.map(lambda values: values[:, 2:4], (steps, random)), adapting=True, length=25)
     assert np.asarray(every)[:, 2:4] == pytest.approx(np.asarray(few), rel=1e-9)
     assert np.asarray(after.log_mean)[:, 2:4] == pytest.approx(np.asarray(after_few.log_mean), rel=1e-9)
     assert not np.any(np.asarray(every)[:, :, 25:])
@@ -117,12 +125,7 @@ def test_steps_reach_their_target():
     start = np.random.default_rng(1).normal(size=(200, 5))
     random = nuts.Randomness.draw(np.random.default_rng(0), (1, 200, 300), 5, float)
     for target in (0.7, 0.95):
-        with jax.enable_x64(True):
-            _, steps = jax.jit(
-                lambda x, random, target=target: nuts.advance(
-                    lambda _, x: (jnp.sum(x**2) / 2, x), (), x, nuts.Steps.first((1, 200)), random, nuts.Settings(target, True, 300, 10)
-                )
-            )(start[None], random)
-            rows = run(lambda x: jnp.sum(x**2) / 2, start, float(np.exp(np.mean(steps.log_mean))), iterations=100)
+        _, steps = draw(lambda x: jnp.sum(x**2) / 2, start[None], nuts.Steps.first((1, 200)), random, target, True, 300)
+        rows = run(lambda x: jnp.sum(x**2) / 2, start, float(np.exp(np.mean(steps.log_mean))), iterations=100)
         reached = rows[:, :, 5 + nuts.STATISTICS.index("acceptance_rate")].mean()
         assert reached == pytest.approx(target, abs=0.08)  # averaged steps are a little shorter than the last ones

@@ -53,7 +53,7 @@ def test_wheel_holds_laws_and_data(tmp_path):
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
 def test_the_programs_lower_for_accelerators(platform, small_fit, monkeypatch):
-    """CI has no GPU; that both programs of a fit (search for modes, sampler) lower for one is what can be tested without."""
+    """CI has no GPU; that the programs of a fit (search for modes, sampler, values of parameters) lower for one is what can be tested without."""
     from bayes_scaling import engine
     from bayes_scaling.engine import chains, modes, programs
     from bayes_scaling.model import build_model
@@ -66,12 +66,13 @@ def test_the_programs_lower_for_accelerators(platform, small_fit, monkeypatch):
     monkeypatch.setattr(programs, "prepare", lower)
     runs = small_fit.runs
     with jax.enable_x64(platform != "tpu"):
-        columns, weight = engine.pad({name: runs[name].astype(float) for name in ("params", "tokens", "loss")})
-        data = jax.tree.map(lambda values: jax.numpy.asarray(values)[None], (columns, weight))
+        columns, weight = engine.pad({name: runs[name].astype(jax.numpy.result_type(float)) for name in ("params", "tokens", "loss")})
+        weight = weight.astype(jax.numpy.result_type(float))
         density = engine.Density(build_model(small_fit.law, small_fit.noise), columns, weight)
         lower("locate", lambda z, *data: modes.locate(density, z, *data), (np.zeros((2, density.size)), columns, weight), (), None)
-        chains.prepare(density, data, 4, None)
-    assert lowered == [("locate", (platform,)), ("advance", (platform,))]
+        chains.Lanes(density, (columns, weight), chains=4, lanes=3, device=None)
+        chains.Sites(density, (columns, weight), chains=4, device=None)
+    assert lowered == [(name, (platform,)) for name in ("locate", "advance", "constrain")]
 
 
 def test_readme_examples_run(tmp_path, monkeypatch):

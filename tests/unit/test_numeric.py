@@ -52,3 +52,26 @@ def test_log_gamma_ratio(a):
     far = np.array([1e8, 1e15, 1e30])  # where the difference of two log gammas has no digits left
     if a == 3.0:
         assert np.asarray(numeric.log_gamma_ratio(far, a)) == pytest.approx(np.log(far) + np.log(far + 1) + np.log(far + 2), rel=1e-14)
+
+
+def test_log_gamma_ratio_of_a_half():
+    """Against scipy where its ln Gamma has digits left, and everywhere against ratio(x) ratio(x + 1/2) = Gamma(x + 1) / Gamma(x) = x."""
+
+    def ratio(x):
+        return numeric.log_gamma_ratio(x, 0.5)
+
+    x = np.geomspace(1e-6, 1e6, 1001)
+    low = x[x < 20]
+    assert np.asarray(ratio(low)) == pytest.approx(special.gammaln(low + 0.5) - special.gammaln(low), abs=2e-13, rel=1e-13)
+    assert np.asarray(ratio(x) + ratio(x + 0.5)) == pytest.approx(np.log(x), abs=2e-13, rel=1e-13)
+    slope = np.asarray(jax.vmap(jax.grad(ratio))(jnp.asarray(x)))
+    assert slope[x < 20] == pytest.approx(special.digamma(low + 0.5) - special.digamma(low), rel=1e-11)
+    later = np.asarray(jax.vmap(jax.grad(ratio))(jnp.asarray(x + 0.5)))
+    assert slope + later == pytest.approx(1 / x, rel=1e-11)
+
+
+@pytest.mark.parametrize("x", [1e-3, 0.7, 30.0, 1e5])
+def test_log_gamma_ratio_grows_with_its_step_as_digamma(x):
+    a = np.array([0.0, 1e-3, 0.5, 7.0, 900.0])
+    slope = np.asarray(jax.vmap(jax.grad(numeric.log_gamma_ratio, argnums=1), (None, 0))(x, jnp.asarray(a)))
+    assert slope == pytest.approx(special.digamma(x + a), rel=1e-11, abs=1e-11)

@@ -1,0 +1,66 @@
+"""Many data sets side by side: right, and each by itself."""
+
+import jax
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+from bayes_scaling import engine
+
+SETS, RUNS = 11, 16
+
+
+def model(columns, weight):
+    """The mean of normal runs, and their scatter: with a conjugate prior, so that the posterior of the mean is known."""
+    precision = numpyro.sample("precision", dist.Gamma(3.0, 3.0))
+    mean = numpyro.sample("mean", dist.Normal(0.0, 1 / np.sqrt(0.1) / precision**0.5))
+    with numpyro.plate("run", len(weight)), numpyro.handlers.scale(scale=weight):
+        numpyro.sample("y", dist.Normal(mean, precision**-0.5), obs=columns["y"])
+
+
+def posterior_of_the_mean(y):
+    """Student-t: degrees of freedom, centre, scale (Murphy 2007, equations 85 to 89 and 110)."""
+    n, k = len(y), 0.1
+    shape = 3 + n / 2
+    rate = 3 + np.sum((y - y.mean()) ** 2) / 2 + k * n * y.mean() ** 2 / (2 * (k + n))
+    return 2 * shape, n * y.mean() / (k + n), np.sqrt(rate / (shape * (k + n)))
+
+
+def sampled(y, lanes, chains=4, **more):
+    weight = np.ones_like(y)
+    with jax.enable_x64(True):
+        density = engine.Density(model, {"y": y[0]}, weight[0])
+        starts = np.random.default_rng(1).normal(size=(len(y), 2, density.size))
+        cpu = jax.devices("cpu")[0]
+        return engine.sample_many(density, {"y": y}, weight, starts, cpu, chains=chains, lanes=lanes, **more)
+
+
+@pytest.fixture(scope="module")
+def y():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(SETS, 1)) * 3 + rng.normal(size=(SETS, RUNS)) * np.geomspace(0.1, 5, SETS)[:, None]
+
+
+def test_every_data_set_has_its_posterior(y):
+    found = sampled(y, 4, draws=1000)
+    assert np.all(found.rhat < 1.01)
+    for draws, own, ess in zip(found.sites["mean"], y, found.ess, strict=True):
+        exact = dist.StudentT(*posterior_of_the_mean(own))
+        assert draws.mean() == pytest.approx(float(exact.mean), abs=4 * float(exact.variance) ** 0.5 / np.sqrt(ess))
+        assert draws.std() == pytest.approx(float(exact.variance) ** 0.5, rel=4 / np.sqrt(ess))
+
+
+def test_draws_do_not_depend_on_how_many_are_worked_at(y):
+    few, many = (sampled(y, lanes, draws=250) for lanes in (2, 5))
+    assert np.array_equal(few.unconstrained, many.unconstrained)
+    assert all(np.array_equal(few.sites[name], many.sites[name]) for name in few.sites)
+
+
+def test_draws_do_not_depend_on_the_neighbours(y):
+    """The first data sets draw the same when others, of any difficulty, are worked at beside them."""
+    other = y.copy()
+    other[3:] = np.random.default_rng(5).standard_cauchy(size=other[3:].shape) * 100
+    alone, beside = sampled(y, 4, draws=250), sampled(other, 4, draws=250)
+    assert np.array_equal(alone.unconstrained[:3], beside.unconstrained[:3])
+    assert not np.any(alone.unconstrained[3] == beside.unconstrained[3])
