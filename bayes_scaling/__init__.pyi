@@ -18,8 +18,9 @@ from .errors import DeviceError as DeviceError
 from .errors import FileError as FileError
 from .errors import InputError as InputError
 from .errors import LawError as LawError
-from .fitting import Fit as Fit
+from .fitted import Fit as Fit
 from .fitting import fit as fit
+from .fitting import fit_many as fit_many
 from .law import Check as Check
 from .law import Decision as Decision
 from .law import Input as Input

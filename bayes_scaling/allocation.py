@@ -14,7 +14,7 @@ import numpy as np
 from bayes_scaling import optimum
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
-from bayes_scaling.fitting import Fit
+from bayes_scaling.fitted import Fit
 from bayes_scaling.prediction import decades_beyond
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.errors import InputError
-from bayes_scaling.fitting import Fit
+from bayes_scaling.fitted import Fit
 
 BAD_K = 0.7  # Pareto k above which importance sampling cannot leave a run out (Vehtari, Simpson, Gelman, Yao & Gabry 2024)
 BOOTSTRAPS = 10_000

@@ -1,4 +1,4 @@
-"""fit(): a law and runs into posterior draws with the evidence that they can be trusted; Fit: what holds them."""
+"""fit() and fit_many(): a law and runs into posterior draws with the evidence that they can be trusted."""
 
 from __future__ import annotations
 
@@ -6,188 +6,25 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bayes_scaling import __version__
-from bayes_scaling.diagnose import Diagnosis, data_problems, diagnose
+from bayes_scaling.diagnose import data_problems, diagnose
 from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law, get_law
-from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, at_runs, build_model, check_fixed, model_priors
+from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, build_model, check_fixed, model_priors
 from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.priors import prior_text
 from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import SEPARATOR, Runs
 
-if TYPE_CHECKING:
-    import xarray
-
-#: Log likelihoods go into `Fit.tree` and into files up to this many values (runs x draws); beyond, `Fit.log_likelihood` computes them.
-KEPT_LOG_LIKELIHOODS = 5_000_000
-
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
 MOST_RUNS_IN_32_BITS = 100_000
-
-
-@dataclass(frozen=True, eq=False)
-class Fit:
-    """Posterior draws of a law's parameters given runs, and whether they can be trusted.
-
-    Attributes
-    ----------
-    law, noise : what was fitted
-    runs : the data
-    draws : DataTree with groups ``posterior`` (dims chain, draw), ``sample_stats``, ``observed_data``, ``constant_data``; attributes say
-        how it was made. For arviz, see ``tree``
-    diagnosis : convergence and identification
-    fixed : parameters held fixed
-    groups : labels, for a fit in which every group of runs has law parameters of its own; see `select`
-    """
-
-    law: Law
-    noise: Noise
-    runs: Runs
-    draws: Any
-    diagnosis: Diagnosis
-    fixed: Mapping[str, float]
-    groups: tuple[str, ...] = ()
-
-    @cached_property
-    def tree(self) -> xarray.DataTree:
-        """The fit as arviz takes it: ``draws`` and, for data that are not huge, ``log_likelihood`` (dims chain, draw, run).
-
-        Computed when first asked for: of the fits of a batch, most are never asked.
-        """
-        import xarray
-
-        sizes = self.posterior.sizes
-        huge = sizes["chain"] * sizes["draw"] * len(self.runs) > KEPT_LOG_LIKELIHOODS
-        if "log_likelihood" in self.draws.children or huge:
-            return self.draws
-        tree = self.draws.copy()
-        dims = ("chain", "draw", "run")
-        coords = {name: self.posterior[name] for name in dims[:2]}
-        tree["log_likelihood"] = xarray.DataTree(xarray.Dataset({self.law.output: (dims, self.log_likelihood())}, coords))
-        return tree
-
-    @property
-    def posterior(self) -> xarray.Dataset:
-        return self.draws["posterior"].to_dataset()
-
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """How the fit was made: law, noise, priors, seed, versions, data hash, timing."""
-        return {str(name): json.loads(value) for name, value in self.draws.attrs.items()}
-
-    def select(self, group: str) -> Fit:
-        """Return the fit of one group: its runs, its parameters, and the problems that concern it."""
-        import xarray
-
-        runs = self.runs.of_group(group)
-        rows = np.flatnonzero(self.runs.group == group) if self.runs.group is not None else []
-        picked = {}
-        for name, child in self.draws.children.items():
-            part = child.to_dataset()
-            part = part.sel(group=group, drop=True) if "group" in part.dims else part
-            picked[name] = part.isel(run=rows) if "run" in part.dims else part
-        tree = xarray.DataTree.from_dict(picked)
-        tree.attrs = self.draws.attrs
-        return Fit(self.law, self.noise, runs, tree, self.diagnosis.of_group(group), self.fixed)
-
-    def parameters(self) -> dict[str, np.ndarray]:
-        """Return draws of every parameter of the law and the noise, sampled, derived and fixed; each of shape (chain, draw).
-
-        Raises
-        ------
-        InputError
-            If the fit has groups: each has parameters of its own, see `select`.
-        """
-        if self.groups:
-            raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(self.groups)}")
-        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
-        shape = next(iter(draws.values())).shape[:2]
-        return {**{name: np.full(shape, value) for name, value in self.fixed.items()}, **draws}
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Return mean, sd, median, q05, q95, ess_bulk, ess_tail and rhat by parameter, the law's formula names first.
-
-        Parameters of a group are named ``alpha[label]``.
-        """
-        from bayes_scaling.engine.convergence import statistics
-
-        draws = _scalars(self.posterior)
-        found = statistics(np.stack(list(draws.values()), axis=-1))
-        rows = {}
-        for i, (name, values) in enumerate(draws.items()):
-            q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95])
-            rows[name] = {
-                "mean": float(values.mean()),
-                "sd": float(values.std(ddof=1)),
-                "median": float(median),
-                "q05": float(q05),
-                "q95": float(q95),
-                **{key: float(found[key][i]) for key in ("ess_bulk", "ess_tail", "rhat")},
-            }
-        return {name: rows[name] for name in sorted(rows, key=self._rank)}
-
-    def _rank(self, name: str) -> tuple[int, bool, int, str]:
-        """Order for people: coefficients, exponents, then reference terms, then what describes the scatter or the pooling."""
-        base = name.split("[")[0]
-        kind = (
-            3 if base in self.noise.parameter_names else 2 if base.endswith(("_center", "_spread")) else 1 if base.endswith("_ref") else 0
-        )
-        names = self.law.parameter_names
-        return kind, len(base) > 1, names.index(base) if base in names else len(names), name
-
-    def log_likelihood(self) -> np.ndarray:
-        """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run)."""
-        if "log_likelihood" in self.draws.children:
-            return np.asarray(self.draws["log_likelihood"][self.law.output])
-        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
-        shape = next(iter(draws.values())).shape[:2]
-        fixed = {name: np.full(shape, value) for name, value in self.fixed.items()}
-        return log_likelihood(self.law, self.noise, self.runs, {**fixed, **draws}, self.groups)
-
-    def save(self, path: Any) -> None:
-        """Write the fit to NetCDF; see `bayes_scaling.load_fit`."""
-        from bayes_scaling.storage import save_fit
-
-        save_fit(self, path)
-
-    def __str__(self) -> str:
-        from bayes_scaling.text import fit_text
-
-        return fit_text(self)
-
-    def __repr__(self) -> str:
-        verdict = "ok" if self.diagnosis.ok else "NOT TRUSTWORTHY"
-        return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {verdict}>"
-
-
-def _scalars(posterior: xarray.Dataset) -> dict[str, np.ndarray]:
-    """Return draws of shape (chain, draw) by name, a group's parameters as ``alpha[label]``."""
-    draws = {}
-    for name, values in posterior.data_vars.items():
-        if "group" not in values.dims:
-            draws[str(name)] = np.asarray(values)
-        else:
-            draws.update({f"{name}[{label}]": np.asarray(values.sel(group=label)) for label in posterior["group"].values})
-    return draws
-
-
-def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...] = ()) -> np.ndarray:
-    """Return the log density of each measured output under each draw, shape (chain, draw, run)."""
-    import jax
-
-    columns = runs.model_columns(noise.columns(law), groups)
-    with jax.enable_x64(True):
-        wide = at_runs({name: np.asarray(values, float) for name, values in parameters.items()}, columns, draw_dims=2)
-        density = noise.distribution(law.formula(columns, wide), wide, columns)
-        return np.asarray(density.log_prob(columns[law.output]))
 
 
 def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
@@ -288,46 +125,163 @@ def fit(
     InputError
         If a setting or the data cannot be used. A posterior that cannot be trusted is no error: see ``Fit.diagnosis``.
     """
+    start = time.perf_counter()
+    options = Options(noise, input, dict(fix or {}), dict(priors or {}), grouped, pool, chains, warmup, draws, seed, device, precision)
+    ((_, found),) = _fits([_prepare(law, runs, options)], 1, start, progress)
+    return found
+
+
+def fit_many(
+    law: str | Law,
+    data: Sequence[Runs],
+    *,
+    noise: str | Noise | None = None,
+    input: str | None = None,
+    fix: Mapping[str, float] | None = None,
+    priors: Mapping[str, Any] | None = None,
+    chains: int = 4,
+    warmup: int | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+    precision: int = 64,
+    lanes: int = 16,
+) -> Iterator[tuple[int, Fit]]:
+    """Fit a law to each of many data sets, a few of them side by side in one program; yield (place in ``data``, fit) as they are done.
+
+    Each data set gets what `fit` gives it: its own search for modes, and further attempts while its draws are not good. Its draws depend on
+    its runs, the seed and its place, not on the other data sets, ``lanes`` or the order in which they are done.
+
+    Parameters
+    ----------
+    data : runs of each data set
+    lanes : data sets that are worked at side by side: bounds the memory
+    others : as in `fit`
+
+    Raises
+    ------
+    InputError
+        Before any fit, if a data set or a setting cannot be used; it says which.
+    """
+    options = Options(noise, input, dict(fix or {}), dict(priors or {}), False, (), chains, warmup, draws, seed, device, precision)
+    if lanes < 1:
+        raise InputError(f"lanes = {lanes} must be at least 1")
+    prepared = []
+    for place, runs in enumerate(data):
+        try:
+            prepared.append(_prepare(law, runs, replace(options, stream=place)))
+        except InputError as error:
+            raise InputError(f"data set {place} ({runs.source}): {error}") from None
+    return _fits(prepared, lanes, time.perf_counter())
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to fit: see `fit`. ``stream`` tells data sets of one seed apart."""
+
+    noise: str | Noise | None
+    input: str | None
+    fix: dict[str, float]
+    priors: dict[str, Any]
+    grouped: bool
+    pool: Sequence[str] | Mapping[str, str]
+    chains: int
+    warmup: int | None
+    draws: int
+    seed: int
+    device: str
+    precision: int
+    stream: int | None = None
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A fit that is checked and ready to be sampled."""
+
+    named: Law
+    law: Law
+    noise: Noise
+    runs: Runs
+    groups: tuple[str, ...]
+    settings: Settings
+    priors: Mapping[str, Any]
+    options: Options
+    density: Any
+    columns: Mapping[str, np.ndarray]
+    weight: np.ndarray
+    sampler: Any
+    device: Any
+
+
+def _prepare(law: str | Law, runs: Runs, options: Options) -> _Prepared:
     import jax
 
     from bayes_scaling import engine
 
-    start = time.perf_counter()
     engine.use_compile_cache()
     named = get_law(law)
-    law = choose_input(named, runs, input)
-    family = noise_of(law, noise)
+    law = choose_input(named, runs, options.input)
+    family = noise_of(law, options.noise)
     runs = usable_runs(law, family, runs)
-    groups = _groups(law, runs, grouped or bool(pool))
-    settings = Settings(dict(fix or {}), dict(priors or {}), groups, _pooling(law, runs, pool))
+    groups = _groups(law, runs, options.grouped or bool(options.pool))
+    settings = Settings(options.fix, options.priors, groups, _pooling(law, runs, options.pool))
     check_fixed(law, family, settings.fixed)
-    _check_numbers(chains=chains, draws=draws, warmup=warmup, precision=precision, seed=seed)
+    _check_numbers(options)
     used_priors = model_priors(law, family, settings)
-    if precision == 32 and len(runs) > MOST_RUNS_IN_32_BITS:
+    if options.precision == 32 and len(runs) > MOST_RUNS_IN_32_BITS:
         raise InputError(f"{len(runs)} runs are too many for 32 bits: the sum of their log densities loses its digits; use --precision 64")
     if settings.fixed.get("sigma") == 0 and not np.all(runs["loss_se"] > 0):
         raise InputError("sigma cannot be held at 0 where a loss_se is 0: such a run would have no scatter at all")
     if len(settings.fixed) == len(used_priors):
         raise InputError("every parameter is fixed: nothing is left to fit")
     columns = runs.model_columns(family.columns(law), groups)
-    dtype = np.float64 if precision == 64 else np.float32
-    with jax.enable_x64(precision == 64):
-        chosen = engine.choose_device(device)
+    dtype = np.float64 if options.precision == 64 else np.float32
+    with jax.enable_x64(options.precision == 64):
+        chosen = engine.choose_device(options.device)
         with jax.default_device(chosen):
             padded, weight = engine.pad({name: values.astype(dtype) for name, values in columns.items()})
             weight = weight.astype(dtype)
             density = _density(law, family, settings, padded, weight)
-            # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
-            parts = [runs.of_group(label) for label in groups if not settings.borrowed(law)] or [runs]
-            answerable = not any(problem.serious for part in parts for problem in data_problems(law, used_priors, part))
-            sampler = engine.Sampler(chains, draws, warmup, seed, answerable)
-            result = engine.sample(density, padded, weight, sampler, chosen, progress)
-    fixed = {name: float(value) for name, value in settings.fixed.items()}
+    # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
+    parts = [runs.of_group(label) for label in groups if not settings.borrowed(law)] or [runs]
+    answerable = not any(problem.serious for part in parts for problem in data_problems(law, used_priors, part))
+    sampler = engine.Sampler(options.chains, options.draws, options.warmup, options.seed, answerable, options.stream)
+    return _Prepared(named, law, family, runs, groups, settings, used_priors, options, density, padded, weight, sampler, chosen)
+
+
+def _fits(
+    prepared: Sequence[_Prepared], lanes: int, start: float, progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[int, Fit]]:
+    """Sample what can be sampled by one program together, and make fits of the draws."""
+    import jax
+
+    from bayes_scaling import engine
+
+    alike: dict[int, list[int]] = {}
+    for place, one in enumerate(prepared):
+        alike.setdefault(id(one.density), []).append(place)
+    for places in alike.values():
+        first = prepared[places[0]]
+        tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
+        sampled = engine.sample_each(first.density, tasks, first.device, min(lanes, len(tasks)))
+        while True:
+            # Only while draws are made: between them the caller's settings hold.
+            with jax.enable_x64(first.options.precision == 64), jax.default_device(first.device):
+                found = next(sampled, None)
+            if found is None:
+                break
+            number, result = found
+            yield places[number], _finished(prepared[places[number]], result, start)
+
+
+def _finished(one: _Prepared, result: Any, start: float) -> Fit:
+    law, family, runs, groups, options = one.law, one.noise, one.runs, one.groups, one.options
+    fixed = {name: float(value) for name, value in one.settings.fixed.items()}
     # What groups share in part is read as each group's parameter.
-    levels = {f"{name}_by_{pooling.column}" for name, pooling in settings.pool.items() if pooling.column}
+    levels = {f"{name}_by_{pooling.column}" for name, pooling in one.settings.pool.items() if pooling.column}
     sites = {name: np.asarray(values, float) for name, values in result.sites.items() if name not in levels}
-    parameters = {**{name: np.full((chains, draws), value) for name, value in fixed.items()}, **sites}
-    diagnosis = diagnose(law, family, used_priors, runs, parameters, result, groups, settings)
+    parameters = {**{name: np.full((options.chains, options.draws), value) for name, value in fixed.items()}, **sites}
+    diagnosis = diagnose(law, family, one.priors, runs, parameters, result, groups, one.settings)
     timing = {
         "total_s": time.perf_counter() - start,
         "compile_s": result.compile_seconds,
@@ -336,17 +290,18 @@ def fit(
     attributes = {
         "created_by": f"bayes_scaling {__version__}",
         "law": law.name,
-        "input": law.input_names[0] if named.alternatives else None,
+        "input": law.input_names[0] if one.named.alternatives else None,
         "law_file": law.origin,
         "law_file_sha256": law.origin_hash,
         "noise": family.name,
-        "priors": {name: prior_text(prior) for name, prior in used_priors.items() if name not in fixed},
+        "priors": {name: prior_text(prior) for name, prior in one.priors.items() if name not in fixed},
         "fixed": fixed,
         "groups": list(groups),
-        "pool": {name: str(pooling) for name, pooling in settings.pool.items()},
-        "seed": seed,
-        "precision": precision,
-        "device": str(getattr(chosen, "device_kind", chosen.platform)),
+        "pool": {name: str(pooling) for name, pooling in one.settings.pool.items()},
+        "seed": options.seed,
+        "stream": options.stream,
+        "precision": options.precision,
+        "device": str(getattr(one.device, "device_kind", one.device.platform)),
         "warmup": result.attempt.warmup,
         "target_acceptance": result.attempt.target,
         "thin": result.attempt.thin,
@@ -366,16 +321,15 @@ def _density(law: Law, noise: Noise, settings: Settings, columns: Mapping[str, n
 
     pool = tuple((name, pooling.kind, pooling.levels, pooling.column) for name, pooling in sorted(settings.pool.items()))
     key = (law, noise, tuple(sorted(settings.fixed.items())), settings.groups, pool, tuple(columns), weight.shape, weight.dtype)
-    # A prior of the user's is known by its object alone: such a density is made anew.
-    density = None if settings.priors else _densities.get(key)
+    # A prior of the user's is known by its object, which is kept with the density so that no other can take its place in memory.
+    key += tuple((name, id(prior)) for name, prior in sorted(settings.priors.items()))
+    density, _ = _densities.pop(key, (None, None))
     if density is None:
         shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
         density = engine.Density(build_model(law, noise, settings), columns, weight, shears)
-    if not settings.priors:
-        _densities.pop(key, None)
-        _densities[key] = density
-        if len(_densities) > _MOST_DENSITIES:
-            del _densities[next(iter(_densities))]  # the one not used for longest
+    _densities[key] = density, settings.priors
+    if len(_densities) > _MOST_DENSITIES:
+        del _densities[next(iter(_densities))]  # the one not used for longest
     return density
 
 
@@ -417,7 +371,8 @@ def _pooling(law: Law, runs: Runs, pool: Sequence[str] | Mapping[str, str]) -> d
     return found
 
 
-def _check_numbers(*, chains: int, draws: int, warmup: int | None, precision: int, seed: int) -> None:
+def _check_numbers(options: Options) -> None:
+    chains, draws, warmup, precision, seed = options.chains, options.draws, options.warmup, options.precision, options.seed
     if chains < 2 or draws < 4:
         raise InputError(f"chains = {chains} and draws = {draws} must be at least 2 and 4: convergence is judged by comparing chains")
     if warmup is not None and warmup < 20:

@@ -211,6 +211,7 @@ def _pooled(name: str, prior: Any, groups: int) -> Any:
 
     transform = biject_to(prior.support)
     centre = transform.inv(numpyro.sample(f"{name}_center", prior))
-    spread = numpyro.sample(f"{name}_spread", LogNormal(*POOL_SPREAD))
+    # The joint density is highest where the groups are nearly one, since it is spread^-groups: far from where its mass is.
+    spread = numpyro.sample(f"{name}_spread", LogNormal(*POOL_SPREAD), infer={"spread_of": groups})
     with numpyro.plate(f"group_of_{name}", groups):
         return numpyro.sample(name, TransformedDistribution(Normal(centre, spread), transform))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.errors import InputError, nearest
-from bayes_scaling.fitting import Fit
+from bayes_scaling.fitted import Fit
 from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
 

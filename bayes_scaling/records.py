@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.fitting import Fit
+from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Input, Law
 from bayes_scaling.noise import noise_of
 from bayes_scaling.priors import prior_text

@@ -12,7 +12,7 @@ import numpy as np
 
 from bayes_scaling.diagnose import Diagnosis
 from bayes_scaling.errors import FileError
-from bayes_scaling.fitting import Fit
+from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.runs import Runs

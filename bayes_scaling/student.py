@@ -10,6 +10,7 @@ import numpyro.distributions as dist
 
 from bayes_scaling.numeric import log_gamma_ratio
 
+
 class StudentT(dist.StudentT):
     """numpyro's Student-t with the same density, in a form that XLA fuses."""
 

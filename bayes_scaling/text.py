@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
-from bayes_scaling.fitting import Fit
+from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
 from bayes_scaling.records import law_record

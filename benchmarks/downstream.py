@@ -69,7 +69,7 @@ class Row:
 
 def rows(target: str, task: str, way: str, drawn: Any, measured: np.ndarray) -> list[Row]:
     found = np.quantile(drawn["new"], [0.05, 0.5, 0.95], axis=(0, 1)).T
-    return [Row(target, task, way, tuple(map(float, q)), float(y)) for q, y in zip(found, measured, strict=True)]
+    return [Row(target, task, way, (float(q[0]), float(q[1]), float(q[2])), float(y)) for q, y in zip(found, measured, strict=True)]
 
 
 def checked(fit: bs.Fit, name: str) -> bs.Fit:

@@ -1,12 +1,11 @@
 """Does the rectified law predict fine-tuning on more examples than any seen better than the plain power law? 30 models, 3 data sets.
 
-python benchmarks/finetuning.py SHARED_DATA [--known 102400] [--point | --pool] [--data-set NAME ...] [--groups]
+python benchmarks/finetuning.py SHARED_DATA [--known 102400] [--pool] [--data-set NAME ...] [--groups]
 
 Runs of Lin et al. 2024 (arXiv 2402.02314): test loss after fine-tuning on 200 to 1 638 400 examples. Both laws, rectified
-(``finetune_rectified``) and plain with a floor (``power_law_floor`` over examples, with the same prior of the floor, so that only the curve
-differs), are fitted to the sizes up to ``--known``, and predict the larger ones. Zero-shot losses are left out, as the authors do. By
-default each (data set, model) is fitted by itself, which takes an hour on two cores; with --pool the 30 models of a data set are one fit
-with partial pooling of every parameter. --point takes seconds: the mode of each posterior at a scatter of 1 %, without uncertainty.
+(``finetune_rectified``) and plain (the same law and priors with nothing pre-learned: the power law with a floor), are fitted to the sizes
+up to ``--known``, and predict the larger ones. Zero-shot losses are left out, as the authors do. By default each (data set, model) is
+fitted by itself; with --pool the 30 models of a data set are one fit with partial pooling of every parameter.
 
 RMSLE is of the median prediction; the log score is the mean log predictive density of a held-out loss (in nats; higher is better);
 coverage is of 90 % intervals. RMSD is of ln loss in fits to all sizes (by their median), beside the authors' point fits.
@@ -15,7 +14,7 @@ coverage is of 90 % intervals. RMSD is of ln loss in fits to all sizes (by their
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,27 +22,20 @@ from pooling import log_predictive
 from refits.transfer import SFT, SFT_COLUMNS
 
 import bayes_scaling as bs
-from bayes_scaling.law import Law, get_law
 
 DATA_SETS = ("flan", "gigaword", "wmt19")
 #: Means over models of results/rmsd.csv in the authors' repository (linhaowei1/Fine-tuning-Scaling-Law): rectified, plain. Their plain law
 #: is (1 / (B D^beta) + E)^alpha, with one parameter more than ours.
 AUTHORS = {"flan": (0.0065, 0.0358), "gigaword": (0.0052, 0.0106), "wmt19": (0.0123, 0.0629)}
 
-POINT_SCATTER = 0.01  # of ln loss, in point fits; what the full fits find
 
-
-def laws() -> dict[str, Law]:
-    """Return both laws, with one prior of the floor."""
-    rectified = get_law("finetune_rectified")
-    plain = get_law("power_law_floor").with_input("examples")
-    floor = rectified.parameter("E")
-    return {"rectified": rectified, "plain": replace(plain, parameters=(floor, *(p for p in plain.parameters if p.name != "E")))}
+LAW = bs.get_law("finetune_rectified")
+#: What is held fixed: with a transition at no examples there is nothing that pre-training has taught.
+LAWS = {"rectified": {}, "plain": {"transition": 1e-12}}
 
 
 def runs_of(folder: Path, data_set: str) -> bs.Runs:
-    runs = bs.read_runs(folder / SFT, map=SFT_COLUMNS, where=f"dataset == '{data_set}' and sft_examples > 0")
-    return replace(runs, columns={**runs.columns, "examples": runs["finetune_examples"]})
+    return bs.read_runs(folder / SFT, map=SFT_COLUMNS, where=f"dataset == '{data_set}' and sft_examples > 0")
 
 
 @dataclass(frozen=True)
@@ -60,81 +52,38 @@ class Score:
     converged: bool
 
 
-def score(one: bs.Fit, rest: bs.Runs, full: bs.Fit, own: bs.Runs, names: tuple[str, str, str]) -> Score:
-    """Score one group: its fit to the known sizes, the runs held out, its fit to all sizes and those."""
-    drawn = bs.predict(one, rest.columns)
-    low, median, high = np.quantile(drawn["new"], [0.05, 0.5, 0.95], axis=(0, 1))
-    measured = rest["loss"]
-    curve = np.median(bs.predict(full, own.columns)["expected"], axis=(0, 1))
-    return Score(
-        *names,
-        float(np.sqrt(np.mean(np.log(median / measured) ** 2))),
-        float(np.mean(log_predictive(one, rest.columns, measured))),
-        float(np.mean((low <= measured) & (measured <= high))),
-        float(np.sqrt(np.mean(np.log(curve / own["loss"]) ** 2))),
-        converged(one) and converged(full),
-    )
-
-
-def converged(fit: bs.Fit) -> bool:
-    return fit.diagnosis.max_rhat < 1.01 and fit.diagnosis.min_ess > 400 and fit.diagnosis.divergences == 0
+def fits(runs: bs.Runs, fix: dict[str, float], pool: bool) -> dict[str, bs.Fit]:
+    """Return the fit of each model."""
+    if pool:
+        together = bs.fit(LAW, runs, fix=fix, pool={p: "partial" for p in LAW.parameter_names if p not in fix})
+        return {model: together.select(model) for model in runs.groups}
+    return {runs.groups[place]: one for place, one in bs.fit_many(LAW, [runs.of_group(model) for model in runs.groups], fix=fix)}
 
 
 def scores(folder: Path, data_set: str, known: float, pool: bool) -> list[Score]:
     runs = runs_of(folder, data_set)
     few = runs["finetune_examples"] <= known
     found = []
-    for name, law in laws().items():
-        together = [bs.fit(law, part, pool={"all": "partial"}) for part in (runs.subset(few), runs)] if pool else []
+    for name, fix in LAWS.items():
+        known_fits, full_fits = fits(runs.subset(few), fix, pool), fits(runs, fix, pool)
         for model in runs.groups:
-            own, inside = runs.of_group(model), runs.group == model
-            one, full = (
-                [fit.select(model) for fit in together] if pool else [bs.fit(law, part) for part in (runs.subset(inside & few), own)]
+            one, full, own = known_fits[model], full_fits[model], runs.of_group(model)
+            rest = runs.subset((runs.group == model) & ~few)
+            drawn, measured = bs.predict(one, rest.columns), rest["loss"]
+            low, median, high = np.quantile(drawn["new"], [0.05, 0.5, 0.95], axis=(0, 1))
+            curve = np.median(bs.predict(full, own.columns)["expected"], axis=(0, 1))
+            found.append(
+                Score(
+                    data_set,
+                    model,
+                    name,
+                    rmsle=float(np.sqrt(np.mean(np.log(median / measured) ** 2))),
+                    log_score=float(np.mean(log_predictive(one, rest.columns, measured))),
+                    coverage=float(np.mean((low <= measured) & (measured <= high))),
+                    rmsd=float(np.sqrt(np.mean(np.log(curve / own["loss"]) ** 2))),
+                    converged=one.diagnosis.converged and full.diagnosis.converged,
+                )
             )
-            found.append(score(one, runs.subset(inside & ~few), full, own, (data_set, model, name)))
-    return found
-
-
-def point_scores(folder: Path, data_set: str, known: float) -> list[Score]:
-    """Score the modes of the posteriors at a fixed scatter of ln loss: no intervals, so no log score and no coverage."""
-    import jax
-    import jax.numpy as jnp
-    from scipy.optimize import least_squares
-
-    runs = runs_of(folder, data_set)
-    found = []
-    with jax.enable_x64(True):
-        for name, law in laws().items():
-            x, names = law.input_names[0], law.parameter_names
-            centre, spread = (np.array([float(getattr(p.prior, part)) for p in law.parameters]) for part in ("loc", "scale"))
-
-            def log_curve(z, examples, law=law, x=x, names=names):
-                return jnp.log(law.formula({x: examples}, law.complete(dict(zip(names, jnp.exp(z), strict=True)))))
-
-            curve, slope = jax.jit(log_curve), jax.jit(jax.jacfwd(log_curve))
-
-            def fitted(part, curve=curve, slope=slope, centre=centre, spread=spread, x=x):
-                examples, log_loss = part[x], np.log(part["loss"])
-                ends = [
-                    least_squares(
-                        lambda z: np.concatenate([(curve(z, examples) - log_loss) / POINT_SCATTER, (z - centre) / spread]),
-                        centre + shift * spread,
-                        jac=lambda z: np.concatenate(  # pyright: ignore[reportArgumentType]
-                            [np.asarray(slope(z, examples)) / POINT_SCATTER, np.diag(1 / spread)]
-                        ),
-                    )
-                    for shift in np.random.default_rng(0).normal(size=(8, len(centre)))
-                ]
-                return min(ends, key=lambda end: end.cost).x
-
-            for model in runs.groups:
-                own = runs.of_group(model)
-                few = own["finetune_examples"] <= known
-                rest = own.subset(~few)
-                missed = curve(fitted(own.subset(few)), rest[x]) - np.log(rest["loss"])
-                left = curve(fitted(own), own[x]) - np.log(own["loss"])
-                rmsle, rmsd = (float(np.sqrt(np.mean(np.asarray(part) ** 2))) for part in (missed, left))
-                found.append(Score(data_set, model, name, rmsle, np.nan, np.nan, rmsd, converged=True))
     return found
 
 
@@ -142,7 +91,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--known", type=float, default=102_400, help="largest size that is fitted")
-    parser.add_argument("--point", action="store_true", help="modes instead of posteriors")
     parser.add_argument("--pool", action="store_true", help="one fit a data set, with partial pooling over its models")
     parser.add_argument("--data-set", nargs="*", default=list(DATA_SETS), choices=DATA_SETS)
     parser.add_argument("--groups", action="store_true", help="print every model too")
@@ -153,10 +101,7 @@ def main() -> None:
     print(f"{'data set':10}{'law':11}{'RMSLE':>8}{'log score':>11}{'coverage':>10}{'better':>9}{'RMSD':>9}{'authors':>9}  converged")
     every: list[Score] = []
     for data_set in chosen.data_set:
-        if chosen.point:
-            found = point_scores(chosen.folder, data_set, chosen.known)
-        else:
-            found = scores(chosen.folder, data_set, chosen.known, chosen.pool)
+        found = scores(chosen.folder, data_set, chosen.known, chosen.pool)
         every += found
         if chosen.groups:
             for s in found:

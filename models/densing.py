@@ -58,10 +58,10 @@ def _effective(inputs, p, excess):
 def _score(inputs, p, excess):
     """Return the score of a model that lies below the frontier by an excess, and by how much it falls with the excess."""
     tokens = jnp.where(inputs["reference"] >= 0.5, inputs["tokens"], TOKENS)
-    data = p["B_ref"] * jnp.expm1(-p["beta"] * jnp.log(tokens / TOKENS))  # beyond what is in z_ref
+    data = p["B_ref"] * jnp.exp(-p["beta"] * jnp.log(tokens / TOKENS))
     # Far below the reference sizes the score is that of guessing, however far: the cut keeps the exponential finite.
     size = p["A_ref"] * jnp.exp(jnp.minimum(-p["alpha"] * _effective(inputs, p, excess), 20.0))
-    share = jax.nn.sigmoid(p["z_ref"] - size - data)
+    share = jax.nn.sigmoid(p["z_inf"] - size - data)
     span = (1 - 2 * LEAST) * (p["ceiling"] - p["floor"])
     slope = jnp.where(inputs["reference"] >= 0.5, 0.0, span * share * (1 - share) * p["alpha"] * size)
     return LEAST + (1 - 2 * LEAST) * p["floor"] + span * share, slope
@@ -150,7 +150,7 @@ NOISE = Noise(
 def answer(p, given):
     share = (given["target"] - p["floor"]) / (p["ceiling"] - p["floor"])
     inside = (share > 0) & (share < 1)
-    reducible = p["z_ref"] - logit(jnp.where(inside, share, 0.5))
+    reducible = p["z_inf"] - p["B_ref"] - logit(jnp.where(inside, share, 0.5))
     reachable = inside & (reducible > 0)
     needed = jnp.log(jnp.where(reachable, p["A_ref"] / jnp.where(reachable, reducible, 1.0), 1.0)) / p["alpha"]
     density = needed - jnp.log(given["params"] / PARAMS)

@@ -10,13 +10,15 @@ When to use it: one pre-trained model fine-tuned on growing parts of one data se
 (``pool={"all": "partial"}``). When not: zero-shot losses of models that do not know the format of the task (sequence-to-sequence models
 have 10 nat/token and more there, and come down to 3 after 200 examples: nothing of this curve); several passes over the examples.
 
-D_l and B are in examples^beta, which no two curves share, and their posterior is a ridge. So the law samples what has a unit of its own:
-the transition size in examples, and the reducible loss at a reference. Where all runs lie far beyond the transition, only an upper bound of
-it can be known, and the curve is none the worse. In the authors' table the largest sizes are often still steep, and E is known poorly.
+D_l and B are in examples^beta, which no two curves share, and their posterior is a ridge, as is that of E and B: runs know the loss at a
+thousand examples to a percent, and hardly what of it stays. So the law samples what has a unit of its own, and apart what runs know and
+what they do not: the transition size in examples, the loss at a reference, and the share of it that is irreducible. Where all runs lie far
+beyond the transition, only an upper bound of it can be known, and the curve is none the worse. In the authors' table the largest sizes are
+often still steep, and E is known poorly.
 """
 
 import jax.numpy as jnp
-from numpyro.distributions import LogNormal
+from numpyro.distributions import Beta, LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
 
@@ -34,18 +36,20 @@ def log_size(examples, p):
 
 def formula(inputs, p):
     fall = log_size(EXAMPLES_REFERENCE, p) - log_size(inputs["finetune_examples"], p)
-    return p["E"] + jnp.exp(jnp.log(p["R_ref"]) + fall)
+    return p["L_ref"] * (p["share"] + (1 - p["share"]) * jnp.exp(fall))
 
 
 def derived(p):
     prelearned = p["transition"] ** p["beta"]
-    return {"D_l": prelearned, "B": p["R_ref"] * (prelearned + EXAMPLES_REFERENCE ** p["beta"])}
+    reducible = p["L_ref"] * (1 - p["share"])
+    return {"E": p["L_ref"] * p["share"], "D_l": prelearned, "B": reducible * (prelearned + EXAMPLES_REFERENCE ** p["beta"])}
 
 
 def invert(p):
+    loss = p["E"] + p["B"] / (p["D_l"] + EXAMPLES_REFERENCE ** p["beta"])
     return {
-        "E": p["E"],
-        "R_ref": p["B"] / (p["D_l"] + EXAMPLES_REFERENCE ** p["beta"]),
+        "L_ref": loss,
+        "share": p["E"] / loss,
         "transition": p["D_l"] ** (1 / p["beta"]),
         "beta": p["beta"],
     }
@@ -55,7 +59,8 @@ def answer(p, given):
     target = given["target"] - p["E"]
     reachable = target > 0
     # D^beta = B / (target - E) - D_l, in logs; not above zero: the pre-trained model is there already.
-    log_total = jnp.log(p["R_ref"]) + log_size(EXAMPLES_REFERENCE, p) - jnp.log(jnp.where(reachable, target, 1.0))
+    reducible = p["L_ref"] * (1 - p["share"])
+    log_total = jnp.log(reducible) + log_size(EXAMPLES_REFERENCE, p) - jnp.log(jnp.where(reachable, target, 1.0))
     missing = log_total - p["beta"] * jnp.log(p["transition"])
     more = missing > 0
     log_power = log_total + jnp.log(-jnp.expm1(-jnp.where(more, missing, 1.0)))
@@ -78,8 +83,8 @@ LAW = Law(
     # Zero has its place in the formula; the domain begins where losses do follow the curve.
     inputs=(Input("finetune_examples", "count", "distinct fine-tuning examples, each seen in full; 0: the pre-trained model", 100, 2e6),),
     parameters=(
-        Parameter("E", LogNormal(-0.7, 0.8), "irreducible loss in nat/token"),
-        Parameter("R_ref", LogNormal(0.2, 0.8), f"reducible loss at {EXAMPLES_REFERENCE:.2g} examples, in nat/token"),
+        Parameter("L_ref", LogNormal(0.8, 0.7), f"loss at {EXAMPLES_REFERENCE:.0f} examples, in nat/token"),
+        Parameter("share", Beta(1.5, 1.5), "how much of it is irreducible: E / L_ref"),
         Parameter("transition", LogNormal(8.0, 2.0), "examples that pre-training was worth, D_l^(1/beta): where the curve begins to fall"),
         Parameter("beta", LogNormal(-1.0, 0.5), "exponent of examples beyond the transition"),
     ),

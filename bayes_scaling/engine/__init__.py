@@ -5,7 +5,7 @@ from bayes_scaling.engine.devices import choose_device
 from bayes_scaling.engine.many import ManyDraws, sample_many
 from bayes_scaling.engine.modes import NEARBY, Modes
 from bayes_scaling.engine.programs import use_compile_cache
-from bayes_scaling.engine.sampler import Draws, Sampler, sample
+from bayes_scaling.engine.sampler import Draws, Sampler, Task, sample_each
 
 __all__ = [
     "NEARBY",
@@ -15,10 +15,11 @@ __all__ = [
     "Modes",
     "Sampler",
     "Shear",
+    "Task",
     "bucket",
     "choose_device",
     "pad",
-    "sample",
+    "sample_each",
     "sample_many",
     "use_compile_cache",
 ]

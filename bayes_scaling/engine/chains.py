@@ -164,42 +164,35 @@ class Lanes:
         held: dict[int, tuple[int, Work[T]]] = {}  # by lane
         given: Any = None
         carried: Any = self._blank
+        finished, rows, steps = np.zeros(self.lanes, bool), np.zeros(self.lanes), [np.zeros(self.lanes)]
         while True:
             new = np.zeros(self.lanes, bool)
-
-            def seat(lane: int, stretch: Stretch, new: np.ndarray = new) -> None:
-                nonlocal given
-                if given is None:
-                    given = self._seats(stretch._replace(how=stretch.how._replace(length=0)))  # an empty lane computes something finite
-                for seats, value in zip(jax.tree.leaves(given), jax.tree.leaves(stretch), strict=True):
-                    seats[lane] = value
-                new[lane] = True
-
-            for lane in list(held):
-                if finished[lane]:
-                    place, work = held.pop(lane)
+            for lane in range(self.lanes):
+                if lane in held and not finished[lane]:
+                    continue
+                following, answer = held.pop(lane, None), None
+                if following is not None:
                     answer = np.array(rows[lane]), nuts.Steps(*(np.array(part[lane], float) for part in steps))
+                while following is not None or (following := next(waiting, None)) is not None:
+                    place, work = following
                     stretch, result = _next(work, answer)
-                    if stretch is None:
-                        given[-1][2][lane] = 0
-                        yield place, result
-                    else:
-                        held[lane] = place, work
-                        seat(lane, stretch)
-            for lane in set(range(self.lanes)) - set(held):
-                for place, work in waiting:
-                    stretch, result = _next(work, None)
                     if stretch is not None:
-                        held[lane] = place, work
-                        seat(lane, stretch)
+                        held[lane] = following
+                        given = self._seats(stretch) if given is None else given
+                        for seats, value in zip(jax.tree.leaves(given), jax.tree.leaves(stretch), strict=True):
+                            seats[lane] = value
+                        new[lane] = True
                         break
                     yield place, result
+                    following, answer = None, None
             if not held:
                 return
+            for lane in set(range(self.lanes)) - set(held):
+                given[-1][2][lane] = 0  # an empty lane computes what it did before, but nobody waits for it
             enough = np.asarray(self.lanes - len(held) + max(1, len(held) // _SHARE))
             arguments = jax.device_put((given, carried, new, enough), self.device)
-            carried, finished, steps = self._program.result()(*arguments)
-            finished, rows, steps = np.asarray(finished), np.asarray(carried[-1]), [np.asarray(part) for part in steps]
+            carried, done, after = self._program.result()(*arguments)
+            finished, rows, steps = np.asarray(done), np.asarray(carried[-1]), [np.asarray(part) for part in after]
 
     def _seats(self, stretch: Stretch) -> tuple:
         """Return arrays with an axis of lanes, each as in a stretch; numbers of 64 bits as the program computes."""
@@ -262,7 +255,7 @@ class Sites:
             return jax.vmap(jax.vmap(lambda z: density.constrain(z, *data)))(z)
 
         arguments = (np.zeros(self.shape, self.dtype), data)
-        self._program = programs.prepare("constrain", constrain, arguments, (density.fingerprint,), device)
+        self._program = programs.prepare("constrain", constrain, arguments, (density.fingerprint,), device, brief=True)
 
     def __call__(self, z: np.ndarray, data: Any) -> dict[str, np.ndarray]:
         """Return site name -> values, (chain, draw, ...), at coordinates (chain, draw, size)."""

@@ -91,6 +91,7 @@ class Density:
         self._transforms = {name: biject_to(site["fn"].support) for name, site in sites.items()}
         self._shapes = {name: self._transforms[name].inverse_shape(np.shape(site["value"])) for name, site in sites.items()}
         self.sites = tuple(sites)
+        self.tilt = np.concatenate([np.full(np.prod(shape, dtype=int), spread_of(sites[name])) for name, shape in self._shapes.items()])
         self.shears = tuple(shear for shear in shears if self._fits(shear))
         self.size = sum(int(np.prod(shape)) for shape in self._shapes.values())
 
@@ -130,6 +131,15 @@ class Density:
     def slope(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> tuple[jax.Array, jax.Array]:
         """Return the potential and its gradient."""
         return jax.value_and_grad(self.potential)(z, columns, weight)
+
+    def tilted_slope(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> tuple[jax.Array, jax.Array]:
+        """Return what a search for the mode goes down: the potential, and its gradient, with the volume of pooled values taken out.
+
+        A joint density of values and their spread s holds s^-values: its mode is where the values are one, far from its mass. Times
+        s^values it is the density of the standardised values, whose mode lies within it. In ln s that is a tilt, so the curvature stays.
+        """
+        value, gradient = self.slope(z, columns, weight)
+        return value - jnp.sum(self.tilt * z), gradient - self.tilt
 
     def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
         """Return the values of all latent and deterministic sites at z."""
@@ -173,6 +183,11 @@ def _latent_sites(model: Callable[..., None], columns: Mapping[str, Any], weight
 
     jax.eval_shape(look, columns, weight)
     return found
+
+
+def spread_of(site: Mapping[str, Any]) -> float:
+    """Return how many values a site is the spread of, as the model says: ``infer={"spread_of": values}``, for a site on a log scale."""
+    return float(site["infer"].get("spread_of", 0.0))
 
 
 class _Scattered(Messenger):

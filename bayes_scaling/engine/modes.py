@@ -27,7 +27,7 @@ class Modes:
     Attributes
     ----------
     points : distinct modes as flat vectors, best first, shape (modes, size)
-    potentials : negative log density of each, shape (modes,)
+    potentials : negative log density of each, tilted as `Density.tilted_slope`, shape (modes,)
     arrivals : how many starts ended at each, shape (modes,)
     starts : number of searches
     converged : how many of them ended at a stationary point
@@ -70,7 +70,7 @@ def locate(
     """
 
     def f(z: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return density.slope(z, columns, weight)
+        return density.tilted_slope(z, columns, weight)
 
     eye = jnp.eye(density.size)
 

@@ -8,7 +8,7 @@ smaller steps. Speed never buys a worse posterior: the last attempt's diagnostic
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -48,6 +48,7 @@ class Sampler:
     warmup : iterations before the first kept draw; None lets the engine choose; further attempts take at least 1000
     seed : of everything random
     persistent : whether to try again, more carefully, while the draws are not good
+    stream : tells data sets of one seed apart
     """
 
     chains: int = 4
@@ -55,6 +56,7 @@ class Sampler:
     warmup: int | None = None
     seed: int = 0
     persistent: bool = True
+    stream: int | None = None
 
     def attempts(self) -> tuple[Attempt, ...]:
         first, *further = ATTEMPTS if self.persistent else ATTEMPTS[:1]
@@ -114,33 +116,43 @@ class _Clock:
         return time.perf_counter() - self.start - self.compile_seconds
 
 
-def sample(
-    density: Density,
-    columns: Mapping[str, np.ndarray],
-    weight: np.ndarray,
-    settings: Sampler,
-    device: Any,
-    progress: Callable[[int, int], None] | None = None,
-) -> Draws:
-    """Draw from the posterior.
+@dataclass(frozen=True)
+class Task:
+    """A data set to sample: padded columns and weight of shape (runs,), settings, and whom to tell (iterations done, planned)."""
 
-    Must run under the caller's choice of ``jax.enable_x64`` and with arrays of that precision.
+    columns: Mapping[str, np.ndarray]
+    weight: np.ndarray
+    settings: Sampler
+    progress: Callable[[int, int], None] | None = None
+
+
+def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int = 1) -> Iterator[tuple[int, Draws]]:
+    """Draw from the posterior of each data set, so many at a time; yield (its place, its draws) as they are done.
+
+    Must run, each time that it is asked for more, under the caller's choice of ``jax.enable_x64`` and with arrays of that precision. What a
+    data set draws depends on its data and settings alone.
 
     Parameters
     ----------
-    density : the posterior
-    columns, weight : padded data of shape (runs,)
-    progress : called with (iterations done, iterations planned) after every chunk
+    density : the posterior of a data set
+    tasks : data sets of one shape, with as many chains each
+    lanes : data sets that are worked at side by side
     """
     clock = _Clock()
-    data = dict(columns), weight
+    first = tasks[0].columns, tasks[0].weight
+    chains = tasks[0].settings.chains
     # Programs are compiled while modes are searched for.
-    lanes = clock.time(lambda: Lanes(density, data, settings.chains, 1, device))
-    sites = clock.time(lambda: Sites(density, data, settings.chains, device))
-    modes = _find_modes(density, columns, weight, _stream(settings, "starts").standard_normal((STARTS, density.size)), device, clock)
-    clock.time(lanes.ready)
-    ((_, draws),) = lanes.run([_attempts(data, modes, settings, sites, progress)])
-    return replace(draws, compile_seconds=clock.compile_seconds, sample_seconds=clock.sample_seconds())
+    program = clock.time(lambda: Lanes(density, first, chains, lanes, device))
+    sites = clock.time(lambda: Sites(density, first, chains, device))
+
+    def work(task: Task) -> Work[Draws]:
+        normals = _stream(task.settings, "starts").standard_normal((STARTS, density.size))
+        modes = _find_modes(density, task.columns, task.weight, normals, device, clock)
+        clock.time(program.ready)
+        return (yield from _attempts((task.columns, task.weight), modes, task.settings, sites, task.progress))
+
+    for place, draws in program.run(work(task) for task in tasks):
+        yield place, replace(draws, compile_seconds=clock.compile_seconds, sample_seconds=clock.sample_seconds())
 
 
 def _attempts(data: Any, modes: Modes, settings: Sampler, sites: Sites, progress: Callable[[int, int], None] | None) -> Work[Draws]:
@@ -154,14 +166,14 @@ def _attempts(data: Any, modes: Modes, settings: Sampler, sites: Sites, progress
         yield from chains.warm_up(attempt.warmup, attempt.target)
         z, told = yield from chains.draw(settings.draws * attempt.thin)
         draws = _kept(z, told, sites, data, modes, attempt, number + 1)
-        if convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
-            break
+        if number + 1 == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
+            return draws
         pooled = draws.unconstrained.reshape(-1, z.shape[2])
         centre = pooled.mean(axis=0)
         covariance = np.atleast_2d(np.cov(pooled.T))
         if np.all(np.isfinite(covariance)):
             whitening = np.linalg.cholesky(covariance + 1e-8 * np.diag(np.diagonal(covariance) + 1e-300))
-    return draws
+    raise AssertionError("there is at least one attempt")
 
 
 class _Report:
@@ -177,7 +189,8 @@ class _Report:
 
 def _stream(settings: Sampler, purpose: str, number: int = 0) -> np.random.Generator:
     """Return random numbers that nothing else uses: not those of a user who simulated runs with the same seed either."""
-    return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(*purpose.encode(), number)))
+    own = () if settings.stream is None else (settings.stream,)
+    return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(*purpose.encode(), number, *own)))
 
 
 def _find_modes(
@@ -192,7 +205,7 @@ def _find_modes(
             return locate(density, jax.vmap(lambda one: density.scatter(one, *data))(normals), *data)
 
         starts = jax.device_put(normals.astype(weight.dtype), device)
-        compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device))
+        compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device, brief=True))
         return distinct(*(np.asarray(part) for part in compiled(starts, data)))
     chosen = np.sort(np.random.default_rng(0).choice(int(weight.sum()), _SEARCHED_ROWS, replace=False))
     some = {name: values[chosen] for name, values in columns.items()}
@@ -203,7 +216,7 @@ def _find_modes(
     def follow(starts: jax.Array, data: Any) -> Any:
         return locate(density, starts, *data, one_by_one=True)
 
-    compiled = clock.time(lambda: program("follow", follow, (starts, data), (density.fingerprint,), device))
+    compiled = clock.time(lambda: program("follow", follow, (starts, data), (density.fingerprint,), device, brief=True))
     return distinct(*(np.asarray(part) for part in compiled(starts, data)))
 
 

@@ -72,8 +72,8 @@ REFITS = [
         "densing",
         DATA,
         prepare=models,
-        # Four options; no model comes near the ceiling; the reference models saw about the same number of tokens, so they do not tell how the
-        # score depends on it (B_ref, beta), and no other part of the law asks.
+        # Four options; no model comes near the ceiling; the reference models saw about the same number of tokens, so they do not tell how
+        # the score depends on it (B_ref, beta), and no other part of the law asks.
         options={"fix": {"floor": 0.25, "ceiling": 0.97, "B_ref": 0.5, "beta": 0.3}},
         compare=(Compare("growth", 0.007, 0.0025, "Xiao et al. 2024: 29 models, five benchmarks, dates of their own"),),
         given={"params": 2e9, "target": 0.6, "day": 580},

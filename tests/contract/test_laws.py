@@ -49,19 +49,13 @@ HARD = (
     "m4:error",
     "moe_sparsity",
     "test_time_log_linear:clipped",
+    "transfer:loss",
     "zhai",
 )
 
 
-#: Laws whose coverage takes a minute and more; relatives of laws that the usual run covers. They run with -m long.
-DEAR = (
-    "bounded_metric:skewed",
-    "densing",
-    "jones:games",
-    "precision:joint",
-    "precision:offsets",
-    "task_ladder:direct",
-)
+#: A law whose coverage takes minutes.
+DEAR = ("densing",)
 
 
 def laws():
@@ -100,7 +94,9 @@ def one_of_each_computation():
         law = bs.get_law(name)
         for variant in (law, *law.variants.values()):
             seen.setdefault(computation(variant), variant)
-    return [pytest.param(law, id=law.name, marks=[pytest.mark.long] if law.name in (*HARD, *DEAR) else []) for law in seen.values()]
+    # The usual run covers one computation of each law, as far as it is not hard: all of them take a quarter of an hour.
+    usual = {name for name in bs.law_names() if name not in (*HARD, *DEAR)}
+    return [pytest.param(law, id=law.name, marks=[] if law.name in usual else [pytest.mark.long]) for law in seen.values()]
 
 
 every_computation = pytest.mark.parametrize("law", one_of_each_computation())

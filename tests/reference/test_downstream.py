@@ -14,7 +14,7 @@ from simulation import inputs_within
 import bayes_scaling as bs
 from bayes_scaling import engine
 from bayes_scaling.cli import main
-from bayes_scaling.fitting import Fit
+from bayes_scaling.fitted import Fit
 from bayes_scaling.fractions import BetaBinomialFraction
 from bayes_scaling.model import Settings, build_model
 from bayes_scaling.noise import noise_of

@@ -117,7 +117,7 @@ def test_rectified_curve_is_the_printed_equation_with_a_zero_shot_end():
 
 def test_without_prelearned_size_it_is_the_plain_power_law():
     plain = bs.get_law("power_law_floor").with_input("examples")
-    values = RECTIFIED.complete({"E": 0.8, "R_ref": 1.5, "transition": 1e-9, "beta": 0.4})
+    values = RECTIFIED.complete({"L_ref": 2.3, "share": 0.8 / 2.3, "transition": 1e-9, "beta": 0.4})
     examples = np.geomspace(200, 2e6, 9)
     expected = plain.predict({"examples": examples}, {"E": 0.8, "a": 1.5 * 1e3**0.4, "c": 0.4})
     assert RECTIFIED.predict({"finetune_examples": examples}, values) == pytest.approx(expected, rel=1e-4)
@@ -169,8 +169,9 @@ def test_residuals_beside_the_authors(shared_data, model, rectified, plain):
         return min(np.sqrt(np.mean(end.fun**2)) for end in ends)
 
     def bent(z):
-        values = dict(zip(("E", "R_ref", "transition", "beta"), np.exp(z), strict=True))
-        return RECTIFIED.predict({"finetune_examples": examples}, values)
+        E, R, transition, beta = np.exp(z)
+        values = {"L_ref": E + R, "share": E / (E + R), "transition": transition, "beta": beta}
+        return RECTIFIED.predict({"finetune_examples": examples}, RECTIFIED.complete(values))
 
     ours = rmsd(bent, [np.log([0.5, 1.5, t, 0.5]) for t in (1e3, 1e5)])
     straight = rmsd(

@@ -41,7 +41,7 @@ def exact_truncated(rng):
 
 
 def draw(potential, start, steps, random, target=0.8, adapting=False, length=ITERATIONS, depth=nuts.MAX_DEPTH):
-    """Return rows, (data set, chain, iteration, coordinates and statistics), and steps after drawing with every chain, (data set, chain)."""
+    """Return rows, (data set, chain, iteration, coordinates and statistics), and steps, (data set, chain)."""
     each = [np.full(len(start), value) for value in (target, adapting, length, depth)]
 
     def moved(start, steps, random):

@@ -53,14 +53,14 @@ def test_wheel_holds_laws_and_data(tmp_path):
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
 def test_the_programs_lower_for_accelerators(platform, small_fit, monkeypatch):
-    """CI has no GPU; that the programs of a fit (search for modes, sampler, values of parameters) lower for one is what can be tested without."""
+    """CI has no GPU; that the programs of a fit (search, sampler, values of parameters) lower for one is what can be tested without."""
     from bayes_scaling import engine
     from bayes_scaling.engine import chains, modes, programs
     from bayes_scaling.model import build_model
 
     lowered = []
 
-    def lower(name, function, arguments, identity, device):
+    def lower(name, function, arguments, identity, device, **how):
         lowered.append((name, jax.export.export(jax.jit(function), platforms=[platform])(*arguments).platforms))
 
     monkeypatch.setattr(programs, "prepare", lower)

@@ -28,6 +28,7 @@ ORDER = [
     ),
     *(
         "diagnose",
+        "fitted",
         "fitting",
         "storage",
         "point",

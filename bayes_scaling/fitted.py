@@ -1,0 +1,181 @@
+"""Fit: posterior draws of a law's parameters, and the evidence that they can be trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling.diagnose import Diagnosis
+from bayes_scaling.errors import InputError
+from bayes_scaling.law import Law
+from bayes_scaling.model import at_runs
+from bayes_scaling.noise import Noise
+from bayes_scaling.runs import Runs
+
+if TYPE_CHECKING:
+    import xarray
+
+#: Log likelihoods go into `Fit.tree` and into files up to this many values (runs x draws); beyond, `Fit.log_likelihood` computes them.
+KEPT_LOG_LIKELIHOODS = 5_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Posterior draws of a law's parameters given runs, and whether they can be trusted.
+
+    Attributes
+    ----------
+    law, noise : what was fitted
+    runs : the data
+    draws : DataTree with groups ``posterior`` (dims chain, draw), ``sample_stats``, ``observed_data``, ``constant_data``; attributes say
+        how it was made. For arviz, see ``tree``
+    diagnosis : convergence and identification
+    fixed : parameters held fixed
+    groups : labels, for a fit in which every group of runs has law parameters of its own; see `select`
+    """
+
+    law: Law
+    noise: Noise
+    runs: Runs
+    draws: Any
+    diagnosis: Diagnosis
+    fixed: Mapping[str, float]
+    groups: tuple[str, ...] = ()
+
+    @cached_property
+    def tree(self) -> xarray.DataTree:
+        """The fit as arviz takes it: ``draws`` and, for data that are not huge, ``log_likelihood`` (dims chain, draw, run).
+
+        Computed when first asked for: of the fits of a batch, most are never asked.
+        """
+        import xarray
+
+        sizes = self.posterior.sizes
+        huge = sizes["chain"] * sizes["draw"] * len(self.runs) > KEPT_LOG_LIKELIHOODS
+        if "log_likelihood" in self.draws.children or huge:
+            return self.draws
+        tree = self.draws.copy()
+        dims = ("chain", "draw", "run")
+        coords = {name: self.posterior[name] for name in dims[:2]}
+        tree["log_likelihood"] = xarray.DataTree(xarray.Dataset({self.law.output: (dims, self.log_likelihood())}, coords))
+        return tree
+
+    @property
+    def posterior(self) -> xarray.Dataset:
+        return self.draws["posterior"].to_dataset()
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """How the fit was made: law, noise, priors, seed, versions, data hash, timing."""
+        return {str(name): json.loads(value) for name, value in self.draws.attrs.items()}
+
+    def select(self, group: str) -> Fit:
+        """Return the fit of one group: its runs, its parameters, and the problems that concern it."""
+        import xarray
+
+        runs = self.runs.of_group(group)
+        rows = np.flatnonzero(self.runs.group == group) if self.runs.group is not None else []
+        picked = {}
+        for name, child in self.draws.children.items():
+            part = child.to_dataset()
+            part = part.sel(group=group, drop=True) if "group" in part.dims else part
+            picked[name] = part.isel(run=rows) if "run" in part.dims else part
+        tree = xarray.DataTree.from_dict(picked)
+        tree.attrs = self.draws.attrs
+        return Fit(self.law, self.noise, runs, tree, self.diagnosis.of_group(group), self.fixed)
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Return draws of every parameter of the law and the noise, sampled, derived and fixed; each of shape (chain, draw).
+
+        Raises
+        ------
+        InputError
+            If the fit has groups: each has parameters of its own, see `select`.
+        """
+        if self.groups:
+            raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(self.groups)}")
+        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
+        shape = next(iter(draws.values())).shape[:2]
+        return {**{name: np.full(shape, value) for name, value in self.fixed.items()}, **draws}
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Return mean, sd, median, q05, q95, ess_bulk, ess_tail and rhat by parameter, the law's formula names first.
+
+        Parameters of a group are named ``alpha[label]``.
+        """
+        from bayes_scaling.engine.convergence import statistics
+
+        draws = _scalars(self.posterior)
+        found = statistics(np.stack(list(draws.values()), axis=-1))
+        rows = {}
+        for i, (name, values) in enumerate(draws.items()):
+            q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95])
+            rows[name] = {
+                "mean": float(values.mean()),
+                "sd": float(values.std(ddof=1)),
+                "median": float(median),
+                "q05": float(q05),
+                "q95": float(q95),
+                **{key: float(found[key][i]) for key in ("ess_bulk", "ess_tail", "rhat")},
+            }
+        return {name: rows[name] for name in sorted(rows, key=self._rank)}
+
+    def _rank(self, name: str) -> tuple[int, bool, int, str]:
+        """Order for people: coefficients, exponents, then reference terms, then what describes the scatter or the pooling."""
+        base = name.split("[")[0]
+        kind = (
+            3 if base in self.noise.parameter_names else 2 if base.endswith(("_center", "_spread")) else 1 if base.endswith("_ref") else 0
+        )
+        names = self.law.parameter_names
+        return kind, len(base) > 1, names.index(base) if base in names else len(names), name
+
+    def log_likelihood(self) -> np.ndarray:
+        """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run)."""
+        if "log_likelihood" in self.draws.children:
+            return np.asarray(self.draws["log_likelihood"][self.law.output])
+        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
+        shape = next(iter(draws.values())).shape[:2]
+        fixed = {name: np.full(shape, value) for name, value in self.fixed.items()}
+        return log_likelihood(self.law, self.noise, self.runs, {**fixed, **draws}, self.groups)
+
+    def save(self, path: Any) -> None:
+        """Write the fit to NetCDF; see `bayes_scaling.load_fit`."""
+        from bayes_scaling.storage import save_fit
+
+        save_fit(self, path)
+
+    def __str__(self) -> str:
+        from bayes_scaling.text import fit_text
+
+        return fit_text(self)
+
+    def __repr__(self) -> str:
+        verdict = "ok" if self.diagnosis.ok else "NOT TRUSTWORTHY"
+        return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {verdict}>"
+
+
+def _scalars(posterior: xarray.Dataset) -> dict[str, np.ndarray]:
+    """Return draws of shape (chain, draw) by name, a group's parameters as ``alpha[label]``."""
+    draws = {}
+    for name, values in posterior.data_vars.items():
+        if "group" not in values.dims:
+            draws[str(name)] = np.asarray(values)
+        else:
+            draws.update({f"{name}[{label}]": np.asarray(values.sel(group=label)) for label in posterior["group"].values})
+    return draws
+
+
+def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...] = ()) -> np.ndarray:
+    """Return the log density of each measured output under each draw, shape (chain, draw, run)."""
+    import jax
+
+    columns = runs.model_columns(noise.columns(law), groups)
+    with jax.enable_x64(True):
+        wide = at_runs({name: np.asarray(values, float) for name, values in parameters.items()}, columns, draw_dims=2)
+        density = noise.distribution(law.formula(columns, wide), wide, columns)
+        return np.asarray(density.log_prob(columns[law.output]))
