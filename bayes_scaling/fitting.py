@@ -145,7 +145,7 @@ def fit_many(
     seed: int = 0,
     device: str = "auto",
     precision: int = 64,
-    lanes: int = 16,
+    lanes: int = 4,
 ) -> Iterator[tuple[int, Fit]]:
     """Fit a law to each of many data sets, a few of them side by side in one program; yield (place in ``data``, fit) as they are done.
 
@@ -155,7 +155,7 @@ def fit_many(
     Parameters
     ----------
     data : runs of each data set
-    lanes : data sets that are worked at side by side: bounds the memory
+    lanes : data sets that are worked at side by side: bounds the memory; a few suit the caches of a CPU, a GPU takes hundreds
     others : as in `fit`
 
     Raises
