@@ -5,7 +5,9 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+from conftest import simulated_runs
 
+import bayes_scaling as bs
 from bayes_scaling import engine
 
 SETS, RUNS = 11, 16
@@ -64,3 +66,41 @@ def test_draws_do_not_depend_on_the_neighbours(y):
     alone, beside = sampled(y, 4, draws=250), sampled(other, 4, draws=250)
     assert np.array_equal(alone.unconstrained[:3], beside.unconstrained[:3])
     assert not np.any(alone.unconstrained[3] == beside.unconstrained[3])
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Data sets of which one needs further attempts, and one has so many runs that it takes a program of its own."""
+    return [simulated_runs(n=n, seed=n, scatter=scatter) for n, scatter in ((40, 0.005), (12, 0.03), (30, 0.005), (70, 0.005), (50, 0.01))]
+
+
+def test_fits_of_many_data_sets_are_fits(data):
+    fits = dict(bs.fit_many("chinchilla", data, draws=500, lanes=2))
+    assert sorted(fits) == list(range(len(data)))
+    for place, runs in enumerate(data):
+        assert fits[place].runs.data_hash == runs.data_hash
+        assert fits[place].diagnosis.max_rhat < 1.01
+        assert fits[place].attributes["stream"] == place
+    alone = bs.fit("chinchilla", data[0], draws=500)
+    for name, row in alone.summary().items():
+        error = row["sd"] * np.sqrt(1 / row["ess_bulk"] + 1 / fits[0].summary()[name]["ess_bulk"])
+        assert fits[0].summary()[name]["mean"] == pytest.approx(row["mean"], abs=4 * error), name
+
+
+def test_a_fit_depends_on_its_data_and_place_alone(data):
+    """Not on how many are worked at, on the others, or on what the caller does between two of them."""
+    few = dict(bs.fit_many("chinchilla", data[:3], draws=250, lanes=1))
+    many = {}
+    for place, one in bs.fit_many("chinchilla", [*data[:2], data[4], data[2]], draws=250, lanes=3):
+        assert not jax.config.jax_enable_x64  # the caller's
+        many[place] = one
+    for place in (0, 1):
+        assert np.array_equal(few[place].posterior["alpha"], many[place].posterior["alpha"])
+    assert not np.array_equal(few[2].posterior["alpha"], many[3].posterior["alpha"])  # the same data at another place
+
+
+def test_a_data_set_that_cannot_be_fitted_is_named(data):
+    with pytest.raises(bs.InputError, match="data set 1 .*tokens"):
+        bs.fit_many("chinchilla", [data[0], bs.runs_from_columns({"params": [1e8], "loss": [1.0]})])
+    with pytest.raises(bs.InputError, match="lanes = 0"):
+        bs.fit_many("chinchilla", data, lanes=0)
