@@ -45,6 +45,7 @@ HARD = (
     "bnsl:error",
     "data_filtering",
     "emergence:broken",
+    "finetune_rectified",
     "m4",
     "m4:error",
     "moe_sparsity",
