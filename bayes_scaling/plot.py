@@ -275,7 +275,8 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     name = fit.law.input_names[0]
     # A decade further where the input is a scale that grows; a loss falls, and towards 0 if anywhere.
     ends = (0.7, 1.05) if name == "loss" else (1, 10)
-    x = np.geomspace(fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1], 120)
+    low, high = fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1]
+    x = np.geomspace(low, high, 120) if low > 0 else np.linspace(low, high, 120)
     draws = thinned(fit.parameters(), _DRAWS)
     ax = _axes(ax, 7, 4.5)
     ax.scatter(fit.runs[name], fit.runs[fit.law.output], color=_GREY, s=16, zorder=3, label="runs")
@@ -311,9 +312,11 @@ def _output_axis(ax: Any, output: str) -> None:
 
 
 def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
-    """Scale the axis of an input: logarithmic, unless the quantity may be zero or hardly varies."""
+    """Scale the axis of an input: logarithmic, unless it hardly varies; one that may be zero if it is not, and varies much."""
     ax.set_xlim(values.min(), values.max())
-    if quantity(name).on_log_scale and values.max() > 1.5 * values.min():
+    kind, positive = quantity(name), values.min() > 0
+    may_be_zero = kind.low == 0 and not kind.is_fraction
+    if positive and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
         _log_axis(ax.xaxis, _compute_tick if name == "compute" or values.max() > 1e16 else _count_tick)
 
 

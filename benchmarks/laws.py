@@ -103,8 +103,8 @@ def row(data: str, fit: bs.Fit, compared: list[tuple[str, float | None]], given:
     for name, value in compared:
         draws = draws_of(fit, name)
         low, high = np.quantile(draws, [0.05, 0.95])
-        shown = f"{'':>12}" if value is None else f"{quantity_text(value):>12}"
-        lines.append(f"    {name:28} {kind} {shown}   posterior {quantity_text(float(draws.mean()))} "
+        shown = f"{'':>22}" if value is None else f"{kind} {quantity_text(value):>12}"
+        lines.append(f"    {name:28} {shown}   posterior {quantity_text(float(np.median(draws)))} "
                      f"[{quantity_text(float(low))}, {quantity_text(float(high))}]")  # fmt: skip
     lines += [f"    {'problem' if problem.serious else 'note'}: {problem}" for problem in d.problems if problem.serious]
     if given and fit.law.decision is not None and not fit.groups:
