@@ -275,8 +275,7 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     name = fit.law.input_names[0]
     # A decade further where the input is a scale that grows; a loss falls, and towards 0 if anywhere.
     ends = (0.7, 1.05) if name == "loss" else (1, 10)
-    low, high = fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1]
-    x = np.geomspace(low, high, 120) if low > 0 else np.linspace(low, high, 120)
+    x = _span(fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1], 120)
     draws = thinned(fit.parameters(), _DRAWS)
     ax = _axes(ax, 7, 4.5)
     ax.scatter(fit.runs[name], fit.runs[fit.law.output], color=_GREY, s=16, zorder=3, label="runs")
@@ -311,12 +310,17 @@ def _output_axis(ax: Any, output: str) -> None:
         _log_axis(ax.yaxis, _count_tick)
 
 
+def _span(low: float, high: float, count: int) -> np.ndarray:
+    """Return values of an input from low to high, evenly in the logarithm where it has one."""
+    return np.geomspace(low, high, count) if low > 0 else np.linspace(low, high, count)
+
+
 def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
     """Scale the axis of an input: logarithmic, unless it hardly varies; one that may be zero if it is not, and varies much."""
     ax.set_xlim(values.min(), values.max())
-    kind, positive = quantity(name), values.min() > 0
+    kind = quantity(name)
     may_be_zero = kind.low == 0 and not kind.is_fraction
-    if positive and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
+    if values.min() > 0 and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
         _log_axis(ax.xaxis, _compute_tick if name == "compute" or values.max() > 1e16 else _count_tick)
 
 
@@ -390,7 +394,7 @@ def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -
     """Draw every published parameter set of a law against one input; the law's other inputs are at the middle of their declared domain."""
     name = against or law.input_names[0]
     item = next(item for item in law.inputs if item.name == name)
-    x = np.linspace(item.low, item.high, 200) if item.low == 0 else np.geomspace(item.low, item.high, 200)
+    x = _span(item.low, item.high, 200)
     inputs = {other.name: np.full(200, np.sqrt(other.low * other.high) if other.low > 0 else other.high / 2) for other in law.inputs}
     inputs[name] = x
     ax = _axes(ax, 7, 4)

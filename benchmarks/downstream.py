@@ -74,8 +74,7 @@ def rows(target: str, task: str, way: str, drawn: Any, measured: np.ndarray) -> 
 
 def checked(fit: bs.Fit, name: str) -> bs.Fit:
     d = fit.diagnosis
-    good = d.max_rhat < 1.01 and d.min_ess > 400 and d.divergences == 0
-    if not good:
+    if not d.converged:
         print(f"  {name}: R-hat {d.max_rhat:.4f}, ESS {d.min_ess:.0f}, {d.divergences} divergences", flush=True)
     return fit
 

@@ -27,6 +27,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.scipy.special import logit
 from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
@@ -98,15 +99,14 @@ def direct_invert(p):
 
 
 def direct_formula(inputs, p):
-    logit = p["h"] - power(p["a"], p["alpha"], inputs["params"]) - power(p["b"], p["beta"], inputs["tokens"])
-    return jnp.clip(p["floor"] + (p["ceiling"] - p["floor"]) * jax.nn.sigmoid(logit), LEAST, 1 - LEAST)
+    z = p["h"] - power(p["a"], p["alpha"], inputs["params"]) - power(p["b"], p["beta"], inputs["tokens"])
+    return jnp.clip(p["floor"] + (p["ceiling"] - p["floor"]) * jax.nn.sigmoid(z), LEAST, 1 - LEAST)
 
 
 def direct_answer(p, given):
     share = (given["target"] - p["floor"]) / (p["ceiling"] - p["floor"])
     inside = (share > 0) & (share < 1)
-    safe = jnp.where(inside, share, 0.5)
-    reducible = jnp.where(inside, p["h"] - jnp.log(safe) + jnp.log1p(-safe), -1.0)
+    reducible = jnp.where(inside, p["h"] - logit(jnp.where(inside, share, 0.5)), -1.0)
     found = least_compute(p["a"], p["b"], p["alpha"], p["beta"], reducible)
     compute, params, tokens = (jnp.where(share <= 0, 0.0, part) for part in found)
     return {"accuracy": direct_formula(given, p), "compute": compute, "params": params, "tokens": tokens}
