@@ -127,7 +127,10 @@ def fit(
     """
     start = time.perf_counter()
     options = Options(noise, input, dict(fix or {}), dict(priors or {}), grouped, pool, chains, warmup, draws, seed, device, precision)
+    check_numbers(options)
     ((_, found),) = _fits([_prepare(law, runs, options)], 1, start, progress)
+    if isinstance(found, InputError):
+        raise found
     return found
 
 
@@ -146,38 +149,62 @@ def fit_many(
     device: str = "auto",
     precision: int = 64,
     lanes: int = 4,
-) -> Iterator[tuple[int, Fit]]:
+    errors: str = "raise",
+) -> Iterator[tuple[int, Any]]:
     """Fit a law to each of many data sets, a few of them side by side in one program; yield (place in ``data``, fit) as they are done.
 
-    Each data set gets what `fit` gives it: its own search for modes, and further attempts while its draws are not good. Its draws depend on
-    its runs, the seed and its place, not on the other data sets, ``lanes`` or the order in which they are done.
+    Each data set gets what `fit` gives it: its own search for modes, and further attempts while its draws are not good; and, bit for bit,
+    the draws that `fit` gives it, which depend on its runs and the seed alone.
 
     Parameters
     ----------
     data : runs of each data set
     lanes : data sets that are worked at side by side: bounds the memory; a few suit the caches of a CPU, a GPU takes hundreds
+    errors : what becomes of a data set that cannot be fitted: ``raise`` (before any fit, where that is known then) or ``return``: its error
+        is yielded in place of its fit, and the others go on
     others : as in `fit`
 
     Raises
     ------
     InputError
-        Before any fit, if a data set or a setting cannot be used; it says which.
+        If a setting cannot be used, or (unless ``errors`` is ``return``) a data set; it says which.
     """
     options = Options(noise, input, dict(fix or {}), dict(priors or {}), False, (), chains, warmup, draws, seed, device, precision)
     if lanes < 1:
         raise InputError(f"lanes = {lanes} must be at least 1")
-    prepared = []
+    if errors not in ("raise", "return"):
+        raise InputError(f"errors = '{errors}' must be 'raise' or 'return'")
+    named = get_law(law)
+    check_numbers(options)
+    prepared: list[_Prepared] = []
+    places: list[int] = []
+    failed: list[tuple[int, InputError]] = []
     for place, runs in enumerate(data):
         try:
-            prepared.append(_prepare(law, runs, replace(options, stream=place)))
+            prepared.append(_prepare(named, runs, options))
+            places.append(place)
         except InputError as error:
-            raise InputError(f"data set {place} ({runs.source}): {error}") from None
-    return _fits(prepared, lanes, time.perf_counter())
+            if errors == "raise":
+                raise _of_data_set(place, runs, error) from None
+            failed.append((place, error))
+
+    def outcomes() -> Iterator[tuple[int, Any]]:
+        yield from failed
+        for number, found in _fits(prepared, lanes):
+            if isinstance(found, InputError) and errors == "raise":
+                raise _of_data_set(places[number], prepared[number].runs, found)
+            yield places[number], found
+
+    return outcomes()
+
+
+def _of_data_set(place: int, runs: Runs, error: InputError) -> InputError:
+    return InputError(f"data set {place} ({runs.source}): {error}")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to fit: see `fit`. ``stream`` tells data sets of one seed apart."""
+    """How to fit: see `fit`."""
 
     noise: str | Noise | None
     input: str | None
@@ -191,7 +218,6 @@ class Options:
     seed: int
     device: str
     precision: int
-    stream: int | None = None
 
 
 @dataclass(frozen=True)
@@ -226,7 +252,6 @@ def _prepare(law: str | Law, runs: Runs, options: Options) -> _Prepared:
     groups = _groups(law, runs, options.grouped or bool(options.pool))
     settings = Settings(options.fix, options.priors, groups, _pooling(law, runs, options.pool))
     check_fixed(law, family, settings.fixed)
-    _check_numbers(options)
     used_priors = model_priors(law, family, settings)
     if options.precision == 32 and len(runs) > MOST_RUNS_IN_32_BITS:
         raise InputError(f"{len(runs)} runs are too many for 32 bits: the sum of their log densities loses its digits; use --precision 64")
@@ -245,14 +270,14 @@ def _prepare(law: str | Law, runs: Runs, options: Options) -> _Prepared:
     # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
     parts = [runs.of_group(label) for label in groups if not settings.borrowed(law)] or [runs]
     answerable = not any(problem.serious for part in parts for problem in data_problems(law, used_priors, part))
-    sampler = engine.Sampler(options.chains, options.draws, options.warmup, options.seed, answerable, options.stream)
+    sampler = engine.Sampler(options.chains, options.draws, options.warmup, options.seed, answerable)
     return _Prepared(named, law, family, runs, groups, settings, used_priors, options, density, padded, weight, sampler, chosen)
 
 
 def _fits(
-    prepared: Sequence[_Prepared], lanes: int, start: float, progress: Callable[[int, int], None] | None = None
-) -> Iterator[tuple[int, Fit]]:
-    """Sample what can be sampled by one program together, and make fits of the draws."""
+    prepared: Sequence[_Prepared], lanes: int, start: float | None = None, progress: Callable[[int, int], None] | None = None
+) -> Iterator[tuple[int, Fit | InputError]]:
+    """Sample what can be sampled by one program together, and make fits of the draws; ``start`` is when the only one was asked for."""
     import jax
 
     from bayes_scaling import engine
@@ -271,19 +296,22 @@ def _fits(
             if found is None:
                 break
             number, result = found
-            yield places[number], _finished(prepared[places[number]], result, start)
+            place = places[number]
+            yield place, result if isinstance(result, InputError) else _finished(prepared[place], result, start)
 
 
-def _finished(one: _Prepared, result: Any, start: float) -> Fit:
+def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
     law, family, runs, groups, options = one.law, one.noise, one.runs, one.groups, one.options
     fixed = {name: float(value) for name, value in one.settings.fixed.items()}
     # What groups share in part is read as each group's parameter.
     levels = {f"{name}_by_{pooling.column}" for name, pooling in one.settings.pool.items() if pooling.column}
     sites = {name: np.asarray(values, float) for name, values in result.sites.items() if name not in levels}
     parameters = {**{name: np.full((options.chains, options.draws), value) for name, value in fixed.items()}, **sites}
+    begin = time.perf_counter()
     diagnosis = diagnose(law, family, one.priors, runs, parameters, result, groups, one.settings)
+    spent = result.compile_seconds + result.sample_seconds + time.perf_counter() - begin
     timing = {
-        "total_s": time.perf_counter() - start,
+        "total_s": time.perf_counter() - start if start is not None else spent,
         "compile_s": result.compile_seconds,
         "sample_s": result.sample_seconds,
     }
@@ -299,7 +327,6 @@ def _finished(one: _Prepared, result: Any, start: float) -> Fit:
         "groups": list(groups),
         "pool": {name: str(pooling) for name, pooling in one.settings.pool.items()},
         "seed": options.seed,
-        "stream": options.stream,
         "precision": options.precision,
         "device": str(getattr(one.device, "device_kind", one.device.platform)),
         "warmup": result.attempt.warmup,
@@ -371,7 +398,8 @@ def _pooling(law: Law, runs: Runs, pool: Sequence[str] | Mapping[str, str]) -> d
     return found
 
 
-def _check_numbers(options: Options) -> None:
+def check_numbers(options: Options) -> None:
+    """Raise InputError if a number of the sampler's cannot be used."""
     chains, draws, warmup, precision, seed = options.chains, options.draws, options.warmup, options.precision, options.seed
     if chains < 2 or draws < 4:
         raise InputError(f"chains = {chains} and draws = {draws} must be at least 2 and 4: convergence is judged by comparing chains")

@@ -7,6 +7,7 @@ smaller steps. Speed never buys a worse posterior: the last attempt's diagnostic
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.modes import NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
+from bayes_scaling.errors import InputError
 
 _SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
 _FOLLOWED = 4  # modes that are followed
@@ -48,7 +50,6 @@ class Sampler:
     warmup : iterations before the first kept draw; None lets the engine choose; further attempts take at least 1000
     seed : of everything random
     persistent : whether to try again, more carefully, while the draws are not good
-    stream : tells data sets of one seed apart
     """
 
     chains: int = 4
@@ -56,7 +57,6 @@ class Sampler:
     warmup: int | None = None
     seed: int = 0
     persistent: bool = True
-    stream: int | None = None
 
     def attempts(self) -> tuple[Attempt, ...]:
         first, *further = ATTEMPTS if self.persistent else ATTEMPTS[:1]
@@ -78,7 +78,7 @@ class Draws:
     modes : where the optimiser's searches ended
     attempt : the settings of the attempt that these draws are from
     attempts : how many attempts were made
-    compile_seconds, sample_seconds : wall time spent on getting programs, and on running them
+    compile_seconds, sample_seconds : wall time spent on getting programs, and on everything else; beside others it is their time, too
     """
 
     sites: dict[str, np.ndarray]
@@ -112,9 +112,6 @@ class _Clock:
         finally:
             self.compile_seconds += time.perf_counter() - begin
 
-    def sample_seconds(self) -> float:
-        return time.perf_counter() - self.start - self.compile_seconds
-
 
 @dataclass(frozen=True)
 class Task:
@@ -125,9 +122,24 @@ class Task:
     settings: Sampler
     progress: Callable[[int, int], None] | None = None
 
+    def random(self, purpose: str, number: int = 0) -> np.random.Generator:
+        """Return random numbers that nothing else uses: no other data set, and no user who simulated runs with this seed."""
+        return np.random.default_rng(np.random.SeedSequence(self.settings.seed, spawn_key=(*purpose.encode(), number, *self._digest)))
 
-def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int = 1) -> Iterator[tuple[int, Draws]]:
+    @cached_property
+    def _digest(self) -> tuple[int, ...]:
+        """The data in eight words: the same seed and data set draw the same, wherever and beside whatever they are drawn."""
+        digest = hashlib.sha256()
+        for name in sorted(self.columns):
+            digest.update(name.encode() + b"\0" + np.ascontiguousarray(self.columns[name]).tobytes())
+        digest.update(np.ascontiguousarray(self.weight).tobytes())
+        return tuple(int(word) for word in np.frombuffer(digest.digest(), "<u4"))
+
+
+def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int = 1) -> Iterator[tuple[int, Draws | InputError]]:
     """Draw from the posterior of each data set, so many at a time; yield (its place, its draws) as they are done.
+
+    A data set whose posterior has no place to start from yields the error that says so, and the others go on.
 
     Must run, each time that it is asked for more, under the caller's choice of ``jax.enable_x64`` and with arrays of that precision. What a
     data set draws depends on its data and settings alone.
@@ -145,24 +157,31 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
     program = clock.time(lambda: Lanes(density, first, chains, lanes, device))
     sites = clock.time(lambda: Sites(density, first, chains, device))
 
-    def work(task: Task) -> Work[Draws]:
-        normals = _stream(task.settings, "starts").standard_normal((STARTS, density.size))
-        modes = _find_modes(density, task.columns, task.weight, normals, device, clock)
+    def work(task: Task) -> Work[Draws | InputError]:
+        # Programs that serve all are the first one's expense.
+        start, before = (clock.start, 0.0) if task is tasks[0] else (time.perf_counter(), clock.compile_seconds)
+        normals = task.random("starts").standard_normal((STARTS, density.size))
+        try:
+            modes = _find_modes(density, task.columns, task.weight, normals, device, clock)
+        except InputError as error:
+            return error
         clock.time(program.ready)
-        return (yield from _attempts((task.columns, task.weight), modes, task.settings, sites, task.progress))
+        draws = yield from _attempts(task, modes, sites)
+        compiling = clock.compile_seconds - before
+        return replace(draws, compile_seconds=compiling, sample_seconds=time.perf_counter() - start - compiling)
 
-    for place, draws in program.run(work(task) for task in tasks):
-        yield place, replace(draws, compile_seconds=clock.compile_seconds, sample_seconds=clock.sample_seconds())
+    yield from program.run(work(task) for task in tasks)
 
 
-def _attempts(data: Any, modes: Modes, settings: Sampler, sites: Sites, progress: Callable[[int, int], None] | None) -> Work[Draws]:
+def _attempts(task: Task, modes: Modes, sites: Sites) -> Work[Draws]:
     """Draw, look at the draws, and try harder while they are not good."""
+    data, settings, progress = (task.columns, task.weight), task.settings, task.progress
     centre, whitening = modes.points[0], modes.whitening()
     attempts = settings.attempts()
     for number, attempt in enumerate(attempts):
-        start = _starting_points(modes, whitening, settings, number)
+        start = _starting_points(modes, whitening, settings.chains, task.random("positions", number))
         report = _Report(progress, attempt.warmup + settings.draws * attempt.thin) if progress is not None else None
-        chains = Chains(data, start, centre, whitening, _stream(settings, "draws", number), report=report)
+        chains = Chains(data, start, centre, whitening, task.random("draws", number), report=report)
         yield from chains.warm_up(attempt.warmup, attempt.target)
         z, told = yield from chains.draw(settings.draws * attempt.thin)
         draws = _kept(z, told, sites, data, modes, attempt, number + 1)
@@ -185,12 +204,6 @@ class _Report:
     def __call__(self, length: int) -> None:
         self.done += length
         self.progress(self.done, self.total)
-
-
-def _stream(settings: Sampler, purpose: str, number: int = 0) -> np.random.Generator:
-    """Return random numbers that nothing else uses: not those of a user who simulated runs with the same seed either."""
-    own = () if settings.stream is None else (settings.stream,)
-    return np.random.default_rng(np.random.SeedSequence(settings.seed, spawn_key=(*purpose.encode(), number, *own)))
 
 
 def _find_modes(
@@ -220,11 +233,10 @@ def _find_modes(
     return distinct(*(np.asarray(part) for part in compiled(starts, data)))
 
 
-def _starting_points(modes: Modes, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:
+def _starting_points(modes: Modes, whitening: np.ndarray, chains: int, rng: np.random.Generator) -> np.ndarray:
     """Return starting points, (chains, size): scattered about the modes, so that chains disagree if modes are not joined."""
-    rng = _stream(settings, "positions", number)
     nearby = modes.points[modes.potentials < modes.potentials[0] + NEARBY]
-    at = np.array([nearby[chain % len(nearby)] for chain in range(settings.chains)])
+    at = np.array([nearby[chain % len(nearby)] for chain in range(chains)])
     return at + rng.normal(size=at.shape) @ whitening.T
 
 
