@@ -60,6 +60,42 @@ class Comparison:
         return comparison_text(self)
 
 
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """How well a fit forecasts each of its runs when that is left out.
+
+    Attributes
+    ----------
+    elpd, se : expected log predictive density of a run left out, summed over runs, and its standard error; in nats
+    pointwise : of each run, shape (run,)
+    effective_parameters : p_loo
+    bad : lines of runs that could not be left out by importance sampling (Pareto k above BAD_K)
+    by_arviz : as arviz returned it
+    """
+
+    elpd: float
+    se: float
+    pointwise: np.ndarray
+    effective_parameters: float
+    bad: tuple[int, ...]
+    by_arviz: Any
+
+
+def leave_one_out(fit: Fit) -> LeftOut:
+    """Leave each run out by Pareto-smoothed importance sampling, and forecast it (Vehtari, Gelman & Gabry 2017)."""
+    import warnings
+
+    import arviz_stats
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of large k: ``bad`` says which
+        found: Any = arviz_stats.loo(fit.tree, pointwise=True, var_name=fit.law.output)  # pyright: ignore[reportPrivateImportUsage]
+    each = np.asarray(found.elpd_i).ravel()
+    bad = np.flatnonzero(np.asarray(found.pareto_k).ravel() > BAD_K)
+    spread = float(np.sqrt(len(each)) * each.std(ddof=1)) if len(each) > 1 else float("nan")
+    return LeftOut(float(each.sum()), spread, each, float(found.p), tuple(int(line) for line in fit.runs.lines[bad]), found)
+
+
 def compare(fits: Mapping[str, Fit], *, seed: int = 0) -> Comparison:
     """Compare laws, or noise families, fitted to the same runs, by leave-one-out cross-validation.
 
@@ -88,31 +124,28 @@ def compare(fits: Mapping[str, Fit], *, seed: int = 0) -> Comparison:
 
     import arviz_stats
 
-    found: dict[str, Any] = {
-        name: arviz_stats.loo(fit.tree, pointwise=True, var_name=fit.law.output)  # pyright: ignore[reportPrivateImportUsage]
-        for name, fit in fits.items()
-    }
-    each = {name: np.asarray(item.elpd_i).ravel() for name, item in found.items()}
-    weights = arviz_stats.compare(dict(found), method="stacking")["weight"]  # pyright: ignore[reportPrivateImportUsage]
+    left_out = {name: leave_one_out(fit) for name, fit in fits.items()}
+    each = {name: item.pointwise for name, item in left_out.items()}
+    found = {name: item.by_arviz for name, item in left_out.items()}
+    weights = arviz_stats.compare(found, method="stacking")["weight"]  # pyright: ignore[reportPrivateImportUsage]
     best = max(each, key=lambda name: each[name].sum())
     count = len(first.runs)
     draws = np.random.default_rng(seed).dirichlet(np.ones(count), BOOTSTRAPS)
     winner = np.argmax(draws @ np.stack(list(each.values()), axis=1), axis=1)
     rows = []
-    for i, (name, item) in enumerate(found.items()):
+    for i, (name, item) in enumerate(left_out.items()):
         gap = each[name] - each[best]
-        bad = np.flatnonzero(np.asarray(item.pareto_k).ravel() > BAD_K)
         rows.append(
             Compared(
                 name=name,
-                elpd=float(each[name].sum()),
-                se=float(np.sqrt(count) * each[name].std(ddof=1)),
+                elpd=item.elpd,
+                se=item.se,
                 difference=float(gap.sum()),
                 difference_se=float(np.sqrt(count) * gap.std(ddof=1)),
                 probability=float(np.mean(winner == i)),
                 weight=float(weights[name]),
-                effective_parameters=float(item.p),
-                bad=tuple(int(line) for line in fits[name].runs.lines[bad]),
+                effective_parameters=item.effective_parameters,
+                bad=item.bad,
                 converged=fits[name].diagnosis.converged,
             )
         )

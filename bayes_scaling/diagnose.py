@@ -13,8 +13,9 @@ import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.law import Law
-from bayes_scaling.model import Settings, at_runs
-from bayes_scaling.noise import Noise, cumulative
+from bayes_scaling.model import Settings
+from bayes_scaling.noise import Noise
+from bayes_scaling.pointwise import BELOW, CURVE, pointwise
 from bayes_scaling.priors import prior_quantiles
 from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.runs import Runs
@@ -313,12 +314,8 @@ def _width_problems(noise: Noise, chosen: frozenset[str], width: Mapping[str, fl
 
 def _median_curve(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...]) -> np.ndarray:
     """Return the pointwise posterior median of the curve at the runs, from as many draws as bounded memory allows (20 to 400)."""
-    import jax
-
     thin = thinned(parameters, int(np.clip(4e7 / len(runs), 20, 400)))
-    columns = runs.model_columns(noise.columns(law), groups)
-    with jax.enable_x64(True):
-        return np.median(np.asarray(law.formula(columns, at_runs(thin, columns, draw_dims=1))), axis=0)
+    return np.median(pointwise(CURVE, law, noise, runs, thin, groups), axis=0)
 
 
 def thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
@@ -415,16 +412,6 @@ def tail_probability(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str
 
     The run itself is part of the fit, so probabilities are a little too mild.
     """
-    import jax
-
-    thin = thinned(parameters, 200)
-    every = runs.model_columns(noise.columns(law), groups)
-    below = np.empty(len(runs))
-    with jax.enable_x64(True):
-        for start in range(0, len(runs), 20_000):  # bounded memory for a million runs
-            part = slice(start, start + 20_000)
-            columns = {name: values[part] for name, values in every.items()}
-            wide = at_runs(thin, columns, draw_dims=1)
-            scatter = noise.distribution(law.formula(columns, wide), wide, columns)
-            below[part] = np.asarray(cumulative(scatter, columns[law.output])).mean(axis=0)
+    thin = thinned(parameters, int(np.clip(4e7 / len(runs), 20, 200)))
+    below = pointwise(BELOW, law, noise, runs, thin, groups).mean(axis=0)
     return 2 * np.minimum(below, 1 - below)

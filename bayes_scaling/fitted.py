@@ -13,8 +13,8 @@ import numpy as np
 from bayes_scaling.diagnose import Diagnosis
 from bayes_scaling.errors import InputError
 from bayes_scaling.law import Law
-from bayes_scaling.model import at_runs
 from bayes_scaling.noise import Noise
+from bayes_scaling.pointwise import DENSITY, pointwise
 from bayes_scaling.runs import Runs
 
 if TYPE_CHECKING:
@@ -172,10 +172,6 @@ def _scalars(posterior: xarray.Dataset) -> dict[str, np.ndarray]:
 
 def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...] = ()) -> np.ndarray:
     """Return the log density of each measured output under each draw, shape (chain, draw, run)."""
-    import jax
-
-    columns = runs.model_columns(noise.columns(law), groups)
-    with jax.enable_x64(True):
-        wide = at_runs({name: np.asarray(values, float) for name, values in parameters.items()}, columns, draw_dims=2)
-        density = noise.distribution(law.formula(columns, wide), wide, columns)
-        return np.asarray(density.log_prob(columns[law.output]))
+    shape = next(iter(parameters.values())).shape[:2]
+    flat = {name: np.reshape(values, (-1, *values.shape[2:])) for name, values in parameters.items()}
+    return pointwise(DENSITY, law, noise, runs, flat, groups).reshape(*shape, len(runs))

@@ -126,8 +126,7 @@ def fit(
         If a setting or the data cannot be used. A posterior that cannot be trusted is no error: see ``Fit.diagnosis``.
     """
     start = time.perf_counter()
-    options = Options(noise, input, dict(fix or {}), dict(priors or {}), grouped, pool, chains, warmup, draws, seed, device, precision)
-    check_numbers(options)
+    options = Options(noise, input, fix, priors, grouped, pool, chains, warmup, draws, seed, device, precision)
     ((_, found),) = _fits([_prepare(law, runs, options)], 1, start, progress)
     if isinstance(found, InputError):
         raise found
@@ -169,13 +168,12 @@ def fit_many(
     InputError
         If a setting cannot be used, or (unless ``errors`` is ``return``) a data set; it says which.
     """
-    options = Options(noise, input, dict(fix or {}), dict(priors or {}), False, (), chains, warmup, draws, seed, device, precision)
+    options = Options(noise, input, fix, priors, False, (), chains, warmup, draws, seed, device, precision)
     if lanes < 1:
         raise InputError(f"lanes = {lanes} must be at least 1")
     if errors not in ("raise", "return"):
         raise InputError(f"errors = '{errors}' must be 'raise' or 'return'")
     named = get_law(law)
-    check_numbers(options)
     prepared: list[_Prepared] = []
     places: list[int] = []
     failed: list[tuple[int, InputError]] = []
@@ -204,20 +202,37 @@ def _of_data_set(place: int, runs: Runs, error: InputError) -> InputError:
 
 @dataclass(frozen=True)
 class Options:
-    """How to fit: see `fit`."""
+    """How to fit: see `fit`.
 
-    noise: str | Noise | None
-    input: str | None
-    fix: dict[str, float]
-    priors: dict[str, Any]
-    grouped: bool
-    pool: Sequence[str] | Mapping[str, str]
-    chains: int
-    warmup: int | None
-    draws: int
-    seed: int
-    device: str
-    precision: int
+    Raises
+    ------
+    InputError
+        If a number of the sampler's cannot be used.
+    """
+
+    noise: str | Noise | None = None
+    input: str | None = None
+    fix: Mapping[str, float] | None = None
+    priors: Mapping[str, Any] | None = None
+    grouped: bool = False
+    pool: Sequence[str] | Mapping[str, str] = ()
+    chains: int = 4
+    warmup: int | None = None
+    draws: int = 1000
+    seed: int = 0
+    device: str = "auto"
+    precision: int = 64
+
+    def __post_init__(self) -> None:
+        chains, draws, warmup = self.chains, self.draws, self.warmup
+        if chains < 2 or draws < 4:
+            raise InputError(f"chains = {chains} and draws = {draws} must be at least 2 and 4: convergence is judged by comparing chains")
+        if warmup is not None and warmup < 20:
+            raise InputError(f"warmup = {warmup} is too short to adapt; at least 20, or none to let the engine choose")
+        if self.precision not in (32, 64):
+            raise InputError(f"precision = {self.precision} must be 32 or 64 (bits)")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed = {self.seed} must be between 0 and 2^32 - 1")
 
 
 @dataclass(frozen=True)
@@ -250,7 +265,7 @@ def _prepare(law: str | Law, runs: Runs, options: Options) -> _Prepared:
     family = noise_of(law, options.noise)
     runs = usable_runs(law, family, runs)
     groups = _groups(law, runs, options.grouped or bool(options.pool))
-    settings = Settings(options.fix, options.priors, groups, _pooling(law, runs, options.pool))
+    settings = Settings(dict(options.fix or {}), dict(options.priors or {}), groups, _pooling(law, runs, options.pool))
     check_fixed(law, family, settings.fixed)
     used_priors = model_priors(law, family, settings)
     if options.precision == 32 and len(runs) > MOST_RUNS_IN_32_BITS:
@@ -288,7 +303,8 @@ def _fits(
     for places in alike.values():
         first = prepared[places[0]]
         tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
-        sampled = engine.sample_each(first.density, tasks, first.device, min(lanes, len(tasks)))
+        lanes = 2 ** int(np.log2(min(lanes, len(tasks))))  # each number of lanes is a program of its own to compile
+        sampled = engine.sample_each(first.density, tasks, first.device, lanes)
         while True:
             # Only while draws are made: between them the caller's settings hold.
             with jax.enable_x64(first.options.precision == 64), jax.default_device(first.device):
@@ -318,6 +334,7 @@ def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
     attributes = {
         "created_by": f"bayes_scaling {__version__}",
         "law": law.name,
+        "output": law.output,
         "input": law.input_names[0] if one.named.alternatives else None,
         "law_file": law.origin,
         "law_file_sha256": law.origin_hash,
@@ -334,7 +351,7 @@ def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
         "thin": result.attempt.thin,
         "attempts": result.attempts,
         "data": {"source": runs.source, "hash": runs.data_hash, "notes": list(runs.notes), "ignored": list(runs.ignored)},
-        "versions": _versions(),
+        "versions": versions(),
         "timing": timing,
         "diagnosis": diagnosis.to_dict(),
     }
@@ -398,20 +415,8 @@ def _pooling(law: Law, runs: Runs, pool: Sequence[str] | Mapping[str, str]) -> d
     return found
 
 
-def check_numbers(options: Options) -> None:
-    """Raise InputError if a number of the sampler's cannot be used."""
-    chains, draws, warmup, precision, seed = options.chains, options.draws, options.warmup, options.precision, options.seed
-    if chains < 2 or draws < 4:
-        raise InputError(f"chains = {chains} and draws = {draws} must be at least 2 and 4: convergence is judged by comparing chains")
-    if warmup is not None and warmup < 20:
-        raise InputError(f"warmup = {warmup} is too short to adapt; at least 20, or none to let the engine choose")
-    if precision not in (32, 64):
-        raise InputError(f"precision = {precision} must be 32 or 64 (bits)")
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
-
-
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of what draws depend on, and of what reads them."""
     import jax
     import numpyro
     import xarray

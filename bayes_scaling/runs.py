@@ -7,7 +7,7 @@ that names the line.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,58 @@ def read_runs(
     FileError
         If the file cannot be read.
     """
+    table, mapping, notes = _open(source, map or {}, where)
+    return _validate(table, mapping, units or {}, notes, drop_invalid, drop_duplicates)
+
+
+def read_groups(
+    source: str | Path | Any,
+    group: Sequence[str],
+    *,
+    map: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    where: str | None = None,
+    drop_invalid: bool = False,
+    drop_duplicates: bool = False,
+) -> dict[str, Runs | InputError]:
+    """Read the runs of each group by itself: runs by label, or what is wrong with them, where the others are not concerned.
+
+    Parameters
+    ----------
+    group : columns; rows that agree in all of them are a group, labelled by their cells, joined by a slash
+    others : as in `read_runs`
+
+    Raises
+    ------
+    InputError
+        If the table as a whole cannot be used: a column is missing or ambiguous, a row has no label, or every group fails alike.
+    FileError
+        If the file cannot be read.
+    """
+    table, mapping, notes = _open(source, map or {}, where)
+    mapping = {**mapping, "group": ",".join(group)}
+    _find_columns(table, mapping)
+    for column in group:
+        empty = [line for line, cell in zip(table.lines, table.columns[column], strict=True) if not str(cell).strip()]
+        if empty:
+            raise InputError(f"{table.source}: line {empty[0]}: no {column}, so the row is in no group ({len(empty)} such rows)")
+    labels = _labels(table, list(group))
+    names, of_row = np.unique(labels, return_inverse=True)
+    rows = np.split(np.argsort(of_row, kind="stable"), np.cumsum(np.bincount(of_row))[:-1])
+    found: dict[str, Runs | InputError] = {}
+    for name, own in zip(names.tolist(), rows, strict=True):
+        try:
+            found[name] = _validate(table.select(own), mapping, units or {}, list(notes), drop_invalid, drop_duplicates)
+        except InputError as error:
+            found[name] = error
+    reasons = {str(error) for error in found.values() if isinstance(error, InputError)}
+    if len(reasons) == 1 and not any(isinstance(item, Runs) for item in found.values()):
+        raise InputError(reasons.pop())
+    return found
+
+
+def _open(source: Any, mapping: Mapping[str, str], where: str | None) -> tuple[Table, Mapping[str, str], list[str]]:
+    """Return the table with the rows that meet a condition, the mapping with the data set's own, and notes."""
     notes: list[str] = []
     if hasattr(source, "columns") and hasattr(source, "iloc"):
         table = table_from_dataframe(source)
@@ -135,7 +187,7 @@ def read_runs(
         from bayes_scaling.datasets import resolve
 
         found = resolve(source)
-        map = {**found.map, **(map or {})}
+        mapping = {**found.map, **mapping}
         if found.where and where is None:
             where = found.where
             notes.append(f"rows of the data set's own choice: {where}")
@@ -146,7 +198,15 @@ def read_runs(
         if not keep.any():
             raise InputError(f"no row of {table.source} meets the condition '{where}'")
         table = table.select(keep)
-    return _validate(table, map or {}, units or {}, notes, drop_invalid, drop_duplicates)
+    return table, mapping, notes
+
+
+def _labels(table: Table, factors: Sequence[str]) -> np.ndarray:
+    """Return the label of each row's group: the cells of some columns, joined."""
+    cells = [[str(cell) for cell in table.columns[factor]] for factor in factors]
+    if len(factors) > 1 and any(SEPARATOR in cell for column in cells for cell in column):
+        raise InputError(f"{table.source}: labels of {', '.join(factors)} hold a '{SEPARATOR}', which joins them; rename them")
+    return np.array([SEPARATOR.join(parts) for parts in zip(*cells, strict=True)])
 
 
 def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Runs:
@@ -303,10 +363,7 @@ def _validate(
     if renamed:
         notes.insert(0, ", ".join(renamed))
     factors = found["group"].split(",") if "group" in found else []
-    labels = [[str(cell) for cell in table.columns[factor][keep]] for factor in factors]
-    if len(factors) > 1 and any(SEPARATOR in cell for cells in labels for cell in cells):
-        raise InputError(f"{table.source}: labels of {', '.join(factors)} hold a '{SEPARATOR}', which joins them; rename them")
-    group = np.array([SEPARATOR.join(parts) for parts in zip(*labels, strict=True)]) if labels else None
+    group = _labels(table.select(keep), factors) if factors else None
     ignored = tuple(column for column in table.columns if column not in {*found.values(), *factors})
     return Runs(columns, table.lines[keep], table.source, tuple(notes), group, ignored, tuple(factors))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_scaling.cache import make_readable
 from bayes_scaling.diagnose import Diagnosis
 from bayes_scaling.errors import FileError
 from bayes_scaling.fitted import Fit
@@ -40,18 +41,12 @@ def save_fit(fit: Fit, path: str | Path) -> None:
         raise FileError(f"cannot write '{path}': {error.strerror}") from None
     try:
         fit.tree.to_netcdf(temporary, engine="h5netcdf")
-        os.chmod(temporary, 0o666 & ~_umask())
+        make_readable(temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise FileError(f"cannot write '{path}': {error}") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise | None = None) -> Fit:
@@ -77,21 +72,26 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
             tree = opened.load()
     except Exception as error:  # the HDF5 stack raises many kinds for a file that is not one
         raise FileError(f"'{path}' cannot be read as NetCDF ({type(error).__name__}); write it with bayes-scaling fit --out") from None
-    missing = [name for name in _NEEDED if name not in tree.children]
+    return fit_of_tree(tree, str(path), law, noise)
+
+
+def fit_of_tree(tree: Any, name: str, law: str | Path | Law | None = None, noise: Noise | None = None) -> Fit:
+    """Return the fit in a tree that was read from ``name``; see `load_fit`."""
+    missing = [part for part in _NEEDED if part not in tree.children]
     if missing or "law" not in tree.attrs:
-        raise FileError(f"'{path}' is not a fit of bayes-scaling: {'no group ' + missing[0] if missing else 'it names no law'}")
+        raise FileError(f"'{name}' is not a fit of bayes-scaling: {'no group ' + missing[0] if missing else 'it names no law'}")
     try:
-        attributes = {str(name): json.loads(value) for name, value in tree.attrs.items()}
-        found = _find_law(attributes, law, path)
+        attributes = {str(key): json.loads(value) for key, value in tree.attrs.items()}
+        found = _find_law(attributes, law, name)
         family = noise or noise_of(found, attributes["noise"])
         runs = _runs(tree, attributes["data"], found)
         diagnosis = Diagnosis.from_dict(attributes["diagnosis"])
         return Fit(found, family, runs, tree, diagnosis, attributes["fixed"], tuple(attributes["groups"]))
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise FileError(f"'{path}' is not a complete fit of bayes-scaling ({type(error).__name__}: {error})") from None
+        raise FileError(f"'{name}' is not a complete fit of bayes-scaling ({type(error).__name__}: {error})") from None
 
 
-def _find_law(attributes: dict[str, Any], law: str | Path | Law | None, path: Path) -> Law:
+def _find_law(attributes: dict[str, Any], law: str | Path | Law | None, path: str) -> Law:
     name, origin, digest = attributes["law"], attributes["law_file"], attributes["law_file_sha256"]
     if law is None and origin:
         # A file with code is only run if it is the one that was fitted: the NetCDF must not choose what is executed.

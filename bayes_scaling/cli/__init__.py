@@ -1,0 +1,58 @@
+"""The command ``bayes-scaling``: argument parsing and printing, no logic.
+
+Exit codes: 0 done; 2 bad usage or bad input (one line says why); 3 finished, but the posterior is not trustworthy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from bayes_scaling import __version__
+from bayes_scaling.cli.answers import add_allocate, add_decide, add_plot, add_predict
+from bayes_scaling.cli.batch import add_batch
+from bayes_scaling.cli.common import BAD_INPUT, Parser
+from bayes_scaling.cli.fit import add_fit
+from bayes_scaling.cli.known import add_data, add_laws
+from bayes_scaling.errors import BayesScalingError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
+    except BayesScalingError as error:
+        print(f"bayes-scaling: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("bayes-scaling: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has gone; nothing is wrong with us. Keep the interpreter from flushing into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="bayes-scaling",
+        description="Bayesian fits of neural scaling laws, and what they say about how to spend compute.",
+        epilog="example:\n  bayes-scaling fit ladder --law chinchilla --out fit.nc\n  bayes-scaling allocate fit.nc --compute 1e15",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"bayes-scaling {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_laws(commands)
+    add_fit(commands)
+    add_predict(commands)
+    add_decide(commands)
+    add_allocate(commands)
+    add_plot(commands)
+    add_batch(commands)
+    add_data(commands)
+    return parser

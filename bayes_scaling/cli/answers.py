@@ -1,0 +1,181 @@
+"""The commands that ask a stored fit: ``predict``, ``decide``, ``allocate`` and ``plot``."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from bayes_scaling.cli.common import (
+    add_verdict,
+    command,
+    number,
+    pairs,
+    print_json,
+    verdict,
+)
+from bayes_scaling.errors import InputError
+
+
+def _add_stored(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
+
+
+def _stored(options: argparse.Namespace) -> Any:
+    """Load the fit that the options name, and select its group."""
+    from bayes_scaling.storage import load_fit
+
+    fit = load_fit(options.fit, options.law)
+    if options.group is not None and not fit.groups:
+        raise InputError(f"'{options.fit}' is not a fit by group, so it has no group '{options.group}'")
+    if fit.groups and options.group is None:
+        raise InputError(f"'{options.fit}' is a fit by group: choose one with --group ({', '.join(fit.groups)})")
+    return fit if options.group is None else fit.select(options.group)
+
+
+def add_predict(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "predict", _predict, "predict the loss of new runs: the curve, and a new measurement with its scatter",
+        "  bayes-scaling predict fit.nc --at points.csv          # points.csv: params,tokens\n"
+        "  bayes-scaling predict loss.nc --at points.csv --then error.nc",
+    )  # fmt: skip
+    _add_stored(parser)
+    parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the first one's output: predict what it predicts")
+    parser.add_argument("--at", required=True, metavar="POINTS.csv", help="a row a point, with the law's inputs")
+    parser.add_argument("--map", action="append", default=[], metavar="params=n_params,...", help="columns without a common name")
+    parser.add_argument("--units", action="append", default=[], metavar="params=billion,...", help="columns that are not in base units")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the scatter")
+    add_verdict(parser)
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from bayes_scaling.prediction import predict
+    from bayes_scaling.records import prediction_records
+    from bayes_scaling.runs import read_points
+    from bayes_scaling.storage import load_fit
+
+    fit = _stored(options)
+    then = load_fit(options.then) if options.then else None
+    further = () if then is None else (*then.law.input_names, *then.noise.needs)
+    needed = tuple(dict.fromkeys([*fit.law.input_names, *fit.noise.needs, *(name for name in further if name != fit.law.output)]))
+    points = read_points(options.at, needed, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
+    found = predict(fit, points, then=then, seed=options.seed)
+    rows = prediction_records(found)
+    if options.json:
+        print_json({"law": found.attrs["law"], "output": found.attrs["output"], "rows": rows})
+    else:
+        print(
+            "".join(f"{name:>12}" for name in needed)
+            + "    new measurement (90 %)      curve (90 %)                decades beyond the runs"
+        )
+        for i, row in enumerate(rows):
+            inputs = "".join(f"{points[name][i]:>12.4g}" for name in needed)
+            spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
+            print(f"{inputs}    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}")
+    return verdict(bool(found.attrs["trustworthy"]), options)
+
+
+def add_decide(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "decide", _decide, "answer the question that a law exists for, from a fit or from a published parameter set",
+        "  bayes-scaling decide fit.nc --given compute=5.76e23\n"
+        "  bayes-scaling decide chinchilla --published besiroglu --given compute=5.76e23\n"
+        "  bayes-scaling laws data_constrained                   # what its question takes",
+    )  # fmt: skip
+    parser.add_argument("fit", metavar="FIT.nc|LAW", help="written by bayes-scaling fit --out; or a law, with --published")
+    parser.add_argument("--published", metavar="NAME", help="a published parameter set of the law, instead of a fit")
+    parser.add_argument("--given", action="append", default=[], metavar="NAME=VALUE,...", help="what the question takes, in base units")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
+    add_verdict(parser)
+
+
+def _decide(options: argparse.Namespace) -> int:
+    from bayes_scaling.decision import decide, with_set
+    from bayes_scaling.law import get_law
+    from bayes_scaling.records import decision_record
+    from bayes_scaling.text import decision_text
+
+    source: Any = with_set(get_law(options.fit), options.published) if options.published else _stored(options)
+    given = {name: number(text, f"--given {name}") for name, text in pairs(options.given, "--given").items()}
+    found = decide(source, given, published=options.published)
+    if options.json:
+        print_json(decision_record(found))
+    else:
+        print(decision_text(found, source if options.published else source.law))
+    return verdict(bool(found.attrs["trustworthy"]), options)
+
+
+def add_allocate(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "allocate", _allocate, "the best model size and token count for a budget, with intervals, the decision and its regret",
+        "  bayes-scaling allocate fit.nc --compute 5.76e23\n"
+        "  bayes-scaling allocate fit.nc --compute 1e22 --compute 1e24 --json\n"
+        "  bayes-scaling allocate fit.nc --compute 5.76e23 --inference-tokens 1e13\n"
+        "  bayes-scaling allocate fit.nc --compute 5.76e23 --params 70e9\n"
+        "  bayes-scaling allocate fit.nc --target-loss 2.0",
+    )  # fmt: skip
+    _add_stored(parser)
+    parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="a budget; may be repeated")
+    parser.add_argument("--target-loss", action="append", default=[], metavar="NATS", help="the reverse: least compute for a loss")
+    parser.add_argument("--inference-tokens", metavar="TOKENS", help="tokens served over the model's life, paid from the same budget")
+    parser.add_argument("--unique-tokens", metavar="TOKENS", help="limit of unique data; needs a law that knows repetition")
+    parser.add_argument("--params", metavar="N", help="hold the size")
+    parser.add_argument("--tokens", metavar="D", help="hold the training tokens")
+    add_verdict(parser)
+
+
+def _allocate(options: argparse.Namespace) -> int:
+    from bayes_scaling import records, text
+    from bayes_scaling.allocation import allocate, allocate_target
+    from bayes_scaling.cost import Cost
+
+    budgets = [number(value, "--compute") for value in options.compute]
+    targets = [number(value, "--target-loss") for value in options.target_loss]
+    if bool(budgets) == bool(targets):
+        raise InputError("give budgets (--compute 5.76e23) or target losses (--target-loss 2.0), one of the two")
+    held = {name: number(value, f"--{name}") for name in ("params", "tokens") if (value := getattr(options, name)) is not None}
+    if targets and held:
+        raise InputError("--params and --tokens go with --compute, not with --target-loss")
+    fit = _stored(options)
+    if options.unique_tokens is not None and "unique_tokens" not in fit.law.input_names:
+        raise InputError(f"law '{fit.law.name}' does not know repeated data, so it cannot use --unique-tokens")
+    serving = number(options.inference_tokens, "--inference-tokens") if options.inference_tokens is not None else 0.0
+    cost = Cost(inference_tokens=serving)
+    if targets:
+        plan = allocate_target(fit, targets, cost=cost)
+        print(text.target_text(plan)) if not options.json else print_json({"targets": records.target_records(plan)})
+    else:
+        plan = allocate(fit, budgets, cost=cost, **held)
+        print(text.allocation_text(plan)) if not options.json else print_json({"allocations": records.allocation_records(plan)})
+    return verdict(fit.diagnosis.ok, options)
+
+
+def add_plot(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "plot", _plot, "draw the figures of a fit into a folder",
+        "  bayes-scaling plot fit.nc --compute 1e22 --compute 5.76e23 --out figures",
+    )  # fmt: skip
+    _add_stored(parser)
+    parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="budgets to mark and to draw the regret for")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="made if it is not there")
+    parser.add_argument("--format", default="png", choices=("png", "svg", "pdf"))
+    add_verdict(parser)
+
+
+def _plot(options: argparse.Namespace) -> int:
+    from bayes_scaling.plot import save_figures
+
+    budgets = [number(value, "--compute") for value in options.compute]
+    fit = _stored(options)
+    written = save_figures(fit, options.out, compute=budgets, format=options.format)
+    if options.json:
+        print_json({"figures": [str(path) for path in written]})
+    else:
+        print("\n".join(str(path) for path in written))
+    return verdict(fit.diagnosis.ok, options)

@@ -1,0 +1,90 @@
+"""Parts that several commands have: the parser, options of the same meaning, numbers and pairs from text, exit codes, JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from bayes_scaling.errors import InputError
+
+DONE, BAD_INPUT, NOT_TRUSTWORTHY = 0, 2, 3
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(BAD_INPUT)
+
+
+def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], help: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=help,
+        description=help[0].upper() + help[1:] + ".",
+        epilog=f"examples:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--map", action="append", default=[], metavar="params=n_params,...", help="columns without a common name")
+    parser.add_argument("--units", action="append", default=[], metavar="params=billion,...", help="columns that are not in base units")
+    parser.add_argument("--where", metavar="'flops<1e21'", help="use only the rows that meet a condition")
+    parser.add_argument("--drop-invalid", action="store_true", help="leave out rows that cannot be used, with a note")
+    parser.add_argument("--drop-duplicates", action="store_true", help="leave out exact repetitions, with a note")
+
+
+def add_verdict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-unconverged", action="store_true", help="exit with 0 even if the posterior is not trustworthy")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def verdict(ok: bool, options: argparse.Namespace) -> int:
+    if ok or options.allow_unconverged:
+        return DONE
+    print("bayes-scaling: the posterior is not trustworthy (exit code 3; --allow-unconverged makes it 0)", file=sys.stderr)
+    return NOT_TRUSTWORTHY
+
+
+def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    """Read ``a=b,c=d`` from every use of an option."""
+    pairs: dict[str, str] = {}
+    for part in (part for text in texts for part in text.split(",")):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and value):
+            raise InputError(f"cannot read '{part}' of {option}; write it as {option} NAME=VALUE")
+        if name in pairs:
+            raise InputError(f"{option} gives '{name}' twice")
+        pairs[name] = value
+    return pairs
+
+
+def number(text: str, option: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(f"{option}: '{text}' is not a number (write 5.76e23)") from None
+    if not math.isfinite(value):
+        raise InputError(f"{option}: {text} is not a finite number")
+    return value
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(_finite(value), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    """Replace infinities and NaN by null: JSON has no others."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,148 @@
+"""The command ``fit``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from bayes_scaling.cli.common import (
+    add_reading,
+    add_verdict,
+    command,
+    number,
+    pairs,
+    print_json,
+    verdict,
+)
+from bayes_scaling.errors import InputError
+
+
+def add_fit(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "fit", _fit, "fit a law to training runs: a posterior with the evidence that it can be trusted",
+        "  bayes-scaling fit runs.csv --law chinchilla --out fit.nc\n"
+        "  bayes-scaling fit runs.csv --law chinchilla --units params=billion,tokens=billion --where 'flops<1e21'\n"
+        "  bayes-scaling fit runs.csv --law power_law_floor --input compute --prior 'E=LogNormal(0.5, 0.3)'\n"
+        "  bayes-scaling fit ladder --law chinchilla --noise normal-log --json",
+    )  # fmt: skip
+    parser.add_argument("data", metavar="DATA", help="a CSV or Parquet file with one row a run, or the name of a data set")
+    parser.add_argument("--law", required=True, metavar="NAME|FILE.py", help="see bayes-scaling laws")
+    parser.add_argument("--out", metavar="FIT.nc", help="write the draws here (NetCDF), for predict, allocate and plot")
+    parser.add_argument("--noise", metavar="FAMILY", help="student-t (default), normal-log, normal, laplace, known-se")
+    parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input: params, tokens or compute")
+    parser.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="hold a parameter fixed")
+    parser.add_argument("--prior", action="append", default=[], metavar="'NAME=Family(numbers)'", help="use another prior")
+    add_reading(parser)
+    parser.add_argument("--group", metavar="COL[,COL]", help="give every group of runs law parameters of its own (the scatter is shared)")
+    parser.add_argument(
+        "--pool", action="append", default=[], metavar="NAME[=KIND]",
+        help="with --group: how a parameter varies: shared, partial (drawn to a common centre), free; partial:COL over one of the columns",
+    )  # fmt: skip
+    parser.add_argument("--chains", type=int, default=4, metavar="N")
+    parser.add_argument("--draws", type=int, default=1000, metavar="N", help="kept draws a chain")
+    parser.add_argument("--warmup", type=int, metavar="N", help="default: chosen, and lengthened while the draws are not good")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--device", default="auto", metavar="auto|cpu|gpu")
+    parser.add_argument("--precision", type=int, default=64, metavar="64|32", help="bits of the arithmetic")
+    add_verdict(parser)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from bayes_scaling.errors import FileError
+    from bayes_scaling.fitting import fit
+    from bayes_scaling.law import get_law
+    from bayes_scaling.priors import parse_prior
+    from bayes_scaling.runs import read_runs
+
+    if options.out and not os.path.isdir(os.path.dirname(options.out) or "."):
+        raise FileError(f"no folder '{os.path.dirname(options.out)}' to write '{os.path.basename(options.out)}' into")
+    law = get_law(options.law)
+    priors = {}
+    for name, prior in map(parse_prior, options.prior):
+        if name in priors:
+            raise InputError(f"--prior gives '{name}' twice")
+        priors[name] = prior
+    fixed = {name: number(text, f"--fix {name}") for name, text in pairs(options.fix, "--fix").items()}
+    pool = dict(_pool(text) for texts in options.pool for text in texts.split(","))
+    if pool and not options.group:
+        raise InputError("--pool needs groups: name their column with --group COL")
+    columns = pairs(options.map, "--map") | ({"group": options.group} if options.group else {})
+    runs = read_runs(
+        options.data,
+        map=columns,
+        units=pairs(options.units, "--units"),
+        where=options.where,
+        drop_invalid=options.drop_invalid,
+        drop_duplicates=options.drop_duplicates,
+    )
+    with Progress() as progress:
+        result = fit(
+            law,
+            runs,
+            noise=options.noise,
+            input=options.input,
+            fix=fixed,
+            priors=priors,
+            grouped=options.group is not None,
+            pool=pool,
+            chains=options.chains,
+            warmup=options.warmup,
+            draws=options.draws,
+            seed=options.seed,
+            device=options.device,
+            precision=options.precision,
+            progress=progress,
+        )
+    if options.out:
+        result.save(options.out)
+    if options.json:
+        from bayes_scaling.records import fit_record
+
+        print_json(fit_record(result, options.out))
+    else:
+        print(result)
+        if options.out:
+            print(f"\nwritten to {options.out}{_next_step(result, options.out)}")
+    return verdict(result.diagnosis.ok, options)
+
+
+def _pool(text: str) -> tuple[str, str]:
+    name, _, kind = text.partition("=")
+    return name.strip(), kind.strip() or "partial"
+
+
+def _next_step(fit: Any, out: str) -> str:
+    """Return the hint at what to do with a fit, for laws that can be allocated."""
+    if "compute" not in fit.runs.columns or len(fit.law.input_names) < 2:
+        return ""
+    group = f" --group {fit.groups[0]}" if fit.groups else ""
+    return f"; next: bayes-scaling allocate {out} --compute {10 * fit.runs['compute'].max():.1g}{group}".replace("e+", "e")
+
+
+class Progress:
+    """A progress bar on stderr, shown only to people; the sampler reports once a chunk of iterations."""
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        self.bar = None
+        if not sys.stderr.isatty():
+            return None
+        from tqdm import tqdm
+
+        self.bar = tqdm(desc="sampling", unit=" iterations", leave=False, file=sys.stderr)
+        return self.report
+
+    def report(self, done: int, planned: int) -> None:
+        assert self.bar is not None
+        if done < self.bar.n:  # a further attempt begins
+            self.bar.reset()
+            self.bar.set_description("sampling again, more carefully")
+        self.bar.total = planned
+        self.bar.update(done - self.bar.n)
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
