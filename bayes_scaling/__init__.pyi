@@ -1,3 +1,4 @@
+from . import batch as batch
 from . import datasets as datasets
 from . import engine as engine
 from . import models as models
@@ -7,8 +8,13 @@ from . import units as units
 from .allocation import allocate as allocate
 from .allocation import allocate_target as allocate_target
 from .allocation import regret as regret
+from .batch import Job as Job
+from .batch import Store as Store
+from .batch import read_job as read_job
+from .batch import run_job as run_job
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
+from .comparison import leave_one_out as leave_one_out
 from .cost import Cost as Cost
 from .decision import decide as decide
 from .diagnose import Diagnosis as Diagnosis
@@ -38,6 +44,7 @@ from .priors import parse_prior as parse_prior
 from .problems import coverage_of_problems as coverage_of_problems
 from .problems import unbiased_pass_at_k as unbiased_pass_at_k
 from .runs import Runs as Runs
+from .runs import read_groups as read_groups
 from .runs import read_runs as read_runs
 from .runs import runs_from_columns as runs_from_columns
 from .storage import load_fit as load_fit

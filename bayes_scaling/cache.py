@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
+
+from bayes_scaling.files import write_atomically
 
 
 def cache_folder() -> Path:
@@ -18,35 +19,10 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("bayes-scaling"))
 
 
-def write_atomically(path: Path, content: bytes, *, private: bool = True) -> None:
-    """Write a file so that readers see the old content or the new one, never a part. The folder is made if needed.
-
-    Only the user can read it, unless it is not ``private``: then whoever may read the user's other files.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        if not private:
-            make_readable(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def make_readable(path: str | Path) -> None:
-    """Give a file the permissions that the user's new files have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(path, 0o666 & ~mask)
-
-
 def store(key: str, content: bytes) -> None:
     """Keep content under a key, behind its checksum. A cache that cannot be written is no error: the work is done again next time."""
     try:
-        write_atomically(cache_folder() / "programs" / key, hashlib.sha256(content).digest() + content)
+        write_atomically(cache_folder() / "programs" / key, hashlib.sha256(content).digest() + content, private=True)
     except OSError:
         return
 

@@ -222,6 +222,15 @@ def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Probl
                 f"Add runs (at least {len(free) + 2}, better {5 * len(free)}), or fix parameters that are known",
             )
         )
+    if len(runs) > 1 and np.ptp(runs[law.output]) == 0 and "trials" not in runs.columns:
+        problems.append(
+            Problem(
+                "constant output",
+                True,
+                f"all runs have the same {law.output} ({runs[law.output][0]:.4g}): there is nothing to explain, and no scatter to learn",
+                f"Check the column of {law.output}",
+            )
+        )
     logs = {name: coordinate(name, runs[name]) for name in _measured_inputs(law, runs)}
     constant = [name for name, values in logs.items() if np.ptp(values) < np.log(1.1)]
     for name in constant:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bayes_scaling.cache import make_readable
 from bayes_scaling.diagnose import Diagnosis
 from bayes_scaling.errors import FileError
+from bayes_scaling.files import write_atomically
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.noise import Noise, noise_of
@@ -34,19 +32,19 @@ def save_fit(fit: Fit, path: str | Path) -> None:
         raise FileError(f"'{path}' is a folder; give the path of a file to write")
     if not path.parent.is_dir():
         raise FileError(f"no folder '{path.parent}' to write '{path.name}' into")
+    content = netcdf(fit.tree)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".nc")
-        os.close(handle)
+        write_atomically(path, content)
     except OSError as error:
-        raise FileError(f"cannot write '{path}': {error.strerror}") from None
-    try:
-        fit.tree.to_netcdf(temporary, engine="h5netcdf")
-        make_readable(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise FileError(f"cannot write '{path}': {error}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        raise FileError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def netcdf(tree: Any, **options: Any) -> bytes:
+    """Return a tree as the content of a NetCDF file.
+
+    Made in memory: the HDF5 library may crash the process where a disk is full.
+    """
+    return bytes(tree.to_netcdf(engine="h5netcdf", **options))
 
 
 def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise | None = None) -> Fit:

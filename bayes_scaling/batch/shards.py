@@ -7,9 +7,8 @@ is found when the file is read, since its name is the hash of its content.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,9 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.batch.work import Outcome
-from bayes_scaling.cache import make_readable
 from bayes_scaling.errors import FileError
-
-_DIGITS = 32  # of the sha256 in a shard's name
-PART = ".part-"  # what a file is called while it is written
-_RUNS = ("line", "group_of_run")
+from bayes_scaling.files import write_atomically
+from bayes_scaling.storage import netcdf
 
 
 def write_shard(folder: Path, outcomes: Sequence[Outcome]) -> Path:
@@ -34,34 +30,19 @@ def write_shard(folder: Path, outcomes: Sequence[Outcome]) -> Path:
         If it cannot be written (a full disk); nothing is left of it then.
     """
     tree = _tree(outcomes)
-    handle, temporary = tempfile.mkstemp(dir=folder, prefix=PART, suffix=".nc")
-    os.close(handle)
+    packed = {"zlib": True, "complevel": 1, "shuffle": True}
+    drawn = {name: child for name, child in tree.children.items() if name != "runs"}
+    content = netcdf(tree, encoding={f"/{name}": {str(key): packed for key in child.data_vars} for name, child in drawn.items()})
+    path = folder / f"{_digest(content)}.nc"
     try:
-        packed = {"zlib": True, "complevel": 1, "shuffle": True}
-        encoding = {f"/{name}": {str(key): packed for key in child.data_vars} for name, child in tree.children.items() if name != "runs"}
-        tree.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-        with open(temporary, "rb+") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
-            os.fsync(file.fileno())
-        make_readable(temporary)
-        final = folder / f"{digest}.nc"
-        os.replace(temporary, final)
-        _flush(folder)
-        return final
+        write_atomically(path, content, durable=True)
     except OSError as error:
-        raise FileError(f"cannot write a shard into '{folder}': {error.strerror or error}") from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        raise FileError(f"cannot write a shard into '{folder}': {error.strerror or error}; what was done before is stored") from None
+    return path
 
 
-def _flush(folder: Path) -> None:
-    """Let a rename outlive a loss of power, where folders can be flushed."""
-    if hasattr(os, "O_DIRECTORY"):
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
 def _tree(outcomes: Sequence[Outcome]) -> Any:
@@ -101,11 +82,10 @@ def read_shard(path: Path) -> Any:
     import xarray
 
     try:
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
-        if digest != path.stem:
+        content = path.read_bytes()
+        if _digest(content) != path.stem:
             raise FileError(f"'{path}' is damaged: its content is not what was written")
-        with xarray.open_datatree(path, engine="h5netcdf") as opened:
+        with xarray.open_datatree(io.BytesIO(content), engine="h5netcdf") as opened:
             return opened.load()
     except FileError:
         raise

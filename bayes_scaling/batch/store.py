@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bayes_scaling.batch.plan import Plan
-from bayes_scaling.batch.shards import PART, one_fit, read_shard, records, write_shard
+from bayes_scaling.batch.shards import one_fit, read_shard, records, write_shard
 from bayes_scaling.batch.work import FAILED, Outcome
-from bayes_scaling.cache import write_atomically
 from bayes_scaling.errors import FileError, InputError, nearest
+from bayes_scaling.files import PART, write_atomically
 from bayes_scaling.fitted import Fit
 from bayes_scaling.runs import SEPARATOR
 from bayes_scaling.storage import fit_of_tree
@@ -99,7 +99,7 @@ class Writer(Store):
     """A store being written, by one process; see `open_writer`."""
 
     def __init__(self, folder: Path) -> None:
-        for left in (folder / _SHARDS).glob(f"{PART}*"):
+        for left in folder.glob(f"**/{PART}*"):
             left.unlink()  # of a writer that died
         super().__init__(folder)
         for path in self.damaged:
@@ -125,9 +125,9 @@ class Writer(Store):
             "keys": kept,
         }
         try:
-            write_atomically(self.folder / "summary.csv", lines.encode(), private=False)
+            write_atomically(self.folder / "summary.csv", lines.encode())
             _write_parquet(self.folder / "summary.parquet", rows, names)
-            write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=1).encode(), private=False)
+            write_atomically(self.folder / "manifest.json", json.dumps(manifest, indent=1).encode())
         except OSError as error:
             raise FileError(f"cannot write the summary into '{self.folder}': {error.strerror or error}") from None
         return rows
@@ -155,7 +155,7 @@ def open_writer(folder: Path) -> Iterator[Writer]:
     except OSError as error:
         raise FileError(f"cannot use the folder '{folder}': {error.strerror or error}") from None
     try:
-        write_atomically(folder / "writer.txt", f"process {os.getpid()} on {socket.gethostname()}\n".encode(), private=False)
+        write_atomically(folder / "writer.txt", f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield Writer(folder)
         (folder / "writer.txt").unlink(missing_ok=True)
     except OSError as error:
@@ -210,4 +210,4 @@ def _write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequenc
     columns = {name: [row.get(name) for row in rows] for name in names}
     buffer = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns), buffer)
-    write_atomically(path, buffer.getvalue().to_pybytes(), private=False)
+    write_atomically(path, buffer.getvalue().to_pybytes())
