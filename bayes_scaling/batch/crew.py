@@ -138,9 +138,7 @@ class Dask:
         if kind == "local":
             if not (rest.isdigit() and int(rest)):
                 raise InputError(f"cluster '{address}': write local:4 for four workers, or the address of a scheduler (tcp://host:port)")
-            self._cluster = LocalCluster(
-                n_workers=int(rest), threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=40
-            )
+            self._cluster = LocalCluster(n_workers=int(rest), threads_per_worker=1, host="127.0.0.1", dashboard_address="", silence_logs=40)
         elif "://" not in address:
             raise InputError(f"cluster '{address}' is no address; write tcp://host:port, or local:4 for four workers of this machine")
         try:

@@ -90,12 +90,14 @@ class Batch:
         self.plan = make_plan(job)
         self.kept = 0
         self.todo: list[Wanted] = []
-        self._counts = dict.fromkeys((OK, ATTENTION, FAILED), 0)
+        self._counts: dict[str, int] = dict.fromkeys((OK, ATTENTION, FAILED), 0)
 
     @property
     def progress(self) -> Progress:
         """How far it is now."""
-        return Progress(len(self.plan.fits), self.kept, *self._counts.values(), len(self.plan.impossible))
+        return Progress(
+            len(self.plan.fits), self.kept, *(self._counts[status] for status in (OK, ATTENTION, FAILED)), len(self.plan.impossible)
+        )
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         started = datetime.now(UTC)
@@ -211,7 +213,8 @@ def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[
                     log.warning("%d fits of %s came to nothing (%s): each is tried by itself", len(chunk.fits), chunk.law, error)
                     waiting.extendleft(chunk.alone())
                     continue
-                found = [failed(chunk.fits[0], str(error).strip())]
+                (one,) = chunk.fits
+                found = [failed(one, str(error).strip())]
             except BayesScalingError:
                 raise
             except Exception as error:

@@ -47,11 +47,18 @@ def _batch(options: argparse.Namespace) -> int:
         print(f"{len(rows)} fits: {', '.join(f'{count} {status}' for status, count in counts.items())} ({batch.kept} were there)")
         worth = [row for row in rows if row["status"] != "ok"]
         for row in worth[:_LISTED]:
-            print(f"  {row['status']:10}{row['law']}, {row['group']}: {row['reasons']}")
+            print(f"  {row['status']:10}{row['law']}, {row['group']}: {_short(row['reasons'])}")
         if len(worth) > _LISTED:
-            print(f"  … and {len(worth) - _LISTED} more: see the column 'reasons' of the summary")
-        print(f"summary in {folder}/summary.csv, draws by bayes_scaling.batch.Store('{folder}').fit(law, group)")
-    return verdict(counts["ok"] == len(rows), options)
+            print(f"  … and {len(worth) - _LISTED} more")
+        print(f"summary with all reasons: {folder}/summary.csv; a fit with its draws: bayes_scaling.Store('{folder}').fit(law, group)")
+    bad = len(rows) - counts["ok"]
+    return verdict(not bad, options, f"{bad} of {len(rows)} fits failed or are not trustworthy")
+
+
+def _short(reasons: str) -> str:
+    """Return the first of several reasons, without its remedy."""
+    first, *others = reasons.split(" | ")
+    return first.split(". ")[0] + (f" (and {len(others)} more reasons)" if others else "")
 
 
 def _follow(batch: Any) -> None:

@@ -47,10 +47,11 @@ def add_verdict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def verdict(ok: bool, options: argparse.Namespace) -> int:
+def verdict(ok: bool, options: argparse.Namespace, what: str = "the posterior is not trustworthy") -> int:
+    """Return the exit code; say on stderr what is not trustworthy, if anything is."""
     if ok or options.allow_unconverged:
         return DONE
-    print("bayes-scaling: the posterior is not trustworthy (exit code 3; --allow-unconverged makes it 0)", file=sys.stderr)
+    print(f"bayes-scaling: {what} (exit code 3; --allow-unconverged makes it 0)", file=sys.stderr)
     return NOT_TRUSTWORTHY
 
 

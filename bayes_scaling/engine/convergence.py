@@ -83,6 +83,18 @@ def ebfmi(energy: np.ndarray) -> float:
     return float(np.min(change / np.where(spread > 0, spread, np.nan)))
 
 
+def promising(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: float, times: int) -> bool:
+    """Whether draws with these statistics are not good yet, but would be after so many times as many iterations of the same kernel.
+
+    The effective number of draws grows with the iterations, and R-hat - 1 falls with it (Vats & Knudson 2021).
+    """
+    if good(found, diverging, information) or diverging.any() or not information > MIN_EBFMI:
+        return False
+    enough = min(MIN_ESS, 0.25 * diverging.size)
+    ess = np.minimum(found["ess_bulk"].min(), found["ess_tail"].min())
+    return bool(0.7 * times * ess > enough and found["rhat"].max() - 1 < times * (MAX_RHAT - 1))
+
+
 def good(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: float) -> bool:
     """Whether draws with these statistics need no further attempt: bounds are met, or ESS is short since few draws were asked for."""
     enough = min(MIN_ESS, 0.25 * diverging.size)

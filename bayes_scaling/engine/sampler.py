@@ -2,7 +2,8 @@
 
 The first attempt trusts the geometry at the mode: coordinates whitened by the Hessian there, and a short warm-up. The draws decide
 whether that was enough; where it was not, the next attempt whitens by the covariance of the draws and pays for a longer warm-up and
-smaller steps. Speed never buys a worse posterior: the last attempt's diagnostics are reported, good or bad.
+smaller steps. Where nothing is wrong but that there are too few effective draws, the chains simply go on. Speed never buys a worse
+posterior: the last attempt's diagnostics are reported, good or bad.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Attempt:
 
 
 ATTEMPTS = (Attempt(200, 0.9), Attempt(1000, 0.95), Attempt(1000, 0.99, 4))
+_LONGER = 4  # times as many iterations, where chains need nothing but more of them
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,16 @@ def _attempts(task: Task, modes: Modes, sites: Sites) -> Work[Draws]:
         yield from chains.warm_up(attempt.warmup, attempt.target)
         z, told = yield from chains.draw(settings.draws * attempt.thin)
         draws = _kept(z, told, sites, data, modes, attempt, number + 1)
+        verdict = draws.convergence, draws.stats["diverging"], draws.ebfmi
+        if settings.persistent and attempt.thin == 1 and convergence.promising(*verdict, _LONGER):
+            # To go on costs less than another warm-up and the smaller steps of another attempt.
+            further = (_LONGER - 1) * z.shape[1]
+            if report is not None:
+                report.total += further
+            more, also = yield from chains.draw(further)
+            z = np.concatenate([z, more], axis=1)
+            told = {name: np.concatenate([values, also[name]], axis=1) for name, values in told.items()}
+            draws = _kept(z, told, sites, data, modes, replace(attempt, thin=_LONGER * attempt.thin), number + 1)
         if number + 1 == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
             return draws
         pooled = draws.unconstrained.reshape(-1, z.shape[2])

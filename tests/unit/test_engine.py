@@ -180,3 +180,23 @@ def test_a_coefficient_may_have_an_exponent_in_two_inputs():
         assert float(z[0]) == pytest.approx(np.log(2.0 * 10**-0.3 * 300**-0.7))
         there = plain.unconstrain(values, columns, weight)
         assert float(sheared.potential(z, columns, weight)) == pytest.approx(float(plain.potential(there, columns, weight)))
+
+
+@pytest.mark.parametrize(
+    ("rhat", "ess", "diverging", "information", "promising"),
+    [
+        (1.004, 900.0, 0, 0.8, False),  # good already
+        (1.02, 250.0, 0, 0.8, True),
+        (1.02, 100.0, 0, 0.8, False),  # four times as many are too few still
+        (1.08, 250.0, 0, 0.8, False),  # chains disagree
+        (1.02, 250.0, 1, 0.8, False),
+        (1.02, 250.0, 0, 0.1, False),
+    ],
+)
+def test_chains_go_on_where_that_is_all_they_need(rhat, ess, diverging, information, promising):
+    from bayes_scaling.engine import convergence
+
+    found = {"rhat": np.array([1.0, rhat]), "ess_bulk": np.array([ess, 2000.0]), "ess_tail": np.array([1000.0, 1000.0])}
+    marked = np.zeros((4, 1000), bool)
+    marked.flat[:diverging] = True
+    assert convergence.promising(found, marked, information, 4) == promising

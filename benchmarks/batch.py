@@ -1,0 +1,170 @@
+"""Batch jobs measured: fits a minute, memory, bytes on disk; against single fits, a Dask cluster, and a process pool of numpyro's MCMC.run.
+
+``python benchmarks/batch.py SHARED_DATA`` runs the curves of ``extrapolation_curves.csv`` under three laws, and simulated data sets every
+way. Figures of one run are comparable with each other; an idle machine is assumed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+import bayes_scaling as bs
+from bayes_scaling.batch import Job, run_job
+
+LAWS = ("power_law", "power_law_floor", "m4")
+LAW = "power_law_floor"  # of the simulated data sets
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path, metavar="SHARED_DATA")
+    parser.add_argument("--simulated", type=int, default=1000, metavar="N", help="data sets that are simulated")
+    parser.add_argument("--single", type=int, default=50, metavar="N", help="of them, fitted one by one and by peers")
+    parser.add_argument("--parts", default="curves,simulated,others", help="which parts to run")
+    options = parser.parse_args()
+    print(f"bayes-scaling {bs.__version__}, {os.cpu_count()} cores")
+    print(f"{'what':52}{'fits':>6}{'ok':>6}{'fits a minute':>15}{'peak GB':>9}{'kB a fit':>10}")
+    with tempfile.TemporaryDirectory() as folder:
+        if "curves" in options.parts:
+            curves(options.data, Path(folder))
+        table = simulated(Path(folder) / "simulated.csv", options.simulated)
+        if "simulated" in options.parts:
+            job("simulated, one after another on a store", table, Path(folder) / "all", (LAW,), group=("curve",), input="x")
+        if "others" in options.parts:
+            few = simulated(Path(folder) / "few.csv", options.single)
+            job("of these, as a job again (its programs are known now)", few, Path(folder) / "few", (LAW,), group=("curve",), input="x")
+            job("on a Dask cluster of this machine", few, Path(folder) / "dask", (LAW,), "local:2", group=("curve",), input="x")
+            loop(few)
+            peers(few)
+
+
+def curves(data: Path, folder: Path) -> None:
+    """Every curve of the benchmark of extrapolation under three laws, fitted to its context."""
+    job(
+        f"{data.name}/extrapolation_curves.csv under {', '.join(LAWS)}", data / "extrapolation_curves.csv", folder / "curves", LAWS,
+        group=("curve",), where="split == 'context'", map={"loss": "y"}, input="x", drop_invalid=True,
+    )  # fmt: skip
+
+
+def job(
+    what: str, data: Path, folder: Path, laws: tuple[str, ...], cluster: str | None = None, input: str = "x", **settings: object
+) -> None:
+    """Run a job, and print its row."""
+    options = {"": bs.batch.LawOptions(input=input)}
+    batch = run_job(Job(data=data, laws=laws, path=folder, options=options, **settings), cluster=cluster)  # pyright: ignore[reportArgumentType]
+    start = time.perf_counter()
+    with Memory() as memory:
+        for _ in batch:
+            pass
+    spent = time.perf_counter() - start
+    fine = sum(row["status"] == "ok" for row in batch.rows)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    row(what, len(batch.rows), fine, spent, memory.peak, size / len(batch.rows))
+    for status in ("attention", "failed"):
+        reasons = [item["reasons"].split(" | ")[0].split(" is ")[0][:60] for item in batch.rows if item["status"] == status]
+        if reasons:
+            names, counts = np.unique(reasons, return_counts=True)
+            order = np.argsort(-counts)[:4]
+            print(f"    {status}: " + "; ".join(f"{counts[i]} x {names[i]}" for i in order))
+
+
+def row(what: str, fits: int, fine: int, spent: float, peak: float = np.nan, size: float = np.nan) -> None:
+    """Print a row of the table."""
+    print(f"{what[:51]:52}{fits:6}{fine:6}{60 * fits / spent:15.1f}{peak / 1e9:9.2f}{size / 1e3:10.1f}", flush=True)
+
+
+def simulated(path: Path, sets: int) -> Path:
+    """Write a table of simulated curves: floors, exponents, scatter and numbers of points as real ones have."""
+    rng = np.random.default_rng(0)
+    with path.open("w") as file:
+        file.write("curve,x,loss\n")
+        for curve in range(sets):
+            points = int(rng.integers(12, 60))
+            x = np.geomspace(10 ** rng.uniform(1, 3), 10 ** rng.uniform(4, 6), points)
+            floor, size, exponent = rng.lognormal(0.4, 0.4), rng.lognormal(1.5, 0.5), rng.uniform(0.15, 0.5)
+            loss = (floor + size * (x / x[0]) ** -exponent) * np.exp(rng.lognormal(-4.6, 0.4) * rng.normal(size=points))
+            file.writelines(f"{curve},{a},{b}\n" for a, b in zip(x, loss, strict=True))
+    return path
+
+
+def sets_of(table: Path) -> list[bs.Runs]:
+    """Return the data sets of a table."""
+    return [runs for runs in bs.read_groups(table, ["curve"]).values() if isinstance(runs, bs.Runs)]
+
+
+def loop(table: Path) -> None:
+    """One fit after another in this process."""
+    data = sets_of(table)
+    bs.fit(LAW, data[0], input="x")  # compiled
+    start = time.perf_counter()
+    fine = sum(bs.fit(LAW, runs, input="x").diagnosis.ok for runs in data)
+    row("a loop of single fits", len(data), fine, time.perf_counter() - start)
+
+
+def peers(table: Path) -> None:
+    """The same model by numpyro's MCMC.run with a dense mass matrix, in a process a core."""
+    data = sets_of(table)[: 2 * (os.cpu_count() or 1)]
+    start = time.perf_counter()
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        rhats = list(pool.map(peer, data))
+    row("a process pool of numpyro MCMC.run", len(data), sum(rhat < 1.01 for rhat in rhats), time.perf_counter() - start)
+
+
+def peer(runs: bs.Runs) -> float:
+    """Return the worst R-hat of numpyro's own NUTS on one data set."""
+    import jax
+    from numpyro.diagnostics import split_gelman_rubin
+    from numpyro.infer import MCMC, NUTS
+
+    jax.config.update("jax_enable_x64", True)
+    law = bs.get_law(LAW).with_input("x")
+    noise = bs.noise.noise_of(law)
+    mcmc = MCMC(
+        NUTS(bs.build_model(law, noise), dense_mass=True), num_warmup=500, num_samples=1000, num_chains=4, chain_method="sequential",
+        progress_bar=False,
+    )  # fmt: skip
+    mcmc.run(jax.random.PRNGKey(0), runs.model_columns(noise.columns(law)))
+    return max(float(np.max(split_gelman_rubin(values))) for values in mcmc.get_samples(group_by_chain=True).values())
+
+
+class Memory:
+    """The largest memory of this process and its children together, sampled."""
+
+    def __enter__(self) -> Memory:
+        self.peak, self._over = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._over.wait(0.2):
+            self.peak = max(self.peak, _resident(os.getpid()))
+
+
+def _resident(process: int) -> float:
+    """Return the bytes of a process and its descendants; pages that they share are counted once each."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+        tasks = Path(f"/proc/{process}/task").iterdir()
+        children = {int(child) for task in tasks for child in (task / "children").read_text().split()}
+    except OSError:
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_resident(child) for child in children)
+
+
+if __name__ == "__main__":
+    main()
