@@ -26,7 +26,7 @@ LAW = "power_law_floor"  # of the simulated data sets
 
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description="batch jobs measured")
     parser.add_argument("data", type=Path, metavar="SHARED_DATA")
     parser.add_argument("--simulated", type=int, default=1000, metavar="N", help="data sets that are simulated")
     parser.add_argument("--single", type=int, default=50, metavar="N", help="of them, fitted one by one and by peers")
@@ -39,11 +39,11 @@ def main() -> None:
             curves(options.data, Path(folder))
         table = simulated(Path(folder) / "simulated.csv", options.simulated)
         if "simulated" in options.parts:
-            job("simulated, one after another on a store", table, Path(folder) / "all", (LAW,), group=("curve",), input="x")
+            job("simulated data sets", table, Path(folder) / "all", (LAW,), group=("curve",))
         if "others" in options.parts:
             few = simulated(Path(folder) / "few.csv", options.single)
-            job("of these, as a job again (its programs are known now)", few, Path(folder) / "few", (LAW,), group=("curve",), input="x")
-            job("on a Dask cluster of this machine", few, Path(folder) / "dask", (LAW,), "local:2", group=("curve",), input="x")
+            job("fewer of them, as a job", few, Path(folder) / "few", (LAW,), group=("curve",))
+            job("the same on a Dask cluster of this machine", few, Path(folder) / "dask", (LAW,), "local:2", group=("curve",))
             loop(few)
             peers(few)
 
@@ -52,7 +52,7 @@ def curves(data: Path, folder: Path) -> None:
     """Every curve of the benchmark of extrapolation under three laws, fitted to its context."""
     job(
         f"{data.name}/extrapolation_curves.csv under {', '.join(LAWS)}", data / "extrapolation_curves.csv", folder / "curves", LAWS,
-        group=("curve",), where="split == 'context'", map={"loss": "y"}, input="x", drop_invalid=True,
+        group=("curve",), where="split == 'context'", map={"loss": "y"}, drop_invalid=True,
     )  # fmt: skip
 
 
@@ -60,8 +60,9 @@ def job(
     what: str, data: Path, folder: Path, laws: tuple[str, ...], cluster: str | None = None, input: str = "x", **settings: object
 ) -> None:
     """Run a job, and print its row."""
-    options = {"": bs.batch.LawOptions(input=input)}
-    batch = run_job(Job(data=data, laws=laws, path=folder, options=options, **settings), cluster=cluster)  # pyright: ignore[reportArgumentType]
+    options = {"": bs.batch.LawOptions(input="x")}
+    wanted = Job(data=data, laws=laws, path=folder, options=options, **settings)  # pyright: ignore[reportArgumentType]
+    batch = run_job(wanted, cluster=cluster)
     start = time.perf_counter()
     with Memory() as memory:
         for _ in batch:

@@ -23,6 +23,7 @@ from bayes_scaling.runs import Runs, read_groups, read_runs
 ALL = "all"  # label of the only group of a job that names no columns
 OF_A_CPU, OF_A_GPU = 4, 256  # lanes
 _CHUNK = 8  # fits a lane in a chunk
+_SHARD = 64e6  # bytes of a chunk's outcomes at most: they travel as one message, and are held and written as one file
 _PROCESS = 900e6  # bytes of a worker with its programs, measured (benchmarks/batch.py)
 _OF_A_DRAW = 41  # bytes of sampler statistics
 
@@ -83,7 +84,7 @@ class Plan:
         """Return chunks of fits that one program serves, so that each of the workers has something to do."""
         from bayes_scaling.engine import bucket
 
-        most = self.job.chunk or _CHUNK * lanes
+        most = self._chunk(lanes)
         alike: dict[tuple[str, int], list[Wanted]] = {}
         for one in todo:
             assert one.runs is not None
@@ -94,6 +95,11 @@ class Plan:
             size = min(most, math.ceil(len(fits) / workers))
             found += [Chunk(*given, tuple(fits[start : start + size])) for start in range(0, len(fits), size)]
         return found
+
+    def _chunk(self, lanes: int) -> int:
+        """Return how many fits a chunk has at most."""
+        largest = max((self.bytes_of(one) for one in self.possible.values()), default=1)
+        return self.job.chunk or max(1, min(_CHUNK * lanes, int(_SHARD / largest)))
 
     def bytes_of(self, one: Wanted) -> int:
         """Return about how many bytes of disk a fit takes: draws and statistics, before compression; runs and record."""
@@ -112,7 +118,7 @@ class Plan:
         rows = len(most.runs or ())
         computed = lanes * self.job.chains * rows * 8 * 40  # intermediate values a row
         judged = self.job.chains * self.job.draws * rows * 8 * 3 if self.job.loo else 0
-        return int(_PROCESS + (self.job.chunk or _CHUNK * lanes) * self.bytes_of(most) + computed + judged)
+        return int(_PROCESS + self._chunk(lanes) * self.bytes_of(most) + computed + judged)
 
 
 def make_plan(job: Job) -> Plan:

@@ -95,9 +95,8 @@ class Batch:
     @property
     def progress(self) -> Progress:
         """How far it is now."""
-        return Progress(
-            len(self.plan.fits), self.kept, *(self._counts[status] for status in (OK, ATTENTION, FAILED)), len(self.plan.impossible)
-        )
+        ok, attention, bad = (self._counts[status] for status in (OK, ATTENTION, FAILED))
+        return Progress(len(self.plan.fits), self.kept, ok, attention, bad, len(self.plan.impossible))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         started = datetime.now(UTC)
@@ -213,8 +212,7 @@ def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[
                     log.warning("%d fits of %s came to nothing (%s): each is tried by itself", len(chunk.fits), chunk.law, error)
                     waiting.extendleft(chunk.alone())
                     continue
-                (one,) = chunk.fits
-                found = [failed(one, str(error).strip())]
+                found = [failed(one, str(error).strip()) for one in chunk.fits]
             except BayesScalingError:
                 raise
             except Exception as error:
@@ -246,4 +244,4 @@ def _log(path: Path) -> Iterator[logging.Logger]:
 def _plain(job: Job) -> dict[str, Any]:
     """Return a job as JSON takes it."""
     found = asdict(job)
-    return {**found, "path": str(job.path), "data": job.data if isinstance(job.data, (str, Path)) else "a DataFrame"}
+    return {**found, "path": str(job.path), "data": str(job.data) if isinstance(job.data, (str, Path)) else "a DataFrame"}
