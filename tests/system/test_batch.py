@@ -324,3 +324,32 @@ def test_interrupted_by_the_keyboard(folder, whole):
     assert (folder / "interrupted" / "summary.csv").is_file()
     assert command(path).returncode == 0
     assert_equal(Store(folder / "interrupted"), whole[0])
+
+
+def test_a_fit_that_kills_its_worker_fails_alone(folder, tmp_path):
+    """A law of the user's that ends the process where there are more than 64 runs, as lack of memory might."""
+    (tmp_path / "law.py").write_text(
+        "import os\nimport numpyro.distributions as dist\nfrom bayes_scaling import Input, Law, Parameter\n"
+        "def formula(inputs, p):\n"
+        "    if inputs['x'].shape[-1] > 64:\n        os.kill(os.getpid(), 9)\n"
+        "    return p['a'] * inputs['x'] ** -p['c']\n"
+        "LAW = Law(name='deadly', title='', equation='', citation='', use='', avoid='', inputs=(Input('x', 'count', ''),),\n"
+        "    parameters=(Parameter('a', dist.LogNormal(1.0, 1.0), ''), Parameter('c', dist.LogNormal(-1.6, 0.7), '')), formula=formula)\n"
+    )
+    rng = np.random.default_rng(0)
+    rows = ["curve,part,x,loss"]
+    for curve, points in (("large", 70), ("larger", 80), ("small", 20)):
+        x = np.geomspace(1e2, 1e5, points)
+        rows += [f"{curve},{i % 1},{a},{5 * a**-0.2 * np.exp(0.01 * rng.normal())}" for i, a in enumerate(x)]
+    (tmp_path / "curves.csv").write_text("\n".join(rows))
+    path = job_file(tmp_path, "poison", laws='["law.py"]', group='["curve", "part"]', where=None, input=None, run={"chunk": 8})
+    done = command(path)
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.splitlines()[-1].startswith("bayes-scaling: 2 of 3 fits failed")
+    with open(tmp_path / "poison" / "summary.csv") as file:
+        rows = {row["group"]: row for row in csv.DictReader(file)}
+    assert {name: row["status"] for name, row in rows.items()} == {"large/0": "failed", "larger/0": "failed", "small/0": "ok"}
+    assert rows["small/0"]["curve"] == "small"
+    assert "its worker process was killed by SIGKILL (out of memory?)" in rows["large/0"]["reasons"]
+    assert "(3 were there)" in command(path).stdout
+    assert "(1 were there)" in command(path, "--retry").stdout
