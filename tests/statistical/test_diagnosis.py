@@ -5,6 +5,9 @@ import pytest
 from conftest import simulated_runs
 
 import bayes_scaling as bs
+from bayes_scaling.identification import data_problems
+from bayes_scaling.model import Pooling, Settings, model_priors
+from bayes_scaling.noise import noise_of
 
 LAW = bs.get_law("chinchilla")
 VALUES = LAW.published["besiroglu"].values
@@ -24,6 +27,7 @@ def kinds(fit):
 def test_good_data_are_trusted(small_fit):
     assert small_fit.diagnosis.ok, str(small_fit)
     assert "can be trusted" in str(small_fit)
+    assert not any(problem.kind == "ridge" for problem in small_fit.diagnosis.problems)
     assert max(small_fit.diagnosis.width[name] for name in LAW.parameter_names) < 0.7
 
 
@@ -52,6 +56,79 @@ def test_on_frontier_runs_only():
     assert not fit.diagnosis.ok
     assert "collinear inputs" in kinds(fit)
     assert "params and tokens move together (tokens per param from 20 to 20)" in str(fit)
+
+
+def spread(n, low, high):
+    return 10 ** np.random.default_rng(3).uniform(low, high, n)
+
+
+#: Two groups: one that tells everything, and one that is short of something.
+WIDE = {"params": spread(40, 7, 10), "tokens": spread(40, 9, 12)[::-1]}
+LINE = {"params": np.geomspace(1e8, 1e10, 12), "tokens": 20 * np.geomspace(1e8, 1e10, 12)}
+ONE_SIZE = {"params": np.full(12, 1e9), "tokens": np.geomspace(1e9, 1e12, 12)}
+
+
+@pytest.mark.parametrize(
+    ("second", "free", "found"),
+    [
+        (LINE, ["E", "A_ref", "B_ref", "alpha", "beta"], {"collinear inputs"}),
+        (LINE, ["A_ref", "B_ref"], {"collinear inputs"}),
+        (LINE, ["A_ref", "E"], set()),  # tokens act alike in both groups, so that params tell A from E
+        (LINE, ["E"], set()),
+        (LINE, [], set()),
+        (ONE_SIZE, ["E", "A_ref", "B_ref", "alpha", "beta"], {"constant input"}),
+        (ONE_SIZE, ["E", "A_ref"], {"constant input"}),  # two levels from one
+        (ONE_SIZE, ["A_ref", "B_ref"], set()),
+        (ONE_SIZE, ["A_ref"], set()),
+        ({name: values[:2] for name, values in WIDE.items()}, ["E"], set()),
+        ({name: values[:2] for name, values in WIDE.items()}, ["E", "A_ref", "B_ref"], {"few runs"}),
+    ],
+)
+def test_a_group_needs_to_tell_what_it_has_for_itself(second, free, found):
+    columns = {name: np.concatenate([WIDE[name], second[name]]) for name in WIDE}
+    columns["loss"] = LAW.predict(columns, VALUES)
+    runs = bs.runs_from_columns({**columns, "group": ["wide"] * 40 + ["second"] * len(second["params"])})
+    pool = {name: Pooling("shared") for name in LAW.parameter_names if name not in free}
+    settings = Settings(groups=runs.groups, pool=pool)
+    problems = data_problems(LAW, model_priors(LAW, noise_of(LAW), settings), runs, settings)
+    assert {problem.kind for problem in problems} == found
+    assert {problem.group for problem in problems} <= {"second"}
+
+
+def test_groups_that_share_a_law_must_tell_it_together():
+    both = {name: np.concatenate([LINE[name], LINE[name]]) for name in LINE}
+    both["loss"] = LAW.predict(both, VALUES)
+    runs = bs.runs_from_columns({**both, "group": ["one"] * 12 + ["two"] * 12})
+    settings = Settings(groups=runs.groups, pool={name: Pooling("shared") for name in LAW.parameter_names if name != "E"})
+    (problem,) = data_problems(LAW, model_priors(LAW, noise_of(LAW), settings), runs, settings)
+    assert (problem.kind, problem.group) == ("collinear inputs", "")
+
+
+def test_a_constant_input_matters_only_where_it_hides_something():
+    """A model of one width still varies the params of its vocabulary."""
+    law = bs.get_law("vocabulary")
+    columns = {"non_vocab_params": spread(40, 7, 9), "vocabulary": spread(40, 3.5, 5)[::-1], "characters": np.roll(spread(40, 9, 11), 7)}
+    columns["embed_dim"] = np.full(40, 512.0)
+    columns["unigram_loss"] = law.predict(columns, law.published["tao"].values)
+    problems = data_problems(law, model_priors(law, noise_of(law), Settings()), bs.runs_from_columns(columns), Settings())
+    assert not problems
+
+
+@pytest.mark.parametrize(("decades", "ridge"), [((7.5, 8.6), True), ((6.0, 11.0), False)])
+def test_a_ridge_that_priors_end_is_said(decades, ridge):
+    """A loss that falls as N^-0.06 to a floor near 0: over one decade of N, floor, prefactor and exponent trade; over five they do not."""
+    truth = {"E": 0.01, "A": 8.1, "B": 86.0, "alpha": 0.063, "beta": 0.24}
+    params = spread(40, *decades)
+    tokens = params * np.tile([25.0, 50, 100, 400], 10)
+    loss = LAW.predict({"params": params, "tokens": tokens}, truth)
+    fit = bs.fit(LAW, runs_at(params, tokens, scatter=0.003, loss=loss), draws=500)
+    notes = [problem.text for problem in fit.diagnosis.problems if problem.kind == "ridge"]
+    assert bool(notes) == ridge, str(fit)
+    if ridge:
+        assert notes[0].startswith("E, A_ref and alpha move together")
+        assert "ridge" not in kinds(fit)  # said, and no reason to refuse what rests on the combination
+        low, high = np.quantile(np.asarray(fit.parameters()["alpha"]), [0.005, 0.995])
+        assert low < truth["alpha"] < high
 
 
 def test_loss_that_rises_with_size():

@@ -27,6 +27,7 @@ ORDER = [
         "engine",
     ),
     *(
+        "identification",
         "diagnose",
         "fitted",
         "fitting",
