@@ -123,14 +123,14 @@ def diagnose(
     problems = [
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
-        *_width_problems(noise, frozenset(settings.priors), {name: ratio for name, ratio in width.items() if name not in moved}),
+        *_width_problems(law, noise, frozenset(settings.priors), {name: ratio for name, ratio in width.items() if name not in moved}),
     ]
     problems += data_problems(law, priors, runs, settings)
     problems += ridge_problems(law, noise, runs, parameters, groups)
     for label in groups or ("",):
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
-        own = _misfit_problems(law, part, _explained(law, noise, part, inside))
+        own = _misfit_problems(law, part, inside, _explained(law, noise, part, inside))
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
@@ -226,12 +226,14 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
     return width, moved
 
 
-def _width_problems(noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
+def _width_problems(law: Law, noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
     problems = []
     for name, ratio in width.items():
         if ratio < UNIDENTIFIED:
             continue
         base, _, label = name.rstrip("]").partition("[")
+        if base in law.latent_names:
+            continue
         if base in chosen:
             remedy = "That is the prior that was asked for, and it decides"
         elif base in noise.parameter_names:
@@ -266,7 +268,12 @@ def _explained(law: Law, noise: Noise, runs: Runs, curve: np.ndarray) -> float |
     return float(1 - (np.median(np.abs(residual)) / spread) ** 2) if spread > 0 else 0.0
 
 
-def _misfit_problems(law: Law, runs: Runs, explained: float | None) -> list[Problem]:
+def _misfit_problems(law: Law, runs: Runs, curve: np.ndarray, explained: float | None) -> list[Problem]:
+    """Return what runs do that the law cannot: a rise along inputs that it falls with, and spread that it leaves.
+
+    A slope of the output alone is no rise: inputs that grow together, and terms that are no straight lines, give the law's own curve one.
+    What the curve leaves must rise as well.
+    """
     problems = []
     scale = f"ln {law.output}" if quantity(law.output).on_log_scale else law.output
     positions = {name: coordinate(name, runs[name]) for name in law.decreasing_in}
@@ -274,12 +281,10 @@ def _misfit_problems(law: Law, runs: Runs, explained: float | None) -> list[Prob
     design = np.stack([np.ones(len(runs)), *(positions[name] for name in names)], axis=1)
     if names and len(runs) > design.shape[1] and np.linalg.matrix_rank(design, tol=1e-6) == design.shape[1]:
         target = coordinate(law.output, runs[law.output])
-        slopes = np.linalg.lstsq(design, target, rcond=None)[0]
-        residual = target - design @ slopes
-        variance = residual @ residual / (len(runs) - design.shape[1])
-        errors = np.sqrt(variance * np.diagonal(np.linalg.inv(design.T @ design)))
-        for name, slope, error in zip(names, slopes[1:], errors[1:], strict=True):
-            if slope > 3 * error:
+        slopes, errors = _slopes(design, target)
+        left, left_errors = _slopes(design, target - coordinate(law.output, curve))
+        for name, slope, error, beyond in zip(names, slopes[1:], errors[1:], (left > 3 * left_errors)[1:], strict=True):
+            if slope > 3 * error and beyond:
                 problems.append(
                     Problem(
                         "rising",
@@ -299,6 +304,14 @@ def _misfit_problems(law: Law, runs: Runs, explained: float | None) -> list[Prob
             )
         )
     return problems
+
+
+def _slopes(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return least-squares coefficients of the columns of a design, shape (run, column), and their standard errors."""
+    slopes = np.linalg.lstsq(design, target, rcond=None)[0]
+    residual = target - design @ slopes
+    variance = residual @ residual / (len(target) - design.shape[1])
+    return slopes, np.sqrt(variance * np.diagonal(np.linalg.inv(design.T @ design)))
 
 
 def _repeat_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:

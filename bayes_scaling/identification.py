@@ -48,7 +48,7 @@ def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs, settings: Set
     All runs together must determine all parameters. A group must determine those that it has for itself, and only the inputs that
     their effect depends on matter for that: two sizes of one group need not tell an exponent that all groups share.
     """
-    free = [name for name in law.parameter_names if hasattr(priors.get(name), "log_prob")]
+    free = [name for name in law.parameter_names if hasattr(priors.get(name), "log_prob") and name not in law.latent_names]
     inputs = measured_inputs(law, runs)
     own = [name for name in free if name in settings.own(law)]
     problems = []
@@ -195,7 +195,7 @@ def ridge_problems(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, 
     """
     import jax
 
-    if noise.spread:
+    if noise.spread or law.latent_names:  # what a process says and what the rest says is told apart by priors, and meant to be
         return []
     names = [name for name in law.parameter_names if np.any(parameters[name] != parameters[name].flat[0])]
     thin = thinned(parameters, most_draws(runs))

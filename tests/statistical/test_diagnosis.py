@@ -140,6 +140,23 @@ def test_loss_that_rises_with_size():
     assert "loss rises with params" in str(fit)
 
 
+@pytest.mark.parametrize("rises", [False, True])
+def test_inputs_that_grow_together_do_not_make_a_loss_rise(rises):
+    """Wider models have more parameters: a straight line gives the width a rising part of a curve that falls in it."""
+    from bayes_scaling.diagnose import _misfit_problems
+
+    law = bs.get_law("vocabulary")
+    size, vocabulary, text = (part.ravel() for part in np.meshgrid([3e7, 8e7, 3e8, 1e9], [4e3, 1e4, 3e4, 1e5], [1e9, 4e9, 2e10]))
+    columns = {"non_vocab_params": size, "vocabulary": vocabulary, "characters": text, "embed_dim": 512 * (size / 3e7) ** (1 / 3)}
+    columns["embed_dim"] = np.round(columns["embed_dim"] / 256) * 256
+    curve = law.predict(columns, law.published["tao"].values)
+    scatter = 0.02 * np.random.default_rng(5).normal(size=len(size))
+    rise = 0.1 * np.log(vocabulary) if rises else 0.0
+    runs = bs.runs_from_columns({**columns, "unigram_loss": curve + scatter + rise})
+    found = [problem.text for problem in _misfit_problems(law, runs, curve + np.mean(rise), 1.0)]
+    assert [text.split(" (")[0] for text in found] == (["unigram_loss rises with vocabulary"] if rises else [])
+
+
 def test_pure_noise():
     rng = np.random.default_rng(0)
     params, tokens = 10 ** rng.uniform(8, 10, 40), 10 ** rng.uniform(10, 12, 40)
