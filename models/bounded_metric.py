@@ -40,7 +40,7 @@ from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
-from numpyro.distributions import Beta, LogNormal
+from numpyro.distributions import Beta, HalfNormal, LogNormal
 
 from bayes_scaling.bends import bent, straight
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
@@ -137,10 +137,10 @@ def of_loss(variant):
     return make("loss", "nat/token", meaning, 1.0, 8.0, LogNormal(0.9, 0.7), LogNormal(1.0, 0.4), example, variant)
 
 
-# Where the slope may change: over the losses that runs and their successors have, closer than one run's losses reach.
-KNOTS = {"task_loss": [0.25 + 0.15 * i for i in range(14)], "loss": [1.75 + 0.25 * i for i in range(14)]}
-ANCHOR = {"task_loss": 1.0, "loss": 3.5}
-BEND = LogNormal(-1.5, 1.0)
+# Where the slope may change: over the losses that runs and their successors have, a few times within those of one ladder.
+KNOTS = {"task_loss": [0.3 + 0.25 * i for i in range(8)], "loss": [1.75 + 0.35 * i for i in range(10)]}
+ANCHOR = {"task_loss": 1.2, "loss": 3.5}
+BEND = HalfNormal(0.5)
 
 
 def of_bends(law, variant):

@@ -22,7 +22,7 @@ import math
 from dataclasses import replace
 
 import jax.numpy as jnp
-from numpyro.distributions import Beta, LogNormal
+from numpyro.distributions import Beta, HalfNormal, LogNormal
 
 from bayes_scaling.bends import bent, straight
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
@@ -62,7 +62,7 @@ def _set(epsilon, k, gamma, trained_on, tasks):
 
 
 # Where the slope may change, and where the departure is flat, in nat/token; see bayes_scaling.bends and bounded_metric.
-KNOTS, ANCHOR, BEND = [1.75 + 0.25 * i for i in range(14)], 3.5, LogNormal(-1.5, 1.0)
+KNOTS, ANCHOR, BEND = [1.75 + 0.35 * i for i in range(10)], 3.5, HalfNormal(0.5)
 
 LAW = Law(
     name="overtraining_error",
