@@ -20,7 +20,7 @@ COLLINEAR = 0.1  # sd of one log input given the others, below which they cannot
 DEPENDENT = 1e-6  # smallest singular value of sensitivities (each of length 1), below which one follows from the others
 MOST_SENSITIVITIES = 1000  # runs at which sensitivities are looked at
 UNINFORMED = 0.25  # squared change of the curve along a posterior standard deviation, in units of the scatter, where runs say little
-TOGETHER = 0.7  # correlation of a parameter with its place along a ridge, from which on the ridge holds most of its variance
+TOGETHER = 0.5  # correlation of a parameter with its place along a ridge, from which on it takes part
 
 
 @dataclass(frozen=True)

@@ -114,18 +114,21 @@ def test_a_constant_input_matters_only_where_it_hides_something():
     assert not problems
 
 
-@pytest.mark.parametrize(("decades", "ridge"), [((7.5, 8.6), True), ((6.0, 11.0), False)])
+@pytest.mark.parametrize(("decades", "ridge"), [((7.5, 8.3), True), ((6.0, 11.0), False)])
 def test_a_ridge_that_priors_end_is_said(decades, ridge):
-    """A loss that falls as N^-0.06 to a floor near 0: over one decade of N, floor, prefactor and exponent trade; over five they do not."""
-    truth = {"E": 0.01, "A": 8.1, "B": 86.0, "alpha": 0.063, "beta": 0.24}
+    """Within one decade of N, scatter of 2 % leaves floor, prefactor and exponent to trade freely; over five decades it does not.
+
+    Of the runs alone, standard errors of E are 3.7 and 0.1 nat; the prior's standard deviation is about 1.2.
+    """
+    truth = {"E": 1.0, "A": 2.5 * 1.8e7**0.15, "B": 0.64 * 7e8**0.3, "alpha": 0.15, "beta": 0.3}
     params = spread(40, *decades)
     tokens = params * np.tile([25.0, 50, 100, 400], 10)
     loss = LAW.predict({"params": params, "tokens": tokens}, truth)
-    fit = bs.fit(LAW, runs_at(params, tokens, scatter=0.003, loss=loss), draws=500)
+    fit = bs.fit(LAW, runs_at(params, tokens, scatter=0.02, loss=loss), draws=500)
     notes = [problem.text for problem in fit.diagnosis.problems if problem.kind == "ridge"]
     assert bool(notes) == ridge, str(fit)
     if ridge:
-        assert notes[0].startswith("E, A_ref and alpha move together")
+        assert "A_ref and alpha move together" in notes[0]
         assert "ridge" not in kinds(fit)  # said, and no reason to refuse what rests on the combination
         low, high = np.quantile(np.asarray(fit.parameters()["alpha"]), [0.005, 0.995])
         assert low < truth["alpha"] < high
