@@ -21,11 +21,11 @@ foot, L0 + ln(reach) / k: runs near the floor see (1 - floor) e^(-k (L - foot)) 
 Slope k at the foot, k / s in logits at the top; s = 1 is the law above. Where tasks are set against a validation loss (Gadre et al. 2024)
 the symmetric form predicts too little accuracy for larger models: its top must be as steep as its foot.
 
-`bent` and `loss_bent` are the law and its skewed form for a validation loss with a slope that may wander (bayes_scaling.bends): for
-predictions beyond the runs. No form here is the truth. Held back from the fits, the largest third of the OLMo runs up to 1.3B and quarter
-of the Gadre runs below 0.5B lay above what the smaller ones foretold, nearly always, and residuals of neighbours in loss go together.
-The prior of the wandering is set by what such training runs show (most likely scales: 0.3 logit/(bit/byte)^1.5 and 0.1 logit/nat^1.5);
-no larger run has had a part in it.
+`bent` and `loss_bent` are the law, of a task loss or a validation loss, with a slope that may wander (bayes_scaling.bends): for predictions
+beyond the runs. No form here is the truth. Held back from fits, the largest quarter of the OLMo runs up to 1.3B and of the Gadre runs below
+0.5B mostly lay above what the smaller ones foretold, and residuals of neighbours in loss go together. The prior of the wandering is set by
+what such training runs show (most likely scales: 0.25 to 0.5 logit/(bit/byte)^1.5; 0.1 to 0.3 logit/nat^1.5, more for LAMBADA); no larger
+run has had a part in it. Skewed and bent are not offered together: what they say can hardly be told apart.
 
 Noise: the answers to n test items, a beta-binomial count (column trials): beyond the draw of the items it has scatter from run to run.
 For a mean over tasks choose logit-student-t noise: it is no count. The link is fitted on measured losses, so its scatter holds what
@@ -150,15 +150,14 @@ def of_bends(law, variant):
     return bent(law, variant, KNOTS[column], ANCHOR[column], BEND, replace(check, values=values))
 
 
-SKEWED = of_loss("loss_skewed")
-LAW = of_task_loss()
+OF_LOSS, LAW = of_loss("loss"), of_task_loss()
 LAW = replace(
     LAW,
     variants={
-        "loss": of_loss("loss"),
+        "loss": OF_LOSS,
         "skewed": of_task_loss("skewed"),
-        "loss_skewed": SKEWED,
+        "loss_skewed": of_loss("loss_skewed"),
         "bent": of_bends(LAW, "bent"),
-        "loss_bent": of_bends(SKEWED, "loss_bent"),
+        "loss_bent": of_bends(OF_LOSS, "loss_bent"),
     },
 )
