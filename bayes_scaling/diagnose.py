@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
+from bayes_scaling.identification import Problem, data_problems, measured_inputs, most_draws, ridge_problems, thinned
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings
 from bayes_scaling.noise import Noise
@@ -19,30 +20,14 @@ from bayes_scaling.pointwise import BELOW, CURVE, pointwise
 from bayes_scaling.priors import prior_quantiles
 from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.runs import Runs
-from bayes_scaling.units import count_text
 
 UNIDENTIFIED = 0.7  # posterior width over prior width (in unconstrained coordinates) above which the prior speaks, not the data
-COLLINEAR = 0.1  # sd of one log input given the others, below which they cannot be told apart
 UNEXPLAINED = 0.5  # share of the spread of ln loss that the law must explain
 MIN_REPEATS = 4  # runs beyond the first of their cell, from which on the scatter of repeated runs is worth comparing with
 SURPRISING = 0.01  # two-sided posterior predictive probability below which a run disagrees with the law
 
 
 _OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something found: its kind, whether it makes the posterior untrustworthy, what it is, the remedy, and the group if it is one's."""
-
-    kind: str
-    serious: bool
-    text: str
-    remedy: str
-    group: str = ""
-
-    def __str__(self) -> str:
-        return f"{f'group {self.group}: ' if self.group else ''}{self.text}. {self.remedy}"
 
 
 @dataclass(frozen=True)
@@ -139,15 +124,14 @@ def diagnose(
     problems = [
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
-        *_width_problems(noise, frozenset(settings.priors), {name: ratio for name, ratio in width.items() if name not in moved}),
+        *_width_problems(law, noise, frozenset(settings.priors), {name: ratio for name, ratio in width.items() if name not in moved}),
     ]
-    if settings.borrowed(law):
-        problems += data_problems(law, priors, runs)
+    problems += data_problems(law, priors, runs, settings)
+    problems += ridge_problems(law, noise, runs, parameters, groups)
     for label in groups or ("",):
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
-        own = [] if settings.borrowed(law) else data_problems(law, priors, part)
-        own += _misfit_problems(law, part, _explained(law, noise, part, inside))
+        own = _misfit_problems(law, part, inside, _explained(law, noise, part, inside))
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     problems.sort(key=lambda problem: not problem.serious)
@@ -209,67 +193,6 @@ def _mode_problems(draws: Draws) -> list[Problem]:
     ]
 
 
-def data_problems(law: Law, priors: Mapping[str, Any], runs: Runs) -> list[Problem]:
-    """Return what makes runs unable to answer the law's question, before any fit: too few, all at one size, all on one line."""
-    problems = []
-    free = [name for name in law.parameter_names if hasattr(priors.get(name), "log_prob")]
-    if len(runs) < len(free) + 2:
-        problems.append(
-            Problem(
-                "few runs",
-                True,
-                f"{len(runs)} runs cannot determine {len(free)} parameters and the scatter: the priors fill the gap",
-                f"Add runs (at least {len(free) + 2}, better {5 * len(free)}), or fix parameters that are known",
-            )
-        )
-    if len(runs) > 1 and np.ptp(runs[law.output]) == 0 and "trials" not in runs.columns:
-        problems.append(
-            Problem(
-                "constant output",
-                True,
-                f"all runs have the same {law.output} ({runs[law.output][0]:.4g}): there is nothing to explain, and no scatter to learn",
-                f"Check the column of {law.output}",
-            )
-        )
-    logs = {name: coordinate(name, runs[name]) for name in _measured_inputs(law, runs)}
-    constant = [name for name, values in logs.items() if np.ptp(values) < np.log(1.1)]
-    for name in constant:
-        problems.append(
-            Problem(
-                "constant input",
-                True,
-                f"all runs have about the same {name} ({count_text(float(np.median(runs[name])))}): "
-                "its exponent and its term cannot be told from the floor",
-                f"Add runs with other values of {name}, or fix its exponent",
-            )
-        )
-    varying = {name: values for name, values in logs.items() if name not in constant}
-    if len(varying) > 1 and len(runs) > len(varying) + 1:
-        for name, values in varying.items():
-            others = np.stack([np.ones(len(runs)), *(other for key, other in varying.items() if key != name)], axis=1)
-            residual = values - others @ np.linalg.lstsq(others, values, rcond=None)[0]
-            if residual.std() < COLLINEAR:
-                ratio = ""
-                if set(varying) == {"params", "tokens"}:
-                    low, high = np.exp(np.quantile(logs["tokens"] - logs["params"], [0, 1]))
-                    ratio = f" (tokens per param from {low:.3g} to {high:.3g})"
-                problems.append(
-                    Problem(
-                        "collinear inputs",
-                        True,
-                        f"{' and '.join(varying)} move together{ratio}: their terms cannot be told apart, so no optimum can be derived",
-                        "Add runs off this line: other sizes at the same compute",
-                    )
-                )
-                break
-    return problems
-
-
-def _measured_inputs(law: Law, runs: Runs) -> list[str]:
-    """Return the inputs that the runs were made at, without those that have the law's default in all of them."""
-    return [item.name for item in law.inputs if item.default is None or np.any(runs[item.name] != item.default)]
-
-
 def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> tuple[dict[str, float], set[str]]:
     """Return posterior over prior interquartile range by scalar parameter (a group's as ``alpha[label]``), and which have moved.
 
@@ -304,12 +227,14 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
     return width, moved
 
 
-def _width_problems(noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
+def _width_problems(law: Law, noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
     problems = []
     for name, ratio in width.items():
         if ratio < UNIDENTIFIED:
             continue
         base, _, label = name.rstrip("]").partition("[")
+        if base in law.latent_names:
+            continue
         if base in chosen:
             remedy = "That is the prior that was asked for, and it decides"
         elif base in noise.parameter_names:
@@ -322,16 +247,8 @@ def _width_problems(noise: Noise, chosen: frozenset[str], width: Mapping[str, fl
 
 
 def _median_curve(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...]) -> np.ndarray:
-    """Return the pointwise posterior median of the curve at the runs, from as many draws as bounded memory allows (20 to 400)."""
-    thin = thinned(parameters, int(np.clip(4e7 / len(runs), 20, 400)))
-    return np.median(pointwise(CURVE, law, noise, runs, thin, groups), axis=0)
-
-
-def thinned(parameters: Mapping[str, np.ndarray], most: int) -> dict[str, np.ndarray]:
-    """Return at most so many draws of each parameter, chains joined, evenly spaced; shape (draw,) or (draw, group)."""
-    chains, draws = next(iter(parameters.values())).shape[:2]
-    index = np.linspace(0, chains * draws - 1, min(most, chains * draws)).astype(int)
-    return {name: values.reshape(chains * draws, *values.shape[2:])[index] for name, values in parameters.items()}
+    """Return the pointwise posterior median of the curve at the runs, from some of the draws."""
+    return np.median(pointwise(CURVE, law, noise, runs, thinned(parameters, most_draws(runs)), groups), axis=0)
 
 
 def _explained(law: Law, noise: Noise, runs: Runs, curve: np.ndarray) -> float | None:
@@ -339,7 +256,7 @@ def _explained(law: Law, noise: Noise, runs: Runs, curve: np.ndarray) -> float |
 
     None where no input was varied, or the noise says so: then the spread is itself what the law describes.
     """
-    if noise.spread or not _measured_inputs(law, runs):
+    if noise.spread or not measured_inputs(law, runs):
         return None
     logs = coordinate(law.output, runs[law.output])
     residual = logs - coordinate(law.output, curve)
@@ -347,7 +264,12 @@ def _explained(law: Law, noise: Noise, runs: Runs, curve: np.ndarray) -> float |
     return float(1 - (np.median(np.abs(residual)) / spread) ** 2) if spread > 0 else 0.0
 
 
-def _misfit_problems(law: Law, runs: Runs, explained: float | None) -> list[Problem]:
+def _misfit_problems(law: Law, runs: Runs, curve: np.ndarray, explained: float | None) -> list[Problem]:
+    """Return what runs do that the law cannot: a rise along inputs that it falls with, and spread that it leaves.
+
+    A slope of the output alone is no rise: inputs that grow together, and terms that are no straight lines, give the law's own curve one.
+    What the curve leaves must rise as well.
+    """
     problems = []
     scale = f"ln {law.output}" if quantity(law.output).on_log_scale else law.output
     positions = {name: coordinate(name, runs[name]) for name in law.decreasing_in}
@@ -355,12 +277,10 @@ def _misfit_problems(law: Law, runs: Runs, explained: float | None) -> list[Prob
     design = np.stack([np.ones(len(runs)), *(positions[name] for name in names)], axis=1)
     if names and len(runs) > design.shape[1] and np.linalg.matrix_rank(design, tol=1e-6) == design.shape[1]:
         target = coordinate(law.output, runs[law.output])
-        slopes = np.linalg.lstsq(design, target, rcond=None)[0]
-        residual = target - design @ slopes
-        variance = residual @ residual / (len(runs) - design.shape[1])
-        errors = np.sqrt(variance * np.diagonal(np.linalg.inv(design.T @ design)))
-        for name, slope, error in zip(names, slopes[1:], errors[1:], strict=True):
-            if slope > 3 * error:
+        slopes, errors = _slopes(design, target)
+        left, left_errors = _slopes(design, target - coordinate(law.output, curve))
+        for name, slope, error, beyond in zip(names, slopes[1:], errors[1:], (left > 3 * left_errors)[1:], strict=True):
+            if slope > 3 * error and beyond:
                 problems.append(
                     Problem(
                         "rising",
@@ -380,6 +300,14 @@ def _misfit_problems(law: Law, runs: Runs, explained: float | None) -> list[Prob
             )
         )
     return problems
+
+
+def _slopes(design: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return least-squares coefficients of the columns of a design, shape (run, column), and their standard errors."""
+    slopes = np.linalg.lstsq(design, target, rcond=None)[0]
+    residual = target - design @ slopes
+    variance = residual @ residual / (len(target) - design.shape[1])
+    return slopes, np.sqrt(variance * np.diagonal(np.linalg.inv(design.T @ design)))
 
 
 def _repeat_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:

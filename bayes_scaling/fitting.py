@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling import __version__
-from bayes_scaling.diagnose import data_problems, diagnose
+from bayes_scaling.diagnose import diagnose
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
+from bayes_scaling.identification import data_problems
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, build_model, check_fixed, model_priors
 from bayes_scaling.noise import Noise, noise_of
@@ -283,8 +284,7 @@ def _prepare(law: str | Law, runs: Runs, options: Options) -> _Prepared:
             weight = weight.astype(dtype)
             density = _density(law, family, settings, padded, weight)
     # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
-    parts = [runs.of_group(label) for label in groups if not settings.borrowed(law)] or [runs]
-    answerable = not any(problem.serious for part in parts for problem in data_problems(law, used_priors, part))
+    answerable = not any(problem.serious for problem in data_problems(law, used_priors, runs, settings))
     sampler = engine.Sampler(options.chains, options.draws, options.warmup, options.seed, answerable)
     return _Prepared(named, law, family, runs, groups, settings, used_priors, options, density, padded, weight, sampler, chosen)
 

@@ -39,6 +39,10 @@ class BinomialFraction(dist.Distribution):
     def mean(self) -> jax.Array:
         return jnp.broadcast_to(self.probability, self.batch_shape)
 
+    @property
+    def variance(self) -> jax.Array:
+        return self.mean * (1 - self.mean) / self.trials
+
     def sample(self, key: Any, sample_shape: tuple[int, ...] = ()) -> jax.Array:
         n, p = jnp.broadcast_to(self.trials, self.batch_shape), self.mean
         return jax.random.binomial(key, n, p, shape=(*sample_shape, *self.batch_shape), dtype=n.dtype) / n
@@ -73,6 +77,11 @@ class BetaBinomialFraction(dist.Distribution):
     @property
     def mean(self) -> jax.Array:
         return jnp.broadcast_to(self.probability, self.batch_shape)
+
+    @property
+    def variance(self) -> jax.Array:
+        correlation = self.rho / (1 + self.rho)
+        return self.mean * (1 - self.mean) * (1 + (self.trials - 1) * correlation) / self.trials
 
     def shapes(self) -> tuple[jax.Array, jax.Array]:
         """Return the shapes (a, b) of the beta distribution that the probability of a run is drawn from."""

@@ -39,11 +39,15 @@ class Input:
 
 @dataclass(frozen=True, eq=False)
 class Parameter:
-    """A fitted quantity: its name, prior (a numpyro distribution with a declared scale) and meaning with unit."""
+    """A fitted quantity: its name, prior (a numpyro distribution with a declared scale) and meaning with unit.
+
+    A ``latent`` one is a deviate of a process: its prior is part of the model, and runs need not determine it.
+    """
 
     name: str
     prior: Any
     meaning: str
+    latent: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +170,10 @@ class Law:
     @property
     def parameter_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.parameters)
+
+    @property
+    def latent_names(self) -> tuple[str, ...]:
+        return tuple(item.name for item in self.parameters if item.latent)
 
     def parameter(self, name: str) -> Parameter:
         for item in self.parameters:

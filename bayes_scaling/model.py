@@ -58,10 +58,10 @@ class Settings:
     groups: tuple[str, ...] = ()
     pool: Mapping[str, Pooling] = field(default_factory=dict)
 
-    def borrowed(self, law: Law) -> bool:
-        """Whether no parameter of the law is free to vary over groups: then a group need not determine any by itself."""
-        kinds = {name: pooling.kind for name, pooling in self.pool.items()}
-        return bool(self.groups) and all(name in self.fixed or kinds.get(name, "free") != "free" for name in law.parameter_names)
+    def own(self, law: Law) -> tuple[str, ...]:
+        """Return the law's parameters that every group has a value of for itself, and must determine by its own runs."""
+        free = (name for name in law.parameter_names if name not in self.fixed)
+        return tuple(name for name in free if not self.groups or self.pool.get(name, Pooling("free")).kind == "free")
 
 
 #: Prior (location and scale of its logarithm) of the spread of a pooled parameter over groups, in the parameter's unconstrained

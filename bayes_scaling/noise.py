@@ -190,22 +190,48 @@ def noise_of(law: Law, noise: str | Noise | None = None) -> Noise:
     return get_noise(chosen, law.output)
 
 
+def _untransformed(scatter: Any, values: Any) -> tuple[Any, Any]:
+    """Return the distribution of the logarithm or logit, where a family has one, with the values there."""
+    from numpyro.distributions import TransformedDistribution, transforms
+
+    if not isinstance(scatter, TransformedDistribution) or not all(
+        isinstance(step, (transforms.ExpTransform, transforms.SigmoidTransform)) for step in scatter.transforms
+    ):
+        return scatter, values
+    for step in reversed(scatter.transforms):  # both keep the order
+        values = step.inv(values)
+    return scatter.base_dist, values
+
+
 def cumulative(scatter: Any, values: Any) -> Any:
     """Return the cumulative probability of measured values under a noise family's distribution.
 
     A Student-t's by scipy: compiling jax's incomplete beta function takes longer than the rest of a diagnosis.
     """
     import numpy as np
-    from numpyro.distributions import StudentT, TransformedDistribution, transforms
+    from numpyro.distributions import StudentT
     from scipy.special import stdtr
 
-    base, at = scatter, values
-    if isinstance(scatter, TransformedDistribution) and all(
-        isinstance(step, (transforms.ExpTransform, transforms.SigmoidTransform)) for step in scatter.transforms
-    ):
-        base = scatter.base_dist
-        for step in reversed(scatter.transforms):  # both keep the order
-            at = step.inv(at)
+    base, at = _untransformed(scatter, values)
     if not isinstance(base, StudentT):
         return np.asarray(scatter.cdf(values))
     return stdtr(np.asarray(base.df), (np.asarray(at) - np.asarray(base.loc)) / np.asarray(base.scale))
+
+
+def in_units_of_scatter(scatter: Any, curve: Any) -> Any:
+    """Return a curve over the typical scale of the scatter, where that is added: on the logarithm or logit, if the family is of that.
+
+    Parameters
+    ----------
+    scatter : a noise family's distribution about the curve
+    curve : shape (draw, run)
+
+    Returns
+    -------
+    numpy array of shape (draw, run); differences of it are differences of the curve in units of the scatter
+    """
+    import numpy as np
+
+    base, at = _untransformed(scatter, curve)
+    scale = base.scale if hasattr(base, "scale") else base.variance**0.5
+    return np.asarray(at) / np.median(np.broadcast_to(np.asarray(scale), np.shape(at)), axis=0)

@@ -13,9 +13,9 @@ from bayes_scaling import optimum
 from bayes_scaling.allocation import allocate
 from bayes_scaling.allocation import regret as regret_of_sizes
 from bayes_scaling.cost import Cost
-from bayes_scaling.diagnose import thinned
 from bayes_scaling.errors import FileError, InputError, nearest
 from bayes_scaling.fitted import Fit
+from bayes_scaling.identification import thinned
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity

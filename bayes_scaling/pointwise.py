@@ -14,10 +14,10 @@ import numpy as np
 from bayes_scaling.engine import bucket
 from bayes_scaling.law import Law
 from bayes_scaling.model import at_runs
-from bayes_scaling.noise import Noise, cumulative
+from bayes_scaling.noise import Noise, cumulative, in_units_of_scatter
 from bayes_scaling.runs import Runs
 
-CURVE, DENSITY, BELOW = "curve", "density", "below"
+CURVE, SCALED, DENSITY, BELOW = "curve", "scaled", "density", "below"
 _ROWS = 16384  # runs at a time: bounds the memory for a million of them
 
 
@@ -28,8 +28,8 @@ def pointwise(
 
     Parameters
     ----------
-    what : ``CURVE``: the law's value; ``DENSITY``: the log density of the measured output; ``BELOW``: the probability of a new measurement
-        below the measured one
+    what : ``CURVE``: the law's value; ``SCALED``: that in units of the scatter (`in_units_of_scatter`); ``DENSITY``: the log density of the
+        measured output; ``BELOW``: the probability of a new measurement below the measured one
     parameters : draws, each of shape (draw,) or (draw, group)
     groups : labels, in the order of the draws' groups
 
@@ -73,5 +73,9 @@ def _compiled(what: str, law: Law, noise: Noise) -> Callable[[Any, Any], Any]:
     def density(parameters: Mapping[str, Any], columns: Mapping[str, Any]) -> Any:
         return scatter(parameters, columns).log_prob(columns[law.output])
 
-    # Some distributions' cumulative probabilities are not jax's own.
-    return below if what == BELOW else jax.jit({CURVE: curve, DENSITY: density}[what])
+    def scaled(parameters: Mapping[str, Any], columns: Mapping[str, Any]) -> Any:
+        return in_units_of_scatter(scatter(parameters, columns), compiled_curve(parameters, columns))
+
+    compiled_curve = jax.jit(curve)
+    # What is not compiled is not all jax's own.
+    return {CURVE: compiled_curve, SCALED: scaled, DENSITY: jax.jit(density), BELOW: below}[what]

@@ -85,11 +85,15 @@ def fit_text(fit: Fit) -> str:
         f"{'':10}{'median':>11}{'5 %':>11}{'95 %':>11}{'sd':>10}{'R-hat':>8}{'ESS bulk':>10}{'ESS tail':>10}   posterior/prior width",
     ]
     for name, row in fit.summary().items():
+        if name in law.latent_names:
+            continue
         numbers = f"{row['median']:>11.4g}{row['q05']:>11.4g}{row['q95']:>11.4g}{row['sd']:>10.2g}"
         evidence = f"{row['rhat']:>8.3f}{row['ess_bulk']:>10.0f}{row['ess_tail']:>10.0f}"
         width = f"   {diagnosis.width[name]:.2f}" if name in diagnosis.width else ""
         lines.append(f"{name:10}{numbers}{evidence}{width}")
     lines += [f"{name:10}{value:>11.4g}   held fixed" for name, value in fit.fixed.items()]
+    if law.latent_names:
+        lines.append(f"and {law.latent_names[0]} to {law.latent_names[-1]}, deviates of what departs from the law")
     lines += ["", diagnosis_text(fit)]
     return "\n".join(lines)
 

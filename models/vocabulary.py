@@ -159,6 +159,7 @@ def _law(unit):
         derived=_derived,
         invert=_invert,
         terms=(Term("A1_ref", "beta", "non_vocab_params", PARAMS_REFERENCE), Term("B_ref", "beta", "characters", DATA_REFERENCE)),
+        # At a given text: the optimum in the vocabulary is at a given compute, or at given tokens of which a larger one makes fewer.
         decreasing_in=("non_vocab_params", "embed_dim", "characters") + (() if in_tokens else ("vocabulary",)),
         output="unigram_loss",
         decision=Decision(

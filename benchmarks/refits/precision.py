@@ -26,9 +26,8 @@ BARELY = (
 HELD = {"E": 0.00142, "beta": 0.2413}
 TOGETHER = (
     "E and beta are held at the authors' values: with both free chains do not converge (E wanders near zero; A and B lie along a narrow "
-    "bend), and multipliers do not depend on them: their intervals are the same to 0.001 at one bit. Not trusted by the diagnosis because "
-    "it judges each group by its own runs, and this group's have one ratio of tokens to params; what that leaves open, the loss law, the "
-    "main group tells."
+    "bend), and multipliers do not depend on them: their intervals are the same to 0.001 at one bit. This group's runs have "
+    "one ratio of tokens to params: what that leaves open, the loss law, the main group tells."
 )
 
 
@@ -82,7 +81,6 @@ REFITS = [
         label="no_hadamard",
         prepare=_with("no_hadamard"),
         options={"fix": HELD, "pool": SHARED},
-        trusted=False,
         compare=_compare(NO_HADAMARD, "[no_hadamard]"),
         note=f"With the main group: one loss law, multipliers of their own. {TOGETHER}",
     ),
@@ -92,7 +90,6 @@ REFITS = [
         label="weight_only",
         prepare=_with("weight_only"),
         options={"fix": HELD, "pool": {**SHARED, "eff_8": "shared"}},
-        trusted=False,
         compare=_compare(WEIGHT_ONLY, "[weight_only]"),
         note=f"With the main group as well; 8 bits were not run with weights alone, and eff_8 is that of the main group. {TOGETHER}",
     ),

@@ -5,6 +5,9 @@ import pytest
 from conftest import simulated_runs
 
 import bayes_scaling as bs
+from bayes_scaling.identification import data_problems
+from bayes_scaling.model import Pooling, Settings, model_priors
+from bayes_scaling.noise import noise_of
 
 LAW = bs.get_law("chinchilla")
 VALUES = LAW.published["besiroglu"].values
@@ -24,6 +27,7 @@ def kinds(fit):
 def test_good_data_are_trusted(small_fit):
     assert small_fit.diagnosis.ok, str(small_fit)
     assert "can be trusted" in str(small_fit)
+    assert not any(problem.kind == "ridge" for problem in small_fit.diagnosis.problems)
     assert max(small_fit.diagnosis.width[name] for name in LAW.parameter_names) < 0.7
 
 
@@ -54,6 +58,82 @@ def test_on_frontier_runs_only():
     assert "params and tokens move together (tokens per param from 20 to 20)" in str(fit)
 
 
+def spread(n, low, high):
+    return 10 ** np.random.default_rng(3).uniform(low, high, n)
+
+
+#: Two groups: one that tells everything, and one that is short of something.
+WIDE = {"params": spread(40, 7, 10), "tokens": spread(40, 9, 12)[::-1]}
+LINE = {"params": np.geomspace(1e8, 1e10, 12), "tokens": 20 * np.geomspace(1e8, 1e10, 12)}
+ONE_SIZE = {"params": np.full(12, 1e9), "tokens": np.geomspace(1e9, 1e12, 12)}
+
+
+@pytest.mark.parametrize(
+    ("second", "free", "found"),
+    [
+        (LINE, ["E", "A_ref", "B_ref", "alpha", "beta"], {"collinear inputs"}),
+        (LINE, ["A_ref", "B_ref"], {"collinear inputs"}),
+        (LINE, ["A_ref", "E"], set()),  # tokens act alike in both groups, so that params tell A from E
+        (LINE, ["E"], set()),
+        (LINE, [], set()),
+        (ONE_SIZE, ["E", "A_ref", "B_ref", "alpha", "beta"], {"constant input"}),
+        (ONE_SIZE, ["E", "A_ref"], {"constant input"}),  # two levels from one
+        (ONE_SIZE, ["A_ref", "B_ref"], set()),
+        (ONE_SIZE, ["A_ref"], set()),
+        ({name: values[:2] for name, values in WIDE.items()}, ["E"], set()),
+        ({name: values[:2] for name, values in WIDE.items()}, ["E", "A_ref", "B_ref"], {"few runs"}),
+    ],
+)
+def test_a_group_needs_to_tell_what_it_has_for_itself(second, free, found):
+    columns = {name: np.concatenate([WIDE[name], second[name]]) for name in WIDE}
+    columns["loss"] = LAW.predict(columns, VALUES)
+    runs = bs.runs_from_columns({**columns, "group": ["wide"] * 40 + ["second"] * len(second["params"])})
+    pool = {name: Pooling("shared") for name in LAW.parameter_names if name not in free}
+    settings = Settings(groups=runs.groups, pool=pool)
+    problems = data_problems(LAW, model_priors(LAW, noise_of(LAW), settings), runs, settings)
+    assert {problem.kind for problem in problems} == found
+    assert {problem.group for problem in problems} <= {"second"}
+
+
+def test_groups_that_share_a_law_must_tell_it_together():
+    both = {name: np.concatenate([LINE[name], LINE[name]]) for name in LINE}
+    both["loss"] = LAW.predict(both, VALUES)
+    runs = bs.runs_from_columns({**both, "group": ["one"] * 12 + ["two"] * 12})
+    settings = Settings(groups=runs.groups, pool={name: Pooling("shared") for name in LAW.parameter_names if name != "E"})
+    (problem,) = data_problems(LAW, model_priors(LAW, noise_of(LAW), settings), runs, settings)
+    assert (problem.kind, problem.group) == ("collinear inputs", "")
+
+
+def test_a_constant_input_matters_only_where_it_hides_something():
+    """A model of one width still varies the params of its vocabulary."""
+    law = bs.get_law("vocabulary")
+    columns = {"non_vocab_params": spread(40, 7, 9), "vocabulary": spread(40, 3.5, 5)[::-1], "characters": np.roll(spread(40, 9, 11), 7)}
+    columns["embed_dim"] = np.full(40, 512.0)
+    columns["unigram_loss"] = law.predict(columns, law.published["tao"].values)
+    problems = data_problems(law, model_priors(law, noise_of(law), Settings()), bs.runs_from_columns(columns), Settings())
+    assert not problems
+
+
+@pytest.mark.parametrize(("decades", "ridge"), [((7.5, 8.3), True), ((6.0, 11.0), False)])
+def test_a_ridge_that_priors_end_is_said(decades, ridge):
+    """Within one decade of N, scatter of 2 % leaves floor, prefactor and exponent to trade freely; over five decades it does not.
+
+    Of the runs alone, standard errors of E are 3.7 and 0.1 nat; the prior's standard deviation is about 1.2.
+    """
+    truth = {"E": 1.0, "A": 2.5 * 1.8e7**0.15, "B": 0.64 * 7e8**0.3, "alpha": 0.15, "beta": 0.3}
+    params = spread(40, *decades)
+    tokens = params * np.tile([25.0, 50, 100, 400], 10)
+    loss = LAW.predict({"params": params, "tokens": tokens}, truth)
+    fit = bs.fit(LAW, runs_at(params, tokens, scatter=0.02, loss=loss), draws=500)
+    notes = [problem.text for problem in fit.diagnosis.problems if problem.kind == "ridge"]
+    assert bool(notes) == ridge, str(fit)
+    if ridge:
+        assert "A_ref and alpha move together" in notes[0]
+        assert "ridge" not in kinds(fit)  # said, and no reason to refuse what rests on the combination
+        low, high = np.quantile(np.asarray(fit.parameters()["alpha"]), [0.005, 0.995])
+        assert low < truth["alpha"] < high
+
+
 def test_loss_that_rises_with_size():
     rng = np.random.default_rng(0)
     params, tokens = 10 ** rng.uniform(8, 10, 40), 10 ** rng.uniform(10, 12, 40)
@@ -61,6 +141,23 @@ def test_loss_that_rises_with_size():
     assert not fit.diagnosis.ok
     assert "rising" in kinds(fit)
     assert "loss rises with params" in str(fit)
+
+
+@pytest.mark.parametrize("rises", [False, True])
+def test_inputs_that_grow_together_do_not_make_a_loss_rise(rises):
+    """Wider models have more parameters: a straight line gives the width a rising part of a curve that falls in it."""
+    from bayes_scaling.diagnose import _misfit_problems
+
+    law = bs.get_law("vocabulary")
+    size, vocabulary, text = (part.ravel() for part in np.meshgrid([3e7, 8e7, 3e8, 1e9], [4e3, 1e4, 3e4, 1e5], [1e9, 4e9, 2e10]))
+    columns = {"non_vocab_params": size, "vocabulary": vocabulary, "characters": text, "embed_dim": 512 * (size / 3e7) ** (1 / 3)}
+    columns["embed_dim"] = np.round(columns["embed_dim"] / 256) * 256
+    curve = law.predict(columns, law.published["tao"].values)
+    scatter = 0.02 * np.random.default_rng(5).normal(size=len(size))
+    rise = 0.1 * np.log(vocabulary) if rises else 0.0
+    runs = bs.runs_from_columns({**columns, "unigram_loss": curve + scatter + rise})
+    found = [problem.text for problem in _misfit_problems(law, runs, curve + np.mean(rise), 1.0)]
+    assert [text.split(" (")[0] for text in found] == (["unigram_loss rises with vocabulary"] if rises else [])
 
 
 def test_pure_noise():
