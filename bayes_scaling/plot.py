@@ -14,9 +14,9 @@ from bayes_scaling.allocation import allocate
 from bayes_scaling.allocation import regret as regret_of_sizes
 from bayes_scaling.cost import Cost
 from bayes_scaling.diagnose import thinned
-from bayes_scaling.errors import FileError, InputError, nearest
+from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitted import Fit
-from bayes_scaling.law import Law
+from bayes_scaling.law import Input, Law
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity
 from bayes_scaling.units import compute_text, count_text
@@ -310,6 +310,13 @@ def _output_axis(ax: Any, output: str) -> None:
         _log_axis(ax.yaxis, _count_tick)
 
 
+def _usual(item: Input) -> float:
+    """Return the value at which an input is held while another varies."""
+    if item.default is not None:
+        return item.default
+    return float(np.sqrt(item.low * item.high)) if item.low > 0 else item.high / 2
+
+
 def _span(low: float, high: float, count: int) -> np.ndarray:
     """Return values of an input from low to high, evenly in the logarithm where it has one."""
     return np.geomspace(low, high, count) if low > 0 else np.linspace(low, high, count)
@@ -330,14 +337,13 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
 
     Parameters
     ----------
-    against : an input of the law; its first by default
+    against : an input of the law; by default the one that the law is drawn against
 
     Residuals are relative where the output is positive by nature (a loss), and plain differences otherwise (an error rate, Elo). Runs are
     coloured by the law's second input, where it has one. A law that fits leaves a band without a pattern.
     """
-    law, name = fit.law, against or fit.law.input_names[0]
-    if name not in law.input_names:
-        raise InputError(f"law '{law.name}' has no input '{name}'{nearest(name, law.input_names)}")
+    law, axis = fit.law, fit.law.drawn_input(against)
+    name = axis.name
     labels = fit.groups or ("",)
     ax = _axes(ax, 7, 4)
     kind = quantity(law.output)
@@ -366,7 +372,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         if bar.ax.get_yscale() == "log":
             _log_axis_of_bar(bar)
     unit = "%" if relative else "percentage points" if kind.is_fraction else kind.name
-    ax.set(xlabel=f"{name} ({next(item.unit for item in law.inputs if item.name == name)})", ylabel=f"{law.output} - law ({unit})")
+    ax.set(xlabel=f"{name} ({axis.unit})", ylabel=f"{law.output} - law ({unit})")
     _input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
     # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and says how many lie outside.
     every = np.concatenate([residual for _, residual in shown])
@@ -391,11 +397,14 @@ def _colours(values: np.ndarray) -> ScalarMappable:
 
 @_styled
 def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -> Axes:
-    """Draw every published parameter set of a law against one input; the law's other inputs are at the middle of their declared domain."""
-    name = against or law.input_names[0]
-    item = next(item for item in law.inputs if item.name == name)
-    x = _span(item.low, item.high, 200)
-    inputs = {other.name: np.full(200, np.sqrt(other.low * other.high) if other.low > 0 else other.high / 2) for other in law.inputs}
+    """Draw every published parameter set of a law against one input (by default, the one that the law is drawn against).
+
+    The law's other inputs have the value that runs without such a column get; where there is none, they are at the middle of their
+    declared domain.
+    """
+    item = law.drawn_input(against)
+    name, x = item.name, _span(item.low, item.high, 200)
+    inputs = {other.name: np.full(200, _usual(other)) for other in law.inputs}
     inputs[name] = x
     ax = _axes(ax, 7, 4)
     dashes = ("-", "--", ":", "-.")
