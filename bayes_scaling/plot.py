@@ -383,7 +383,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     for (at, runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
         colour = colours.to_rgba(runs[other]) if colours else _ORANGE
         ax.scatter(at, residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=colour)
-    if colours:
+    if colours and other:
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
         if bar.ax.get_yscale() == "log":
             _log_ticks(bar.ax.yaxis, _tick_of(fit.runs[other].max()))

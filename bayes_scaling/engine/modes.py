@@ -14,7 +14,8 @@ from bayes_scaling.engine.density import Density
 from bayes_scaling.errors import InputError
 
 STARTS = 16  # searches from points scattered as the prior is
-_ITERATIONS = 200
+ITERATIONS = 200
+FEW_STARTS, FEW_ITERATIONS = 4, 25  # where all that is wanted is a place to begin
 _DECREMENT = 1e-9  # predicted decrease of the negative log density at which a search stops
 NEARBY = 8.0  # nats below the best mode within which another mode matters, and gets a chain of its own
 _SAME_MODE = 0.5  # distance in posterior standard deviations below which two ends are one mode
@@ -51,8 +52,10 @@ def whitening_of(hessian: np.ndarray) -> np.ndarray:
     if not np.all(np.isfinite(hessian)):
         return np.eye(len(hessian))
     values, vectors = np.linalg.eigh(np.asarray(hessian, float))
-    # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one.
-    return vectors * np.where(values > 1e-3, 1 / np.sqrt(np.maximum(values, 1e-3)), 1.0)
+    # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one. Where a search
+    # was cut short the density may curve upwards: that fast it changes all the same.
+    size = np.abs(values)
+    return vectors * np.where(size > 1e-3, 1 / np.sqrt(np.maximum(size, 1e-3)), 1.0)
 
 
 def locate(
@@ -62,7 +65,7 @@ def locate(
     weight: Any,
     *,
     one_by_one: bool = False,
-    iterations: int = _ITERATIONS,
+    iterations: int = ITERATIONS,
 ) -> tuple[jax.Array, ...]:
     """Search from given starts; return (ends, potentials, slopes, Hessian at the best). Traceable.
 

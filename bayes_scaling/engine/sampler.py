@@ -19,10 +19,12 @@ import numpy as np
 from bayes_scaling.engine import convergence
 from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
-from bayes_scaling.engine.modes import NEARBY, STARTS, Modes, distinct, locate
+from bayes_scaling.engine.groups import Recentring
+from bayes_scaling.engine.modes import FEW_ITERATIONS, FEW_STARTS, ITERATIONS, NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
 
 _SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
+_MANY = 64  # coordinates
 _FOLLOWED = 4  # modes that are followed
 
 
@@ -139,35 +141,43 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
     lanes : data sets that are worked at side by side
     """
     clock = _Clock()
-    first = tasks[0].columns, tasks[0].weight
+    first = density.arguments(tasks[0].columns, tasks[0].weight)
     chains = tasks[0].settings.chains
     # Programs are compiled while modes are searched for.
     program = clock.time(lambda: Lanes(density, first, chains, lanes, device))
     sites = clock.time(lambda: Sites(density, first, chains, device))
+    recentre = clock.time(lambda: Recentring(density, first, device)) if density.pools else None
 
     def work(task: Task) -> Work[Draws]:
-        normals = _stream(task.settings, "starts").standard_normal((STARTS, density.size))
+        normals = _stream(task.settings, "starts").standard_normal((FEW_STARTS if _brief(density) else STARTS, density.size))
         modes = _find_modes(density, task.columns, task.weight, normals, device, clock)
         clock.time(program.ready)
-        return (yield from _attempts((task.columns, task.weight), modes, task.settings, sites, task.progress))
+        data = density.arguments(task.columns, task.weight)
+        return (yield from _attempts(data, modes, task.settings, sites, recentre, task.progress))
 
     for place, draws in program.run(work(task) for task in tasks):
         yield place, replace(draws, compile_seconds=clock.compile_seconds, sample_seconds=clock.sample_seconds())
 
 
-def _attempts(data: Any, modes: Modes, settings: Sampler, sites: Sites, progress: Callable[[int, int], None] | None) -> Work[Draws]:
+def _attempts(
+    data: tuple, modes: Modes, settings: Sampler, sites: Sites, recentre: Recentring | None, progress: Callable[[int, int], None] | None
+) -> Work[Draws]:
     """Draw, look at the draws, and try harder while they are not good."""
     centre, whitening = modes.points[0], modes.whitening()
-    attempts = settings.attempts()
+    # Where the modes only tell where to begin, a short warm-up cannot do.
+    attempts = settings.attempts()[1 if _brief(sites.density) and settings.persistent else 0 :]
     for number, attempt in enumerate(attempts):
         start = _starting_points(modes, whitening, settings, number)
         report = _Report(progress, attempt.warmup + settings.draws * attempt.thin) if progress is not None else None
-        chains = Chains(data, start, centre, whitening, _stream(settings, "draws", number), report=report)
+        chains = Chains(data, start, centre, whitening, _stream(settings, "draws", number), report=report, recentre=recentre)
         yield from chains.warm_up(attempt.warmup, attempt.target)
         z, told = yield from chains.draw(settings.draws * attempt.thin)
-        draws = _kept(z, told, sites, data, modes, attempt, number + 1)
+        draws = _kept(z, told, sites, chains.data, modes, attempt, number + 1)
         if number + 1 == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
             return draws
+        if recentre is not None:  # the modes, from which the next attempt begins
+            modes = replace(modes, points=recentre.move(modes.points, data, chains.data[2])[0])
+            data = chains.data
         pooled = draws.unconstrained.reshape(-1, z.shape[2])
         centre = pooled.mean(axis=0)
         covariance = np.atleast_2d(np.cov(pooled.T))
@@ -202,7 +212,8 @@ def _find_modes(
     if rows <= _SEARCHED_ROWS:
 
         def search(normals: jax.Array, data: Any) -> Any:
-            return locate(density, jax.vmap(lambda one: density.scatter(one, *data))(normals), *data)
+            starts = jax.vmap(lambda one: density.scatter(one, *data))(normals)
+            return locate(density, starts, *data, iterations=FEW_ITERATIONS if _brief(density) else ITERATIONS)
 
         starts = jax.device_put(normals.astype(weight.dtype), device)
         compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device, brief=True))
@@ -218,6 +229,13 @@ def _find_modes(
 
     compiled = clock.time(lambda: program("follow", follow, (starts, data), (density.fingerprint,), device, brief=True))
     return distinct(*(np.asarray(part) for part in compiled(starts, data)))
+
+
+def _brief(density: Density) -> bool:
+    """Whether a search is only to find a place to begin: where many groups are pooled, the highest density is at values that fit some runs
+    exactly, far from the mass, and searching for it costs more than sampling.
+    """
+    return bool(density.pools) and density.size > _MANY
 
 
 def _starting_points(modes: Modes, whitening: np.ndarray, settings: Sampler, number: int) -> np.ndarray:
