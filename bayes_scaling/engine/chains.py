@@ -101,8 +101,8 @@ class Chains:
     def _whiten(self, draws: np.ndarray) -> None:
         """Whiten by the covariance of draws, (chain, iteration, size), shrunk a little towards what was."""
         if self.recentre is not None:
-            self.data, draws, jacobian = self.recentre(self.data, draws)
-            self.position, self.whitening = draws[:, -1], jacobian @ self.whitening
+            self.data, draws, self.whitening = self.recentre(self.data, draws)
+            self.position = draws[:, -1]
         size = draws.shape[-1]
         pooled = draws.reshape(-1, size)
         w = np.linalg.solve(self.whitening, (pooled - pooled.mean(axis=0)).T)

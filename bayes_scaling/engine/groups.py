@@ -13,8 +13,10 @@ import numpy as np
 
 from bayes_scaling.engine import programs
 from bayes_scaling.engine.density import Centring, Density
+from bayes_scaling.engine.modes import derivatives, whitening_of
 
 _CHUNK = 200  # draws that are moved at once
+_CURVED = 16  # draws at which a Hessian is taken
 
 
 class Recentring:
@@ -30,33 +32,44 @@ class Recentring:
     def __init__(self, density: Density, data: tuple, device: Any) -> None:
         self.density, self.device = density, device
 
-        def move(z: jax.Array, columns: Any, weight: Any, old: Centring, new: Centring) -> tuple[jax.Array, jax.Array]:
+        def move(z: jax.Array, columns: Any, weight: Any, old: Centring, new: Centring) -> jax.Array:
             def moved(z: jax.Array) -> jax.Array:
                 return density.flatten(density.unflatten(z, columns, weight, old), columns, weight, new)
 
-            return jax.vmap(moved)(z), jax.jacfwd(moved)(jnp.mean(z, axis=0))
+            return jax.vmap(moved)(z)
+
+        def curvature(z: jax.Array, data: tuple) -> jax.Array:
+            return jnp.mean(jax.lax.map(lambda z: derivatives(lambda z: density.slope(z, *data), z)[2], z), axis=0)
 
         columns, weight, centring = data
-        arguments = (np.zeros((_CHUNK, density.size), weight.dtype), columns, weight, centring, centring)
-        self._program = programs.prepare("recentre", move, arguments, (density.fingerprint,), device, brief=True)
+        z = np.zeros((_CHUNK, density.size), weight.dtype)
+        identity = (density.fingerprint,)
+        self._move = programs.prepare("recentre", move, (z, columns, weight, centring, centring), identity, device, brief=True)
+        self._curvature = programs.prepare("curvature", curvature, (z[:_CURVED], data), identity, device, brief=True)
 
     def __call__(self, data: tuple, draws: np.ndarray) -> tuple[tuple, np.ndarray, np.ndarray]:
-        """Return data with the centring that suits draws, (chain, draw, size); the draws in its coordinates; the Jacobian among them."""
-        *given, old = data
-        standard, _ = self.move(draws, data, (np.zeros_like(old[0]), np.zeros_like(old[1])))
-        new = self._suited(standard.reshape(-1, draws.shape[-1]), old)
-        return (*given, new), *self.move(draws, data, new)
+        """Return data with the centring that suits draws, (chain, draw, size); the draws in its coordinates; a first whitening there.
 
-    def move(self, z: np.ndarray, data: tuple, new: Centring) -> tuple[np.ndarray, np.ndarray]:
-        """Return points, (..., size), in the coordinates of another centring, and the Jacobian at the middle of the first of them."""
+        The whitening is by the mean Hessian at some of the draws: a window has too few draws for the covariance of many groups, and knows
+        what is correlated with what within each.
+        """
+        *given, old = data
+        standard = self.move(draws, data, (np.zeros_like(old[0]), np.zeros_like(old[1])))
+        new = self._suited(standard.reshape(-1, draws.shape[-1]), old)
+        moved, data = self.move(draws, data, new), (*given, new)
+        flat = moved.reshape(-1, draws.shape[-1])
+        some = flat[np.linspace(0, len(flat) - 1, _CURVED).astype(int)].astype(old[0].dtype)
+        hessian = self._curvature.result()(*jax.device_put((some, data), self.device))
+        return data, moved, whitening_of(np.asarray(hessian, float))
+
+    def move(self, z: np.ndarray, data: tuple, new: Centring) -> np.ndarray:
+        """Return points, (..., size), in the coordinates of another centring."""
         columns, weight, old = data
-        flat, found, jacobians = z.reshape(-1, z.shape[-1]), [], []
+        flat, found = z.reshape(-1, z.shape[-1]), []
         for start in range(0, len(flat), _CHUNK):
             part = flat[np.arange(start, start + _CHUNK) % len(flat)].astype(weight.dtype)
-            moved, jacobian = self._program.result()(*jax.device_put((part, columns, weight, old, new), self.device))
-            found.append(np.asarray(moved, float))
-            jacobians.append(np.asarray(jacobian, float))
-        return np.concatenate(found)[: len(flat)].reshape(z.shape), jacobians[0]
+            found.append(np.asarray(self._move.result()(*jax.device_put((part, columns, weight, old, new), self.device)), float))
+        return np.concatenate(found)[: len(flat)].reshape(z.shape)
 
     def _suited(self, standard: np.ndarray, like: Centring) -> Centring:
         """Return the centring by draws, (draw, size), whose pooled values are distances from the centre in spreads.

@@ -90,7 +90,7 @@ def locate(
         # A Hessian that is not positive definite gives NaN here, which is refused and answered with more damping.
         possible = jnp.all(jnp.isfinite(move))
         candidate = z + jnp.where(possible, move, 0.0)
-        new = (candidate, *_derivatives(f, candidate))
+        new = (candidate, *derivatives(f, candidate))
         better = (new[1] <= value) & possible & jnp.all(jnp.isfinite(new[2])) & jnp.all(jnp.isfinite(new[3]))
         decrement = jnp.where(better & (i > 0), -0.5 * gradient @ move * (1 + damping), decrement)
         decrement = jnp.where(~better & (damping > 1e12), 0.0, decrement)  # no step of any length helps: the end of the road
@@ -108,7 +108,7 @@ def locate(
     return ends, values, slopes, hessians[jnp.argmin(values)]
 
 
-def _derivatives(f: Callable[[jax.Array], tuple[jax.Array, jax.Array]], z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def derivatives(f: Callable[[jax.Array], tuple[jax.Array, jax.Array]], z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return value, gradient and Hessian at z, of f that returns value and gradient.
 
     In 64 bits the Hessian is by central differences of the gradient, good to some nine digits: the third derivatives of a noise

@@ -176,7 +176,7 @@ def _attempts(
         if number + 1 == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
             return draws
         if recentre is not None:  # the modes, from which the next attempt begins
-            modes = replace(modes, points=recentre.move(modes.points, data, chains.data[2])[0])
+            modes = replace(modes, points=recentre.move(modes.points, data, chains.data[2]))
             data = chains.data
         pooled = draws.unconstrained.reshape(-1, z.shape[2])
         centre = pooled.mean(axis=0)
