@@ -128,6 +128,7 @@ class Law:
     checks : values that the formula must reproduce
     terms : power-law terms of sampled coefficients, for the sampler's coordinates
     decreasing_in : inputs along which the prediction can only fall
+    drawn_against : the input that figures have on their axis; the first by default
     optimum : ``optimum(parameters, product) -> (params, tokens)`` that minimises the prediction at a given product params x tokens,
         where a closed form is known
     output : the column that the formula predicts
@@ -153,6 +154,7 @@ class Law:
     checks: tuple[Check, ...] = ()
     terms: tuple[Term, ...] = ()
     decreasing_in: tuple[str, ...] = ()
+    drawn_against: str = ""
     optimum: Callable[[Values, Any], tuple[Any, Any]] | None = None
     output: str = "loss"
     noise: Any = "student-t"  #: or a bayes_scaling.noise.Noise, which is defined by laws' types and so not named here
@@ -174,6 +176,14 @@ class Law:
     @property
     def latent_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.parameters if item.latent)
+
+    def drawn_input(self, name: str | None = None) -> Input:
+        """Return the input that a figure has on its axis: the one that is asked for, or the law's own choice."""
+        wanted = name or self.drawn_against or self.input_names[0]
+        for item in self.inputs:
+            if item.name == wanted:
+                return item
+        raise LawError(f"law '{self.name}' has no input '{wanted}'{nearest(wanted, self.input_names)}")
 
     def parameter(self, name: str) -> Parameter:
         for item in self.parameters:

@@ -203,15 +203,15 @@ def build_model(law: Law, noise: Noise, settings: Settings | None = None) -> Cal
 def _pooled(name: str, prior: Any, groups: int) -> Any:
     """Sample a parameter of each group about a common centre.
 
-    Centred: a curve usually says more about its own parameter than the other curves do. The prior of the spread keeps away from zero
-    (boundary-avoiding, Chung et al. 2013), where the groups would be one and the posterior a funnel.
+    The prior of the spread keeps away from zero (boundary-avoiding, Chung et al. 2013), where the groups would be one.
     """
     import numpyro
     from numpyro.distributions import LogNormal, Normal, TransformedDistribution, biject_to
 
     transform = biject_to(prior.support)
     centre = transform.inv(numpyro.sample(f"{name}_center", prior))
-    # The joint density is highest where the groups are nearly one, since it is spread^-groups: far from where its mass is.
-    spread = numpyro.sample(f"{name}_spread", LogNormal(*POOL_SPREAD), infer={"spread_of": groups})
+    spread = numpyro.sample(f"{name}_spread", LogNormal(*POOL_SPREAD))
     with numpyro.plate(f"group_of_{name}", groups):
-        return numpyro.sample(name, TransformedDistribution(Normal(centre, spread), transform))
+        values = TransformedDistribution(Normal(centre, spread), transform)
+        # As written this is centred; the engine chooses the coordinates that suit the runs of each group.
+        return numpyro.sample(name, values, infer={"pool": (f"{name}_center", f"{name}_spread", POOL_SPREAD)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -13,10 +14,10 @@ from bayes_scaling import optimum
 from bayes_scaling.allocation import allocate
 from bayes_scaling.allocation import regret as regret_of_sizes
 from bayes_scaling.cost import Cost
-from bayes_scaling.errors import FileError, InputError, nearest
+from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
-from bayes_scaling.law import Law
+from bayes_scaling.law import Input, Law
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity
 from bayes_scaling.units import compute_text, count_text
@@ -67,10 +68,15 @@ def _axes(ax: Axes | None, width: float, height: float) -> Axes:
 
 
 def _log_axis(axis: Any, write: Any) -> None:
-    """Logarithmic with readable ticks: decades, and 2 and 5 in between where few decades are shown; no other labels."""
+    """Make an axis logarithmic, with readable ticks."""
+    axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
+    _log_ticks(axis, write)
+
+
+def _log_ticks(axis: Any, write: Any) -> None:
+    """Put ticks at decades, and at 2 and 5 in between where few decades are shown; no other labels."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
     low, high = axis.get_view_interval()
     decades = np.log10(high / low)
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=12))
@@ -129,7 +135,7 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     ax.set_yscale("log")
     _plain_loss_axis(ax)
     bar = ax.figure.colorbar(points, ax=ax, label="params", pad=0.02)
-    _log_axis_of_bar(bar)
+    _log_ticks(bar.ax.yaxis, _count_tick)
     ax.legend(loc="upper right")
     _mark_untrusted(ax, fit.diagnosis.ok)
     return ax
@@ -141,13 +147,6 @@ def _plain_loss_axis(ax: Any) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(7))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-
-
-def _log_axis_of_bar(bar: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _count_tick(value)))
-    bar.ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def isoflop_levels(compute: np.ndarray, most: int = 7) -> np.ndarray:
@@ -269,25 +268,33 @@ def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
 
 @_styled
 def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
-    """Draw a law of one input: the runs, the curve with its bands, and the floor where the law has one."""
+    """Draw a law of one input: the runs, the curve with its bands, and the floor where the law has one; a curve for each group."""
     if len(fit.law.input_names) != 1:
         raise InputError(f"curve draws laws of one input; '{fit.law.name}' has {', '.join(fit.law.input_names)}: use loss_compute")
-    name = fit.law.input_names[0]
-    # A decade further where the input is a scale that grows; a loss falls, and towards 0 if anywhere.
+    (item,) = fit.law.inputs
+    name = item.name
+    # A decade further where the input is a scale that grows; a loss falls, and towards 0 if anywhere. Where all runs are at one value, and
+    # the law is asked about others, its whole domain.
     ends = (0.7, 1.05) if name == "loss" else (1, 10)
-    x = _span(fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1], 120)
-    draws = thinned(fit.parameters(), _DRAWS)
+    low, high = (item.low, item.high) if item.asked_only else (fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1])
+    x = _span(low, high, 120)
     ax = _axes(ax, 7, 4.5)
-    ax.scatter(fit.runs[name], fit.runs[fit.law.output], color=_GREY, s=16, zorder=3, label="runs")
-    _band(ax, x, fit.law.predict({name: x}, {key: values[:, None] for key, values in draws.items()}), _BLUE, "curve: median, 50 % and 90 %")
-    if "E" in draws:
-        low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
-        ax.axhspan(low, high, color=_ORANGE, alpha=0.15, linewidth=0)
-        ax.axhline(middle, color=_ORANGE, linewidth=1, label="E, 90 %")
-    ax.set_xlabel(f"{name} ({fit.law.inputs[0].unit})")
+    for label, colour in zip(fit.groups or ("",), itertools.cycle(_PALETTE if fit.groups else (_BLUE,)), strict=False):
+        one = fit.select(label) if label else fit
+        draws = thinned(one.parameters(), _DRAWS)
+        curves = fit.law.predict({name: x}, {key: values[:, None] for key, values in draws.items()})
+        ax.scatter(
+            one.runs[name], one.runs[fit.law.output], color=colour if label else _GREY, s=16, zorder=3, label=None if label else "runs"
+        )
+        _band(ax, x, curves, colour, label or "curve: median, 50 % and 90 %")
+        if "E" in draws and not label:
+            low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
+            ax.axhspan(low, high, color=_ORANGE, alpha=0.15, linewidth=0)
+            ax.axhline(middle, color=_ORANGE, linewidth=1, label="E, 90 %")
+    ax.set_xlabel(f"{name} ({item.unit})")
     _output_axis(ax, fit.law.output)
     _input_axis(ax, name, x)
-    ax.legend(loc="best")
+    ax.legend(loc="best", fontsize=8 if fit.groups else None)
     _mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
@@ -310,6 +317,13 @@ def _output_axis(ax: Any, output: str) -> None:
         _log_axis(ax.yaxis, _count_tick)
 
 
+def _usual(item: Input) -> float:
+    """Return the value at which an input is held while another varies."""
+    if item.default is not None:
+        return item.default
+    return float(np.sqrt(item.low * item.high)) if item.low > 0 else (item.low + item.high) / 2
+
+
 def _span(low: float, high: float, count: int) -> np.ndarray:
     """Return values of an input from low to high, evenly in the logarithm where it has one."""
     return np.geomspace(low, high, count) if low > 0 else np.linspace(low, high, count)
@@ -321,7 +335,12 @@ def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
     kind = quantity(name)
     may_be_zero = kind.low == 0 and not kind.is_fraction
     if values.min() > 0 and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
-        _log_axis(ax.xaxis, _compute_tick if name == "compute" or values.max() > 1e16 else _count_tick)
+        _log_axis(ax.xaxis, _tick_of(values.max()))
+
+
+def _tick_of(largest: float) -> Callable[[float], str]:
+    """Return how ticks are written: as powers of ten beyond what suffixes are read easily for."""
+    return _compute_tick if largest > 1e16 else _count_tick
 
 
 @_styled
@@ -330,14 +349,16 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
 
     Parameters
     ----------
-    against : an input of the law; its first by default
+    against : an input of the law; by default the one that the law is drawn against
 
     Residuals are relative where the output is positive by nature (a loss), and plain differences otherwise (an error rate, Elo). Runs are
-    coloured by the law's second input, where it has one. A law that fits leaves a band without a pattern.
+    coloured by another input that varies, where there is one; where none does, they stand side by side. A law that fits leaves a band
+    without a pattern.
     """
-    law, name = fit.law, against or fit.law.input_names[0]
-    if name not in law.input_names:
-        raise InputError(f"law '{law.name}' has no input '{name}'{nearest(name, law.input_names)}")
+    law, axis = fit.law, fit.law.drawn_input(against)
+    name = axis.name
+    varying = [item for item in law.input_names if np.ptp(fit.runs[item]) > 0]
+    places = fit.runs[name] if name in varying else np.arange(1.0, len(fit.runs) + 1)
     labels = fit.groups or ("",)
     ax = _axes(ax, 7, 4)
     kind = quantity(law.output)
@@ -350,26 +371,31 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         new = np.asarray(predict(one, one.runs.columns)["new"]).reshape(-1, len(one.runs))
         scale = expected if relative else 1.0
         low, high = np.quantile(new, [0.05, 0.95], axis=0)
-        shown.append((one.runs, factor * (one.runs[law.output] - expected) / scale))
-        spread.append((one.runs[name], factor * (low - expected) / scale, factor * (high - expected) / scale))
+        x = places[fit.runs.group == label] if label else places
+        shown.append((x, one.runs, factor * (one.runs[law.output] - expected) / scale))
+        spread.append((x, factor * (low - expected) / scale, factor * (high - expected) / scale))
     x, low, high = (np.concatenate(part) for part in zip(*spread, strict=True))
     for edge in (low, high):
         ax.scatter(x, edge, marker="_", color=_BLUE, s=24, linewidth=1, zorder=2, label="90 % of new runs" if edge is low else None)
     ax.axhline(0, color=_GREY, linewidth=1)
-    other = next((other for other in law.input_names if other != name), None)
+    other = next((other for other in varying if other != name), None)
     colours = _colours(fit.runs[other]) if other else None
-    for (runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
+    for (at, runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
         colour = colours.to_rgba(runs[other]) if colours else _ORANGE
-        ax.scatter(runs[name], residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=colour)
-    if colours:
+        ax.scatter(at, residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=colour)
+    if colours and other:
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
         if bar.ax.get_yscale() == "log":
-            _log_axis_of_bar(bar)
+            _log_ticks(bar.ax.yaxis, _tick_of(fit.runs[other].max()))
     unit = "%" if relative else "percentage points" if kind.is_fraction else kind.name
-    ax.set(xlabel=f"{name} ({next(item.unit for item in law.inputs if item.name == name)})", ylabel=f"{law.output} - law ({unit})")
-    _input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
+    ax.set_ylabel(f"{law.output} - law ({unit})")
+    if name in varying:
+        ax.set_xlabel(f"{name} ({axis.unit})")
+        _input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
+    else:
+        ax.set_xlabel(f"run, all at {name} {count_text(float(fit.runs[name][0]))}")
     # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and says how many lie outside.
-    every = np.concatenate([residual for _, residual in shown])
+    every = np.concatenate([residual for *_, residual in shown])
     edge = 1.15 * max(np.quantile(np.abs(every), 0.98), np.quantile(np.abs(np.concatenate([low, high])), 0.9))
     ax.set_ylim(-edge, edge)
     outside = int(np.sum(np.abs(every) > edge))
@@ -391,11 +417,14 @@ def _colours(values: np.ndarray) -> ScalarMappable:
 
 @_styled
 def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -> Axes:
-    """Draw every published parameter set of a law against one input; the law's other inputs are at the middle of their declared domain."""
-    name = against or law.input_names[0]
-    item = next(item for item in law.inputs if item.name == name)
-    x = _span(item.low, item.high, 200)
-    inputs = {other.name: np.full(200, np.sqrt(other.low * other.high) if other.low > 0 else other.high / 2) for other in law.inputs}
+    """Draw every published parameter set of a law against one input (by default, the one that the law is drawn against).
+
+    The law's other inputs have the value that runs without such a column get; where there is none, they are at the middle of their
+    declared domain.
+    """
+    item = law.drawn_input(against)
+    name, x = item.name, _span(item.low, item.high, 200)
+    inputs = {other.name: np.full(200, _usual(other)) for other in law.inputs}
     inputs[name] = x
     ax = _axes(ax, 7, 4)
     dashes = ("-", "--", ":", "-.")

@@ -5,7 +5,8 @@ python benchmarks/finetuning.py SHARED_DATA [--known 102400] [--pool] [--data-se
 Runs of Lin et al. 2024 (arXiv 2402.02314): test loss after fine-tuning on 200 to 1 638 400 examples. Both laws, rectified
 (``finetune_rectified``) and plain (the same law and priors with nothing pre-learned: the power law with a floor), are fitted to the sizes
 up to ``--known``, and predict the larger ones. Zero-shot losses are left out, as the authors do. By default each (data set, model) is
-fitted by itself; with --pool the 30 models of a data set are one fit with partial pooling of every parameter.
+fitted by itself; with --pool the 30 models of a data set are one fit with partial pooling of every parameter: over ten CPU minutes an
+attempt, since the one step size of 120 values must suit the most bent ridge of all 30 curves.
 
 RMSLE is of the median prediction; the log score is the mean log predictive density of a held-out loss (in nats; higher is better);
 coverage is of 90 % intervals. Residuals of fits to all sizes stand beside the authors' in tests/reference/test_transfer.py.

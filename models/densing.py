@@ -228,6 +228,7 @@ LAW = Law(
         ),
     ),
     output="accuracy",
+    drawn_against="day",  # the law is about time
     noise=NOISE,
     decision=Decision(
         question="when does a model of a given size reach a score, and how small can a model be that does?",

@@ -16,9 +16,11 @@ import numpy as np
 
 from bayes_scaling.engine import nuts, programs
 from bayes_scaling.engine.density import Density
+from bayes_scaling.engine.groups import Recentring
 
 CHUNK = 200  # iterations of a stretch at most: the grain of a progress bar
 _WINDOW = 100  # iterations of the first and the last window of a warm-up
+_SHORT = 7  # doublings a trajectory at most in the first window, where values are pooled
 _SHARE = 4  # lanes are filled anew when one in so many is done
 
 
@@ -64,6 +66,7 @@ class Chains:
     generator : source of random numbers, so that draws do not depend on other data sets
     depth : doublings a trajectory at most
     report : called with the number of iterations after every stretch
+    recentre : chooses coordinates of pooled values anew after a window of the warm-up, where there are any
     """
 
     def __init__(
@@ -75,7 +78,9 @@ class Chains:
         generator: np.random.Generator,
         depth: int = nuts.MAX_DEPTH,
         report: Callable[[int], None] | None = None,
+        recentre: Recentring | None = None,
     ) -> None:
+        self.recentre = recentre
         self.data, self.generator, self.depth, self.report = data, generator, depth, report
         # In 64 bits here, whatever the device computes in: covariances of 32 bits need not be positive.
         self.position, self.centre, self.whitening = (np.array(part, float) for part in (position, centre, whitening))
@@ -83,15 +88,21 @@ class Chains:
 
     def warm_up(self, warmup: int, target: float) -> Work[None]:
         """Let the chains find where they belong, and adapt coordinates and steps."""
-        plan = windows(warmup)
+        plan, depth = windows(warmup), self.depth
         for number, length in enumerate(plan):
             self.steps = nuts.Steps.fresh(self.steps.log_mean)
+            # Before pooled values have their coordinates, trajectories are as long as they may be, and lead nowhere.
+            self.depth = min(depth, _SHORT) if self.recentre is not None and number == 0 else depth
             seen, _ = yield from self.draw(length, target, adapting=True)
             if number < len(plan) - 1:
                 self._whiten(seen[:, length // 4 :])
+        self.depth = depth
 
     def _whiten(self, draws: np.ndarray) -> None:
         """Whiten by the covariance of draws, (chain, iteration, size), shrunk a little towards what was."""
+        if self.recentre is not None:
+            self.data, draws, self.whitening = self.recentre(self.data, draws)
+            self.position = draws[:, -1]
         size = draws.shape[-1]
         pooled = draws.reshape(-1, size)
         w = np.linalg.solve(self.whitening, (pooled - pooled.mean(axis=0)).T)
@@ -249,7 +260,7 @@ class Sites:
     """
 
     def __init__(self, density: Density, data: Any, chains: int, device: Any) -> None:
-        self.device, self.shape, self.dtype = device, (chains, CHUNK, density.size), data[1].dtype
+        self.density, self.device, self.shape, self.dtype = density, device, (chains, CHUNK, density.size), data[1].dtype
 
         def constrain(z: jax.Array, data: Any) -> dict[str, jax.Array]:
             return jax.vmap(jax.vmap(lambda z: density.constrain(z, *data)))(z)

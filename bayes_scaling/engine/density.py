@@ -70,8 +70,34 @@ class Shear:
     reference: float
 
 
+@dataclass(frozen=True)
+class Pool:
+    """How the values of a site are pooled: normal about a common centre in the unconstrained coordinate. A model says it of the site of the
+    values: ``infer={"pool": (centre, spread, prior)}``.
+
+    ``centre`` and ``spread`` are sites of one number; the spread is log-normal, and ``prior`` holds location and scale of its logarithm.
+    """
+
+    centre: str
+    spread: str
+    prior: tuple[float, float]
+
+
+#: In which coordinate the pooled value of each group is sampled: flat vectors (fraction f, ln r), in which the entries of pooled values
+#: count. With centre m and spread s, value = m + (s / r)^(1 - f) (coordinate - f m). f = 1 is the value itself (centred), right where a
+#: group's runs say what it is; f = 0 its distance from the centre in spreads (non-centred), right where they do not and the value follows
+#: the spread: a funnel otherwise. The best is between (Papaspiliopoulos et al. 2007, Statistical Science 22:59; Gorinova et al. 2020,
+#: arXiv 1906.03028).
+type Centring = tuple[Any, Any]
+
+#: Fraction and stretch, (s / r)^(1 - f), of each pooled site.
+type Frame = dict[str, tuple[jax.Array, jax.Array]]
+
+
 class Density:
     """The posterior of a model ``model(columns, weight)`` over a flat vector of unconstrained coordinates.
+
+    Where it is given a `Centring`, pooled values have other coordinates, and the posterior is the same; without one they are centred.
 
     Parameters
     ----------
@@ -91,9 +117,13 @@ class Density:
         self._transforms = {name: biject_to(site["fn"].support) for name, site in sites.items()}
         self._shapes = {name: self._transforms[name].inverse_shape(np.shape(site["value"])) for name, site in sites.items()}
         self.sites = tuple(sites)
-        self.tilt = np.concatenate([np.full(np.prod(shape, dtype=int), spread_of(sites[name])) for name, shape in self._shapes.items()])
         self.shears = tuple(shear for shear in shears if self._fits(shear))
         self.size = sum(int(np.prod(shape)) for shape in self._shapes.values())
+        self.pools: dict[str, Pool] = {name: Pool(*site["infer"]["pool"]) for name, site in sites.items() if "pool" in site["infer"]}
+        self.places: dict[str, np.ndarray] = self._split(np.arange(self.size))  # of each site in a flat vector
+        self.tilt = np.zeros(self.size)
+        for name, pool in self.pools.items():
+            self.tilt[self.places[pool.spread]] += self.places[name].size
 
     def _fits(self, shear: Shear) -> bool:
         """Whether both sites are sampled, of one shape, and the coefficient's coordinate is its logarithm."""
@@ -104,19 +134,62 @@ class Density:
             and isinstance(self._transforms[shear.coefficient], ExpTransform)
         )
 
-    def _slide(self, shear: Shear, parts: Mapping[str, jax.Array], columns: Mapping[str, Any], weight: Any) -> jax.Array:
+    def _slide(self, shear: Shear, parts: Mapping[str, jax.Array], columns: Mapping[str, Any], weight: Any, frame: Frame) -> jax.Array:
         """Return ln(coefficient at the reference) - ln(coefficient at the smallest run)."""
         smallest = jnp.min(jnp.where(weight > 0, jnp.log(columns[shear.column]), jnp.inf))
-        return self._transforms[shear.exponent](parts[shear.exponent]) * (smallest - np.log(shear.reference))
+        slide = self._transforms[shear.exponent](parts[shear.exponent]) * (smallest - np.log(shear.reference))
+        # A group's runs know the coefficient at their scale, the other groups know it at the reference.
+        return frame[shear.coefficient][0] * slide if shear.coefficient in frame else slide
 
-    def unflatten(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
+    def arguments(self, columns: Mapping[str, Any], weight: Any) -> tuple:
+        """Return data as the sampler's programs take them: with a centring (for now, centred) where there are pooled values."""
+        centred = np.ones(self.size, weight.dtype), np.zeros(self.size, weight.dtype)
+        return (columns, weight, centred) if self.pools else (columns, weight)
+
+    def unflatten(self, z: jax.Array, columns: Mapping[str, Any], weight: Any, centring: Centring | None = None) -> dict[str, jax.Array]:
         """Return the unconstrained value of each site at a flat vector."""
         parts = self._split(z)
+        frame = self._frame(parts, centring)
+        sheared = [shear.coefficient for shear in self.shears]
+
+        def place(name: str) -> None:
+            fraction, stretch = frame[name]
+            centre = parts[self.pools[name].centre]
+            parts[name] = centre + stretch * (parts[name] - fraction * centre)
+
+        for name in frame:
+            if name not in sheared:  # exponents before their coefficients
+                place(name)
         for shear in self.shears:  # a coefficient may have an exponent in each of several inputs
-            parts[shear.coefficient] = parts[shear.coefficient] + self._slide(shear, parts, columns, weight)
+            parts[shear.coefficient] = parts[shear.coefficient] + self._slide(shear, parts, columns, weight, frame)
+        for name in frame:
+            if name in sheared:
+                place(name)
         return parts
 
-    def _split(self, z: jax.Array) -> dict[str, jax.Array]:
+    def flatten(
+        self, parts: Mapping[str, jax.Array], columns: Mapping[str, Any], weight: Any, centring: Centring | None = None
+    ) -> jax.Array:
+        """Return the flat vector of unconstrained values: the inverse of `unflatten`."""
+        found, frame = dict(parts), self._frame(parts, centring)
+        for name, (fraction, stretch) in frame.items():
+            centre = parts[self.pools[name].centre]
+            found[name] = (parts[name] - centre) / stretch + fraction * centre
+        for shear in self.shears:
+            found[shear.coefficient] = found[shear.coefficient] - self._slide(shear, parts, columns, weight, frame)
+        return jnp.concatenate([jnp.ravel(found[name]) for name in self.sites])
+
+    def _frame(self, parts: Mapping[str, jax.Array], centring: Centring | None) -> Frame:
+        """Return how pooled values stand about their centres: nothing without a centring."""
+        if centring is None:
+            return {}
+        fraction, log_spread = (self._split(part) for part in centring)
+        return {
+            name: (fraction[name], jnp.exp((1 - fraction[name]) * (parts[pool.spread] - log_spread[name])))
+            for name, pool in self.pools.items()
+        }
+
+    def _split(self, z: Any) -> dict[str, Any]:
         parts, start = {}, 0
         for name, shape in self._shapes.items():
             stop = start + int(np.prod(shape))
@@ -124,13 +197,17 @@ class Density:
             start = stop
         return parts
 
-    def potential(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
+    def potential(self, z: jax.Array, columns: Mapping[str, Any], weight: Any, centring: Centring | None = None) -> jax.Array:
         """Negative log posterior density in the unconstrained coordinates, up to a constant; z has shape (size,)."""
-        return jnp.asarray(potential_energy(self.model, (columns, weight), {}, self.unflatten(z, columns, weight)))
+        parts = self.unflatten(z, columns, weight, centring)
+        value = jnp.asarray(potential_energy(self.model, (columns, weight), {}, parts))
+        for _, stretch in self._frame(parts, centring).values():
+            value = value - jnp.sum(jnp.log(stretch))  # the volume of the change of coordinates
+        return value
 
-    def slope(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> tuple[jax.Array, jax.Array]:
+    def slope(self, z: jax.Array, columns: Mapping[str, Any], weight: Any, centring: Centring | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the potential and its gradient."""
-        return jax.value_and_grad(self.potential)(z, columns, weight)
+        return jax.value_and_grad(self.potential)(z, columns, weight, centring)
 
     def tilted_slope(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> tuple[jax.Array, jax.Array]:
         """Return what a search for the mode goes down: the potential, and its gradient, with the volume of pooled values taken out.
@@ -141,16 +218,14 @@ class Density:
         value, gradient = self.slope(z, columns, weight)
         return value - jnp.sum(self.tilt * z), gradient - self.tilt
 
-    def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any) -> dict[str, jax.Array]:
+    def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any, centring: Centring | None = None) -> dict[str, jax.Array]:
         """Return the values of all latent and deterministic sites at z."""
-        return constrain_fn(self.model, (columns, weight), {}, self.unflatten(z, columns, weight), return_deterministic=True)
+        return constrain_fn(self.model, (columns, weight), {}, self.unflatten(z, columns, weight, centring), return_deterministic=True)
 
     def unconstrain(self, values: Mapping[str, Any], columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Return the flat vector of site values."""
         parts = {name: self._transforms[name].inv(jnp.asarray(values[name], dtype=float)) for name in self.sites}
-        for shear in self.shears:
-            parts[shear.coefficient] = parts[shear.coefficient] - self._slide(shear, parts, columns, weight)
-        return jnp.concatenate([jnp.ravel(parts[name]) for name in self.sites])
+        return self.flatten(parts, columns, weight)
 
     def scatter(self, normals: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Return a point scattered about as the prior is: standard normal numbers, shape (size,), turned into a flat vector. Traceable."""
@@ -183,11 +258,6 @@ def _latent_sites(model: Callable[..., None], columns: Mapping[str, Any], weight
 
     jax.eval_shape(look, columns, weight)
     return found
-
-
-def spread_of(site: Mapping[str, Any]) -> float:
-    """Return how many values a site is the spread of, as the model says: ``infer={"spread_of": values}``, for a site on a log scale."""
-    return float(site["infer"].get("spread_of", 0.0))
 
 
 class _Scattered(Messenger):

@@ -14,7 +14,8 @@ from bayes_scaling.engine.density import Density
 from bayes_scaling.errors import InputError
 
 STARTS = 16  # searches from points scattered as the prior is
-_ITERATIONS = 200
+ITERATIONS = 200
+FEW_STARTS, FEW_ITERATIONS = 4, 25  # where all that is wanted is a place to begin
 _DECREMENT = 1e-9  # predicted decrease of the negative log density at which a search stops
 NEARBY = 8.0  # nats below the best mode within which another mode matters, and gets a chain of its own
 _SAME_MODE = 0.5  # distance in posterior standard deviations below which two ends are one mode
@@ -51,8 +52,10 @@ def whitening_of(hessian: np.ndarray) -> np.ndarray:
     if not np.all(np.isfinite(hessian)):
         return np.eye(len(hessian))
     values, vectors = np.linalg.eigh(np.asarray(hessian, float))
-    # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one.
-    return vectors * np.where(values > 1e-3, 1 / np.sqrt(np.maximum(values, 1e-3)), 1.0)
+    # A direction without curvature at the mode (a corner, a ridge) gets a unit scale: adaptation has to find the right one. Where a search
+    # was cut short the density may curve upwards: that fast it changes all the same.
+    size = np.abs(values)
+    return vectors * np.where(size > 1e-3, 1 / np.sqrt(np.maximum(size, 1e-3)), 1.0)
 
 
 def locate(
@@ -62,7 +65,7 @@ def locate(
     weight: Any,
     *,
     one_by_one: bool = False,
-    iterations: int = _ITERATIONS,
+    iterations: int = ITERATIONS,
 ) -> tuple[jax.Array, ...]:
     """Search from given starts; return (ends, potentials, slopes, Hessian at the best). Traceable.
 
@@ -87,7 +90,7 @@ def locate(
         # A Hessian that is not positive definite gives NaN here, which is refused and answered with more damping.
         possible = jnp.all(jnp.isfinite(move))
         candidate = z + jnp.where(possible, move, 0.0)
-        new = (candidate, *_derivatives(f, candidate))
+        new = (candidate, *derivatives(f, candidate))
         better = (new[1] <= value) & possible & jnp.all(jnp.isfinite(new[2])) & jnp.all(jnp.isfinite(new[3]))
         decrement = jnp.where(better & (i > 0), -0.5 * gradient @ move * (1 + damping), decrement)
         decrement = jnp.where(~better & (damping > 1e12), 0.0, decrement)  # no step of any length helps: the end of the road
@@ -105,7 +108,7 @@ def locate(
     return ends, values, slopes, hessians[jnp.argmin(values)]
 
 
-def _derivatives(f: Callable[[jax.Array], tuple[jax.Array, jax.Array]], z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def derivatives(f: Callable[[jax.Array], tuple[jax.Array, jax.Array]], z: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Return value, gradient and Hessian at z, of f that returns value and gradient.
 
     In 64 bits the Hessian is by central differences of the gradient, good to some nine digits: the third derivatives of a noise

@@ -21,11 +21,13 @@ import numpy as np
 from bayes_scaling.engine import convergence
 from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
-from bayes_scaling.engine.modes import NEARBY, STARTS, Modes, distinct, locate
+from bayes_scaling.engine.groups import Recentring
+from bayes_scaling.engine.modes import FEW_ITERATIONS, FEW_STARTS, ITERATIONS, NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
 from bayes_scaling.errors import InputError
 
 _SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
+_MANY = 64  # coordinates
 _FOLLOWED = 4  # modes that are followed
 
 
@@ -153,40 +155,42 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
     lanes : data sets that are worked at side by side
     """
     clock = _Clock()
-    first = tasks[0].columns, tasks[0].weight
+    first = density.arguments(tasks[0].columns, tasks[0].weight)
     chains = tasks[0].settings.chains
     # Programs are compiled while modes are searched for.
     program = clock.time(lambda: Lanes(density, first, chains, lanes, device))
     sites = clock.time(lambda: Sites(density, first, chains, device))
+    recentre = clock.time(lambda: Recentring(density, first, device)) if density.pools else None
 
     def work(task: Task) -> Work[Draws | InputError]:
         # Programs that serve all are the first one's expense.
         start, before = (clock.start, 0.0) if task is tasks[0] else (time.perf_counter(), clock.compile_seconds)
-        normals = task.random("starts").standard_normal((STARTS, density.size))
+        normals = task.random("starts").standard_normal((FEW_STARTS if _brief(density) else STARTS, density.size))
         try:
             modes = _find_modes(density, task.columns, task.weight, normals, device, clock)
         except InputError as error:
             return error
         clock.time(program.ready)
-        draws = yield from _attempts(task, modes, sites)
+        draws = yield from _attempts(task, modes, sites, recentre)
         compiling = clock.compile_seconds - before
         return replace(draws, compile_seconds=compiling, sample_seconds=time.perf_counter() - start - compiling)
 
     yield from program.run(work(task) for task in tasks)
 
 
-def _attempts(task: Task, modes: Modes, sites: Sites) -> Work[Draws]:
+def _attempts(task: Task, modes: Modes, sites: Sites, recentre: Recentring | None) -> Work[Draws]:
     """Draw, look at the draws, and try harder while they are not good."""
-    data, settings, progress = (task.columns, task.weight), task.settings, task.progress
+    data, settings, progress = sites.density.arguments(task.columns, task.weight), task.settings, task.progress
     centre, whitening = modes.points[0], modes.whitening()
-    attempts = settings.attempts()
+    # Where the modes only tell where to begin, a short warm-up cannot do.
+    attempts = settings.attempts()[1 if _brief(sites.density) and settings.persistent else 0 :]
     for number, attempt in enumerate(attempts):
         start = _starting_points(modes, whitening, settings.chains, task.random("positions", number))
         report = _Report(progress, attempt.warmup + settings.draws * attempt.thin) if progress is not None else None
-        chains = Chains(data, start, centre, whitening, task.random("draws", number), report=report)
+        chains = Chains(data, start, centre, whitening, task.random("draws", number), report=report, recentre=recentre)
         yield from chains.warm_up(attempt.warmup, attempt.target)
         z, told = yield from chains.draw(settings.draws * attempt.thin)
-        draws = _kept(z, told, sites, data, modes, attempt, number + 1)
+        draws = _kept(z, told, sites, chains.data, modes, attempt, number + 1)
         verdict = draws.convergence, draws.stats["diverging"], draws.ebfmi
         if settings.persistent and attempt.thin == 1 and convergence.promising(*verdict, _LONGER):
             # To go on costs less than another warm-up and the smaller steps of another attempt.
@@ -196,9 +200,12 @@ def _attempts(task: Task, modes: Modes, sites: Sites) -> Work[Draws]:
             more, also = yield from chains.draw(further)
             z = np.concatenate([z, more], axis=1)
             told = {name: np.concatenate([values, also[name]], axis=1) for name, values in told.items()}
-            draws = _kept(z, told, sites, data, modes, replace(attempt, thin=_LONGER * attempt.thin), number + 1)
+            draws = _kept(z, told, sites, chains.data, modes, replace(attempt, thin=_LONGER * attempt.thin), number + 1)
         if number + 1 == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
             return draws
+        if recentre is not None:  # the modes, from which the next attempt begins
+            modes = replace(modes, points=recentre.move(modes.points, data, chains.data[2]))
+            data = chains.data
         pooled = draws.unconstrained.reshape(-1, z.shape[2])
         centre = pooled.mean(axis=0)
         covariance = np.atleast_2d(np.cov(pooled.T))
@@ -227,7 +234,8 @@ def _find_modes(
     if rows <= _SEARCHED_ROWS:
 
         def search(normals: jax.Array, data: Any) -> Any:
-            return locate(density, jax.vmap(lambda one: density.scatter(one, *data))(normals), *data)
+            starts = jax.vmap(lambda one: density.scatter(one, *data))(normals)
+            return locate(density, starts, *data, iterations=FEW_ITERATIONS if _brief(density) else ITERATIONS)
 
         starts = jax.device_put(normals.astype(weight.dtype), device)
         compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device, brief=True))
@@ -243,6 +251,13 @@ def _find_modes(
 
     compiled = clock.time(lambda: program("follow", follow, (starts, data), (density.fingerprint,), device, brief=True))
     return distinct(*(np.asarray(part) for part in compiled(starts, data)))
+
+
+def _brief(density: Density) -> bool:
+    """Whether a search is only to find a place to begin: where many groups are pooled, the highest density is at values that fit some runs
+    exactly, far from the mass, and searching for it costs more than sampling.
+    """
+    return bool(density.pools) and density.size > _MANY
 
 
 def _starting_points(modes: Modes, whitening: np.ndarray, chains: int, rng: np.random.Generator) -> np.ndarray:
