@@ -47,7 +47,7 @@ def forecast(job: Job | str | Path) -> Forecast:
     """Return what running a job would do, without fitting anything or touching its folder."""
     job = job if isinstance(job, Job) else read_job(job)
     plan = make_plan(job)
-    stored = Store(job.path) if (job.path / "shards").is_dir() else None
+    stored = Store(job.path, verify=True) if (job.path / "shards").is_dir() else None
     known = stored.found if stored is not None else {}
     todo = [one for key, one in plan.possible.items() if key not in known]
     environments, lanes = _hands(plan)
@@ -117,6 +117,7 @@ class Batch:
 
     def _look(self, store: Writer, log: logging.Logger) -> None:
         """Find out what is there and what is to be done."""
+        self._counts = dict.fromkeys(self._counts, 0)
         for path in store.damaged:
             log.warning("shard %s is damaged: moved to damaged/, its fits are made again", path.name)
         again = {key for key in self.plan.possible if self.retry and key in store.found and store.found[key][0]["status"] == FAILED}

@@ -20,6 +20,8 @@ from bayes_scaling.errors import FileError
 from bayes_scaling.files import write_atomically
 from bayes_scaling.storage import netcdf
 
+_DIGITS = 32  # of the sha256 in a shard's name
+
 
 def write_shard(folder: Path, outcomes: Sequence[Outcome]) -> Path:
     """Write outcomes of one law into a folder; return the file.
@@ -42,7 +44,7 @@ def write_shard(folder: Path, outcomes: Sequence[Outcome]) -> Path:
 
 
 def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
+    return hashlib.sha256(content).hexdigest()[:_DIGITS]
 
 
 def _tree(outcomes: Sequence[Outcome]) -> Any:
@@ -93,9 +95,27 @@ def read_shard(path: Path) -> Any:
         raise FileError(f"'{path}' cannot be read: {type(error).__name__}: {error}") from None
 
 
-def records(tree: Any) -> list[dict[str, Any]]:
-    """Return the records of the fits in a shard."""
-    return [json.loads(str(text)) for text in tree["record"].values]
+def records(path: Path, *, verify: bool) -> list[dict[str, Any]]:
+    """Return the records of the fits in a shard, and read no more of it than they need, unless all of it is to be verified.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read, or is not what was written.
+    """
+    import h5py
+
+    try:
+        if verify:
+            with open(path, "rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != path.stem:
+                    raise FileError(f"'{path}' is damaged: its content is not what was written")
+        with h5py.File(path) as file:
+            return [json.loads(text) for text in file["record"].asstr()[:]]  # pyright: ignore[reportAttributeAccessIssue]
+    except FileError:
+        raise
+    except Exception as error:  # the HDF5 stack raises many kinds
+        raise FileError(f"'{path}' cannot be read: {type(error).__name__}: {error}") from None
 
 
 def one_fit(tree: Any, key: str) -> Any:

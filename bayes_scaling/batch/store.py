@@ -29,13 +29,17 @@ class Store:
     ``manifest.json`` says what was asked for and with which versions, ``summary.csv`` (and ``summary.parquet``) has a row a fit,
     ``log.txt`` what happened, ``shards/`` the outcomes themselves. Opened for reading here; `run_job` writes.
 
+    Parameters
+    ----------
+    verify : read every byte of the shards now, to list those that are ``damaged``; otherwise one is verified when its draws are asked for
+
     Raises
     ------
     FileError
         If there is no store in the folder.
     """
 
-    def __init__(self, folder: str | Path) -> None:
+    def __init__(self, folder: str | Path, *, verify: bool = False) -> None:
         self.folder = Path(folder)
         if not (self.folder / _SHARDS).is_dir():
             raise FileError(f"no results of a job in '{folder}'")
@@ -45,7 +49,7 @@ class Store:
             if path.name.startswith(PART):
                 continue
             try:
-                self._know(records(read_shard(path)), path)
+                self._know(records(path, verify=verify), path)
             except FileError:
                 self.damaged.append(path)
 
@@ -101,7 +105,7 @@ class Writer(Store):
     def __init__(self, folder: Path) -> None:
         for left in folder.glob(f"**/{PART}*"):
             left.unlink()  # of a writer that died
-        super().__init__(folder)
+        super().__init__(folder, verify=True)
         for path in self.damaged:
             (folder / _DAMAGED).mkdir(exist_ok=True)
             os.replace(path, folder / _DAMAGED / path.name)
