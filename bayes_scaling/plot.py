@@ -275,7 +275,7 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     name = item.name
     # A decade further where the input is a scale that grows; a loss falls, and towards 0 if anywhere. Where all runs are at one value, and
     # the law is asked about others, its whole domain.
-    ends = (0.7, 1.05) if name == "loss" else (1, 10)
+    ends = (0.7, 1.05) if name.endswith("loss") else (1, 10)
     low, high = (item.low, item.high) if item.asked_only else (fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1])
     x = _span(low, high, 120)
     ax = _axes(ax, 7, 4.5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -18,7 +19,7 @@ from refits import Refit, all_refits, draws_of
 from simulation import inputs_within
 
 import bayes_scaling as bs
-from bayes_scaling.law import Law, Parameter
+from bayes_scaling.law import Law, Parameter, Published
 from bayes_scaling.noise import noise_of
 from bayes_scaling.quantities import quantity
 from bayes_scaling.units import quantity_text
@@ -120,7 +121,7 @@ def row(data: str, fit: bs.Fit, compared: list[tuple[str, float | None]], given:
 
 
 def draw(family: str, fits: list[bs.Fit], folder: Path) -> Path:
-    """Draw published sets and residuals, a row a fit."""
+    """Draw published sets, or the curve where there is one input, and residuals: a row a fit."""
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(len(fits), 2, figsize=(13, 3.6 * len(fits)), squeeze=False, layout="constrained")
@@ -130,6 +131,9 @@ def draw(family: str, fits: list[bs.Fit], folder: Path) -> Path:
             bs.plot.curve(fit, ax=left)
         elif fit.law.published and fit.law.name not in shown:  # once a law, however many re-fits it has
             bs.plot.published(fit.law, ax=left)
+        elif not fit.groups:
+            medians = {name: float(np.median(values)) for name, values in fit.parameters().items()}
+            bs.plot.published(replace(fit.law, published={"posterior median": Published(medians, "")}), ax=left)
         else:
             left.set_axis_off()
         shown.add(fit.law.name)
