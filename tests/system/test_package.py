@@ -76,11 +76,20 @@ def test_the_programs_lower_for_accelerators(platform, small_fit, monkeypatch):
 
 
 def test_readme_examples_run(tmp_path, monkeypatch):
-    """The README's Python example, as printed."""
+    """The README's Python examples and its job, as printed."""
     text = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.S)
     assert blocks
     monkeypatch.chdir(tmp_path)
+    (job,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    (tmp_path / "job.toml").write_text(job)
+    rng = np.random.default_rng(0)
+    rows = [
+        f"curve {curve},context,{x},{(1 + 5 * x**-0.3) * np.exp(0.01 * rng.normal())}"
+        for curve in (7, 8)
+        for x in np.geomspace(1e2, 1e5, 30)
+    ]
+    (tmp_path / "curves.csv").write_text("\n".join(["curve,split,x,y", *rows]))
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
 
