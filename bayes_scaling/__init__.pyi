@@ -19,6 +19,7 @@ from .cost import Cost as Cost
 from .decision import decide as decide
 from .diagnose import Diagnosis as Diagnosis
 from .diagnose import Problem as Problem
+from .errors import BatchError as BatchError
 from .errors import BayesScalingError as BayesScalingError
 from .errors import DeviceError as DeviceError
 from .errors import FileError as FileError

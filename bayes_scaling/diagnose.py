@@ -349,6 +349,6 @@ def tail_probability(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str
 
     The run itself is part of the fit, so probabilities are a little too mild.
     """
-    thin = thinned(parameters, int(np.clip(4e7 / len(runs), 20, 200)))
+    thin = thinned(parameters, min(200, most_draws(runs)))
     below = pointwise(BELOW, law, noise, runs, thin, groups).mean(axis=0)
     return 2 * np.minimum(below, 1 - below)

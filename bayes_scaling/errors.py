@@ -26,6 +26,10 @@ class DeviceError(BayesScalingError, RuntimeError):
     """A device that was asked for and is not there."""
 
 
+class BatchError(BayesScalingError, RuntimeError):
+    """A batch that could not go on; what was done is stored, and running the job again goes on from there."""
+
+
 def nearest(wrong: str, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the valid name closest to a wrong one, or the list of valid names where none is close."""
     valid = list(valid)

@@ -303,8 +303,8 @@ def _fits(
     for places in alike.values():
         first = prepared[places[0]]
         tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
-        lanes = 2 ** int(np.log2(min(lanes, len(tasks))))  # each number of lanes is a program of its own to compile
-        sampled = engine.sample_each(first.density, tasks, first.device, lanes)
+        side_by_side = 2 ** int(np.log2(min(lanes, len(tasks))))  # each number of lanes is a program of its own to compile
+        sampled = engine.sample_each(first.density, tasks, first.device, side_by_side)
         while True:
             # Only while draws are made: between them the caller's settings hold.
             with jax.enable_x64(first.options.precision == 64), jax.default_device(first.device):

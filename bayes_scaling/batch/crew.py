@@ -55,12 +55,10 @@ class _Worker:
         try:
             pickle.dump(chunk, process.stdin, pickle.HIGHEST_PROTOCOL)
             process.stdin.flush()
-            outcomes, wrong = pickle.load(process.stdout)
+            answer = pickle.load(process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             raise WorkerLostError(f"its worker process was {_ending(process.wait())}") from None
-        if outcomes is None:
-            raise ChunkError(wrong)
-        return outcomes
+        return _outcomes_in(answer)
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self.closed:
@@ -80,6 +78,14 @@ class _Worker:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+
+
+def _outcomes_in(answer: tuple[list[Outcome] | None, str]) -> list[Outcome]:
+    """Return what a worker's `attempt` brought; `ChunkError` if that is nothing."""
+    outcomes, wrong = answer
+    if outcomes is None:
+        raise ChunkError(wrong)
+    return outcomes
 
 
 def _ending(code: int) -> str:
@@ -153,11 +159,7 @@ class Dask:
 
         def pass_on(done: Any) -> None:
             try:
-                outcomes, wrong = done.result()
-                if outcomes is None:
-                    promise.set_exception(ChunkError(wrong))
-                else:
-                    promise.set_result(outcomes)
+                promise.set_result(_outcomes_in(done.result()))
             except Exception as error:
                 lost = type(error).__name__ == "KilledWorker"
                 promise.set_exception(WorkerLostError(f"its workers died: {error}") if lost else error)
@@ -180,23 +182,21 @@ class Dask:
             self._cluster.close()
 
 
-def local_environments(device: str, workers: int | None, most: int) -> tuple[list[dict[str, str]], bool]:
+def local_environments(device: str, workers: int | None) -> tuple[list[dict[str, str]], bool]:
     """Return the environment of each worker process of this machine, and whether they have a GPU each.
 
     Parameters
     ----------
     device : ``auto``, ``cpu`` or ``gpu``
     workers : how many; None: one a GPU, or one a core
-    most : how many the memory allows
     """
     gpus = 0 if device == "cpu" else _gpus()
     if device == "gpu" and not gpus:
         raise DeviceError('no GPU on this machine: use device = "cpu", or "auto"')
     if gpus:
-        count = min(workers or gpus, most)
-        return [{"CUDA_VISIBLE_DEVICES": str(i % gpus)} for i in range(count)], True
+        return [{"CUDA_VISIBLE_DEVICES": str(i % gpus)} for i in range(workers or gpus)], True
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return [{"JAX_PLATFORMS": "cpu"}] * min(workers or cores, most), False
+    return [{"JAX_PLATFORMS": "cpu"}] * (workers or cores), False
 
 
 def _gpus() -> int:

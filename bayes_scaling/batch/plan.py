@@ -103,12 +103,19 @@ class Plan:
 
     def bytes_of(self, one: Wanted) -> int:
         """Return about how many bytes of disk a fit takes: draws and statistics, before compression; runs and record."""
-        law, runs = self.laws[one.law], one.runs
+        runs = one.runs
         assert runs is not None
-        noise = noise_of(law, self.job.options_of(one.law).noise)
-        values = len(law.parameters) + len(law.derive(dict.fromkeys(law.parameter_names, 1.0))) + len(noise.parameters)
-        draws = self.job.chains * self.job.draws * (8 * values + _OF_A_DRAW) if self.job.keep_draws else 0
-        return draws + 8 * len(runs) * (len(runs.columns) + 2) + 4096
+        return self._draw_bytes[one.law] + 8 * len(runs) * (len(runs.columns) + 2) + 4096
+
+    @cached_property
+    def _draw_bytes(self) -> dict[str, int]:
+        """Bytes of the draws and statistics of a fit, by law."""
+        found = {}
+        for name, law in self.laws.items():
+            noise = noise_of(law, self.job.options_of(name).noise)
+            values = len(law.parameters) + len(law.derive(dict.fromkeys(law.parameter_names, 1.0))) + len(noise.parameters)
+            found[name] = self.job.chains * self.job.draws * (8 * values + _OF_A_DRAW) if self.job.keep_draws else 0
+        return found
 
     def worker_bytes(self, lanes: int) -> int:
         """Return about how many bytes a worker takes: itself, the draws of a chunk, and what its lanes compute."""

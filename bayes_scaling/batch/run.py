@@ -19,12 +19,8 @@ from bayes_scaling.batch.job import Job, read_job
 from bayes_scaling.batch.plan import OF_A_CPU, OF_A_GPU, Chunk, Plan, Wanted, make_plan
 from bayes_scaling.batch.store import Store, Writer, open_writer
 from bayes_scaling.batch.work import ATTENTION, FAILED, OK, Outcome, failed
-from bayes_scaling.errors import BayesScalingError, FileError, InputError
+from bayes_scaling.errors import BatchError, BayesScalingError, FileError, InputError
 from bayes_scaling.fitting import versions
-
-
-class BatchError(BayesScalingError, RuntimeError):
-    """A batch that could not go on; what was done is stored, and running the job again goes on from there."""
 
 
 @dataclass(frozen=True)
@@ -179,28 +175,24 @@ def run_job(job: Job | str | Path, *, cluster: str | None = None, retry: bool = 
 def _hands(plan: Plan) -> tuple[list[dict[str, str]], int]:
     """Return the environments of the workers on this machine, and their lanes, within the job's memory."""
     job = plan.job
-
-    def most(lanes: int) -> int:
-        if job.memory is None:
-            return 1_000_000
-        one = plan.worker_bytes(lanes)
-        if one > job.memory:
-            raise InputError(
-                f"memory = {job.memory / 1e9:.2g} GB is too little for one worker ({one / 1e9:.2g} GB): "
-                "give more, or smaller lanes or chunk"
-            )
-        return job.memory // one
-
-    environments, gpu = crews.local_environments(job.device, job.workers, most(job.lanes or OF_A_CPU))
+    environments, gpu = crews.local_environments(job.device, job.workers)
     lanes = job.lanes or (OF_A_GPU if gpu else OF_A_CPU)
-    return environments[: most(lanes)], lanes
+    if job.memory is None:
+        return environments, lanes
+    one = plan.worker_bytes(lanes)
+    if one > job.memory:
+        raise InputError(
+            f"memory = {job.memory / 1e9:.2g} GB is too little for one worker ({one / 1e9:.2g} GB): give more, or smaller lanes or chunk"
+        )
+    return environments[: job.memory // one], lanes
 
 
 def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[list[Outcome]]:
     """Let a crew work at chunks; yield their outcomes as they come. A chunk that comes to nothing is tried again, fit by fit."""
     waiting, flying = deque(chunks), dict[Future[list[Outcome]], Chunk]()
     while waiting or flying:
-        while waiting and len(flying) < crew.window():
+        room = crew.window() - len(flying)  # asked once: a cluster's scheduler answers over the network
+        for _ in range(min(room, len(waiting))):
             chunk = waiting.popleft()
             flying[crew.submit(chunk)] = chunk
         done, _ = wait(flying, return_when=FIRST_COMPLETED)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,16 +84,11 @@ def read_shard(path: Path) -> Any:
     """
     import xarray
 
-    try:
+    with _reading(path):
         content = path.read_bytes()
-        if _digest(content) != path.stem:
-            raise FileError(f"'{path}' is damaged: its content is not what was written")
+        _verify(path, _digest(content))
         with xarray.open_datatree(io.BytesIO(content), engine="h5netcdf") as opened:
             return opened.load()
-    except FileError:
-        raise
-    except Exception as error:  # the HDF5 stack raises many kinds
-        raise FileError(f"'{path}' cannot be read: {type(error).__name__}: {error}") from None
 
 
 def records(path: Path, *, verify: bool) -> list[dict[str, Any]]:
@@ -105,17 +101,27 @@ def records(path: Path, *, verify: bool) -> list[dict[str, Any]]:
     """
     import h5py
 
-    try:
+    with _reading(path):
         if verify:
-            with open(path, "rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS] != path.stem:
-                    raise FileError(f"'{path}' is damaged: its content is not what was written")
+            _verify(path, _digest(path.read_bytes()))
         with h5py.File(path) as file:
             return [json.loads(text) for text in file["record"].asstr()[:]]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong in reading a shard into one error that names it."""
+    try:
+        yield
     except FileError:
         raise
     except Exception as error:  # the HDF5 stack raises many kinds
         raise FileError(f"'{path}' cannot be read: {type(error).__name__}: {error}") from None
+
+
+def _verify(path: Path, digest: str) -> None:
+    if digest != path.stem:
+        raise FileError(f"'{path}' is damaged: its content is not what was written")
 
 
 def one_fit(tree: Any, key: str) -> Any:
