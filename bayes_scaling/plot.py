@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from functools import wraps
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,26 @@ import numpy as np
 from bayes_scaling import optimum
 from bayes_scaling.allocation import allocate
 from bayes_scaling.allocation import regret as regret_of_sizes
+from bayes_scaling.axes import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    _log_ticks,
+    _tick_of,
+    axes_or_new,
+    colour_scale,
+    compute_tick,
+    count_tick,
+    draw_band,
+    input_axis,
+    log_axis,
+    mark_untrusted,
+    output_axis,
+    plain_loss_axis,
+    styled,
+)
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitted import Fit
@@ -25,91 +44,11 @@ from bayes_scaling.units import compute_text, count_text
 if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
-    from matplotlib.cm import ScalarMappable
 
-# Okabe & Ito's palette keeps its colours apart under the common kinds of colour blindness.
-_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
-_PALETTE = (_BLUE, _ORANGE, _GREEN, "#CC79A7", "#E69F00", "#56B4E9")
 _DRAWS = 1000  # draws behind a band: enough for its 5 % and 95 % edges to be still to the eye
 
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "legend.frameon": False,
-    "figure.constrained_layout.use": True,
-    "svg.fonttype": "none",
-    "figure.dpi": 110,
-    "savefig.dpi": 160,
-}
 
-
-def _styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the package's style without touching the user's settings."""
-
-    @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
-        import matplotlib as mpl
-
-        with mpl.rc_context(_STYLE):
-            return draw(*args, **kwargs)
-
-    return styled
-
-
-def _axes(ax: Axes | None, width: float, height: float) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(width, height))[1]
-
-
-def _log_axis(axis: Any, write: Any) -> None:
-    """Make an axis logarithmic, with readable ticks."""
-    axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
-    _log_ticks(axis, write)
-
-
-def _log_ticks(axis: Any, write: Any) -> None:
-    """Put ticks at decades, and at 2 and 5 in between where few decades are shown; no other labels."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    low, high = axis.get_view_interval()
-    decades = np.log10(high / low)
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=12))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _count_tick(value: float) -> str:
-    text = count_text(value)
-    number, suffix = text.rstrip("kMBT"), text[len(text.rstrip("kMBT")) :]
-    return f"{float(number):g}{suffix}"
-
-
-def _compute_tick(value: float) -> str:
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    digit = value / 10.0**exponent
-    return f"$10^{{{exponent}}}$" if abs(digit - 1) < 1e-6 else rf"${digit:g}\times10^{{{exponent}}}$"
-
-
-def _mark_untrusted(ax: Any, trustworthy: bool) -> None:
-    if not trustworthy:
-        ax.set_title("NOT TRUSTWORTHY: see the fit's diagnosis", color=_ORANGE, fontsize=10, loc="left")
-
-
-def _band(ax: Any, x: np.ndarray, draws: np.ndarray, colour: str, label: str) -> None:
-    """Draw median and 50 % and 90 % bands; draws has shape (draw, x)."""
-    q05, q25, q50, q75, q95 = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
-    ax.fill_between(x, q05, q95, color=colour, alpha=0.2, linewidth=0)
-    ax.fill_between(x, q25, q75, color=colour, alpha=0.3, linewidth=0)
-    ax.plot(x, q50, color=colour, linewidth=1.5, label=label)
-
-
-@_styled
+@styled
 def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None) -> Axes:
     """Draw the runs' loss against compute, and the compute-optimal frontier with its posterior bands.
 
@@ -127,26 +66,18 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     draws = {name: values[:, None] for name, values in thinned(fit.parameters(), _DRAWS).items()}
     wide = {name: np.broadcast_to(values, (len(values), len(compute))) for name, values in draws.items()}
     frontier = optimum.best_outcome(fit.law, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))), cost)
-    ax = _axes(ax, 7, 4.5)
+    ax = axes_or_new(ax, 7, 4.5)
     points = ax.scatter(spent, runs[fit.law.output], c=runs["params"], norm="log", cmap="viridis", s=16, linewidth=0, zorder=3)
-    _band(ax, compute, frontier, _ORANGE, "compute-optimal frontier: median, 50 % and 90 %")
+    draw_band(ax, compute, frontier, ORANGE, "compute-optimal frontier: median, 50 % and 90 %")
     ax.set(xlabel="training compute (FLOP, 6 x params x tokens)", ylabel="loss (nat/token)")
-    _log_axis(ax.xaxis, _compute_tick)
+    log_axis(ax.xaxis, compute_tick)
     ax.set_yscale("log")
-    _plain_loss_axis(ax)
+    plain_loss_axis(ax)
     bar = ax.figure.colorbar(points, ax=ax, label="params", pad=0.02)
-    _log_ticks(bar.ax.yaxis, _count_tick)
+    _log_ticks(bar.ax.yaxis, count_tick)
     ax.legend(loc="upper right")
-    _mark_untrusted(ax, fit.diagnosis.ok)
+    mark_untrusted(ax, fit.diagnosis.ok)
     return ax
-
-
-def _plain_loss_axis(ax: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
-
-    ax.yaxis.set_major_locator(MaxNLocator(7))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def isoflop_levels(compute: np.ndarray, most: int = 7) -> np.ndarray:
@@ -159,7 +90,7 @@ def isoflop_levels(compute: np.ndarray, most: int = 7) -> np.ndarray:
     return levels
 
 
-@_styled
+@styled
 def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None = None) -> Axes:
     """Draw loss against params at levels of compute: the runs on each level, the curve with its 90 % band, and its minimum.
 
@@ -175,7 +106,7 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     chosen = np.asarray(list(levels) if levels is not None else isoflop_levels(spent), dtype=float)
     if not len(chosen):
         chosen = np.geomspace(spent.min(), spent.max(), 5)
-    ax = _axes(ax, 8, 4.5)
+    ax = axes_or_new(ax, 8, 4.5)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(chosen)))
     span = np.geomspace(runs["params"].min() / 1.5, runs["params"].max() * 1.5, 120)
     wide = {name: values[:, None] for name, values in draws.items()}
@@ -195,15 +126,15 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
             q[1], np.median(lowest), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4
         )
     ax.set(xlabel="params", ylabel="loss (nat/token)")
-    _log_axis(ax.xaxis, _count_tick)
+    log_axis(ax.xaxis, count_tick)
     ax.set_yscale("log")
-    _plain_loss_axis(ax)
+    plain_loss_axis(ax)
     ax.legend(title="compute\n(diamond: optimum, 90 %)", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    _mark_untrusted(ax, fit.diagnosis.ok)
+    mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
 
-@_styled
+@styled
 def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Draw the best params and tokens against compute: bands for many budgets, intervals for a few, and the decision.
 
@@ -219,10 +150,10 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         raise InputError(f"allocation draws into two Axes, not {len(panels)}")
     budgets = np.asarray(plan["budget"])
     order = np.argsort(budgets)
-    for ax, name, colour in zip(panels, ("params", "tokens"), (_BLUE, _GREEN), strict=True):
+    for ax, name, colour in zip(panels, ("params", "tokens"), (BLUE, GREEN), strict=True):
         draws = np.asarray(plan[name]).reshape(-1, len(budgets))[:, order]
         if len(budgets) >= 8:
-            _band(ax, budgets[order], draws, colour, "optimum: median, 50 % and 90 %")
+            draw_band(ax, budgets[order], draws, colour, "optimum: median, 50 % and 90 %")
         else:
             q = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
             ax.vlines(budgets[order], q[0], q[4], color=colour, linewidth=1.5)
@@ -237,36 +168,36 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         ax.set(xlabel="compute (FLOP)", ylabel=name)
         if len(budgets) == 1:
             ax.set_xlim(budgets[0] / 3, budgets[0] * 3)
-        _log_axis(ax.xaxis, _compute_tick)
+        log_axis(ax.xaxis, compute_tick)
         ax.set_yscale("log")
-        _log_axis(ax.yaxis, _count_tick)
+        log_axis(ax.yaxis, count_tick)
         ax.legend(loc="upper left")
-        _mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
+        mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
     return panels
 
 
-@_styled
+@styled
 def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
     """Draw what each model size would lose at a budget: the expected regret, its bands, and the decision."""
     found = regret_of_sizes(fit, compute)
     sizes = np.asarray(found["params"])
     draws = np.asarray(found["regret_loss"]).reshape(-1, len(sizes))
-    ax = _axes(ax, 7, 4.2)
+    ax = axes_or_new(ax, 7, 4.2)
     q50, q95 = np.quantile(draws, [0.5, 0.95], axis=0)
-    ax.fill_between(sizes, 0, q95, color=_BLUE, alpha=0.15, linewidth=0, label="below this with 95 % probability")
-    ax.fill_between(sizes, 0, q50, color=_BLUE, alpha=0.3, linewidth=0, label="below this with 50 % probability")
-    ax.plot(sizes, draws.mean(axis=0), color=_BLUE, linewidth=1.8, label="expected regret")
+    ax.fill_between(sizes, 0, q95, color=BLUE, alpha=0.15, linewidth=0, label="below this with 95 % probability")
+    ax.fill_between(sizes, 0, q50, color=BLUE, alpha=0.3, linewidth=0, label="below this with 50 % probability")
+    ax.plot(sizes, draws.mean(axis=0), color=BLUE, linewidth=1.8, label="expected regret")
     chosen = found.attrs["decision_params"]
     ax.axvline(chosen, color="black", linewidth=1, linestyle="--", label=f"decision: {count_text(chosen)} params")
     ax.set(xlabel=f"params, at {compute_text(compute)}", ylabel="regret (nat/token)", xlim=(sizes[0], sizes[-1]))
     ax.set_ylim(0, max(4 * draws.mean(axis=0).min(), float(np.interp(chosen * 2.5, sizes, q95))))
-    _log_axis(ax.xaxis, _count_tick)
+    log_axis(ax.xaxis, count_tick)
     ax.legend(loc="upper center")
-    _mark_untrusted(ax, fit.diagnosis.ok)
+    mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
 
-@_styled
+@styled
 def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     """Draw a law of one input: the runs, the curve with its bands, and the floor where the law has one; a curve for each group."""
     if len(fit.law.input_names) != 1:
@@ -278,43 +209,25 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     ends = (0.7, 1.05) if name.endswith("loss") else (1, 10)
     low, high = (item.low, item.high) if item.asked_only else (fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1])
     x = _span(low, high, 120)
-    ax = _axes(ax, 7, 4.5)
-    for label, colour in zip(fit.groups or ("",), itertools.cycle(_PALETTE if fit.groups else (_BLUE,)), strict=False):
+    ax = axes_or_new(ax, 7, 4.5)
+    for label, colour in zip(fit.groups or ("",), itertools.cycle(PALETTE if fit.groups else (BLUE,)), strict=False):
         one = fit.select(label) if label else fit
         draws = thinned(one.parameters(), _DRAWS)
         curves = fit.law.predict({name: x}, {key: values[:, None] for key, values in draws.items()})
         ax.scatter(
-            one.runs[name], one.runs[fit.law.output], color=colour if label else _GREY, s=16, zorder=3, label=None if label else "runs"
+            one.runs[name], one.runs[fit.law.output], color=colour if label else GREY, s=16, zorder=3, label=None if label else "runs"
         )
-        _band(ax, x, curves, colour, label or "curve: median, 50 % and 90 %")
+        draw_band(ax, x, curves, colour, label or "curve: median, 50 % and 90 %")
         if "E" in draws and not label:
             low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
-            ax.axhspan(low, high, color=_ORANGE, alpha=0.15, linewidth=0)
-            ax.axhline(middle, color=_ORANGE, linewidth=1, label="E, 90 %")
+            ax.axhspan(low, high, color=ORANGE, alpha=0.15, linewidth=0)
+            ax.axhline(middle, color=ORANGE, linewidth=1, label="E, 90 %")
     ax.set_xlabel(f"{name} ({item.unit})")
-    _output_axis(ax, fit.law.output)
-    _input_axis(ax, name, x)
+    output_axis(ax, fit.law.output)
+    input_axis(ax, name, x)
     ax.legend(loc="best", fontsize=8 if fit.groups else None)
-    _mark_untrusted(ax, fit.diagnosis.ok)
+    mark_untrusted(ax, fit.diagnosis.ok)
     return ax
-
-
-_OUTPUT_LABELS = {
-    "loss": "loss (nat/token)",
-    "task_loss": "task loss (bit/byte)",
-    "unigram_loss": "unigram-normalised loss (nat/token)",
-    "loss_increase": "increase of the loss (nat/token)",
-    "bleu": "BLEU",
-    "elo": "Elo",
-    **{name: f"{name.replace('_', ' ')} (fraction)" for name in ("error", "accuracy", "coverage", "win_rate")},
-}
-
-
-def _output_axis(ax: Any, output: str) -> None:
-    """Label the axis of an output; sizes and counts span decades, losses, errors and scores do not."""
-    ax.set_ylabel(_OUTPUT_LABELS.get(output, output))
-    if output not in _OUTPUT_LABELS:
-        _log_axis(ax.yaxis, _count_tick)
 
 
 def _usual(item: Input) -> float:
@@ -329,21 +242,7 @@ def _span(low: float, high: float, count: int) -> np.ndarray:
     return np.geomspace(low, high, count) if low > 0 else np.linspace(low, high, count)
 
 
-def _input_axis(ax: Any, name: str, values: np.ndarray) -> None:
-    """Scale the axis of an input: logarithmic, unless it hardly varies; one that may be zero if it is not, and varies much."""
-    ax.set_xlim(values.min(), values.max())
-    kind = quantity(name)
-    may_be_zero = kind.low == 0 and not kind.is_fraction
-    if values.min() > 0 and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
-        _log_axis(ax.xaxis, _tick_of(values.max()))
-
-
-def _tick_of(largest: float) -> Callable[[float], str]:
-    """Return how ticks are written: as powers of ten beyond what suffixes are read easily for."""
-    return _compute_tick if largest > 1e16 else _count_tick
-
-
-@_styled
+@styled
 def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw how far each run lies from the law, against one input: the posterior median of the residual, and the noise's own 90 % band.
 
@@ -360,7 +259,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     varying = [item for item in law.input_names if np.ptp(fit.runs[item]) > 0]
     places = fit.runs[name] if name in varying else np.arange(1.0, len(fit.runs) + 1)
     labels = fit.groups or ("",)
-    ax = _axes(ax, 7, 4)
+    ax = axes_or_new(ax, 7, 4)
     kind = quantity(law.output)
     relative, factor = kind.on_log_scale, 100.0 if kind.on_log_scale or kind.is_fraction else 1.0
     shown, spread = [], []
@@ -376,12 +275,12 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         spread.append((x, factor * (low - expected) / scale, factor * (high - expected) / scale))
     x, low, high = (np.concatenate(part) for part in zip(*spread, strict=True))
     for edge in (low, high):
-        ax.scatter(x, edge, marker="_", color=_BLUE, s=24, linewidth=1, zorder=2, label="90 % of new runs" if edge is low else None)
-    ax.axhline(0, color=_GREY, linewidth=1)
+        ax.scatter(x, edge, marker="_", color=BLUE, s=24, linewidth=1, zorder=2, label="90 % of new runs" if edge is low else None)
+    ax.axhline(0, color=GREY, linewidth=1)
     other = next((other for other in varying if other != name), None)
-    colours = _colours(fit.runs[other]) if other else None
+    colours = colour_scale(fit.runs[other]) if other else None
     for (at, runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
-        colour = colours.to_rgba(runs[other]) if colours else _ORANGE
+        colour = colours.to_rgba(runs[other]) if colours else ORANGE
         ax.scatter(at, residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=colour)
     if colours and other:
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
@@ -391,7 +290,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     ax.set_ylabel(f"{law.output} - law ({unit})")
     if name in varying:
         ax.set_xlabel(f"{name} ({axis.unit})")
-        _input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
+        input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
     else:
         ax.set_xlabel(f"run, all at {name} {count_text(float(fit.runs[name][0]))}")
     # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and says how many lie outside.
@@ -400,22 +299,13 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     ax.set_ylim(-edge, edge)
     outside = int(np.sum(np.abs(every) > edge))
     if outside:
-        ax.text(0.99, 0.02, f"{outside} of {len(every)} runs outside", transform=ax.transAxes, ha="right", fontsize=8, color=_GREY)
+        ax.text(0.99, 0.02, f"{outside} of {len(every)} runs outside", transform=ax.transAxes, ha="right", fontsize=8, color=GREY)
     ax.legend(loc="best", fontsize=8)
-    _mark_untrusted(ax, fit.diagnosis.ok)
+    mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
 
-def _colours(values: np.ndarray) -> ScalarMappable:
-    """Return one scale of colours for all values: logarithmic where they span enough and none is zero."""
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import LogNorm, Normalize
-
-    wide = values.min() > 0 and values.max() > 1.5 * values.min()
-    return ScalarMappable((LogNorm if wide else Normalize)(values.min(), values.max()), "viridis")
-
-
-@_styled
+@styled
 def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -> Axes:
     """Draw every published parameter set of a law against one input (by default, the one that the law is drawn against).
 
@@ -426,20 +316,20 @@ def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -
     name, x = item.name, _span(item.low, item.high, 200)
     inputs = {other.name: np.full(200, _usual(other)) for other in law.inputs}
     inputs[name] = x
-    ax = _axes(ax, 7, 4)
+    ax = axes_or_new(ax, 7, 4)
     dashes = ("-", "--", ":", "-.")
     for i, (label, found) in enumerate(law.published.items()):
-        colour = _PALETTE[i % len(_PALETTE)]
-        ax.plot(x, law.predict(inputs, found.values), color=colour, linestyle=dashes[i // len(_PALETTE) % 4], linewidth=1.5, label=label)
+        colour = PALETTE[i % len(PALETTE)]
+        ax.plot(x, law.predict(inputs, found.values), color=colour, linestyle=dashes[i // len(PALETTE) % 4], linewidth=1.5, label=label)
     held = ", ".join(f"{key} {count_text(float(values[0]))}" for key, values in inputs.items() if key != name)
     ax.set_xlabel(f"{name} ({item.unit}){f'; at {held}' if held else ''}")
-    _output_axis(ax, law.output)
-    _input_axis(ax, name, x)
+    output_axis(ax, law.output)
+    input_axis(ax, name, x)
     ax.legend(loc="best", fontsize=7, ncols=1 + len(law.published) // 9)
     return ax
 
 
-@_styled
+@styled
 def pairs(fit: Fit, names: Sequence[str] | None = None) -> Any:
     """Draw the posterior of pairs of parameters (arviz-plots); returns its PlotCollection.
 
@@ -464,7 +354,7 @@ def pairs(fit: Fit, names: Sequence[str] | None = None) -> Any:
         ),
         var_names=names,
         marginal=True,
-        visuals={"scatter": {"alpha": 0.25, "color": _BLUE, "size": 4}, "divergence": {"color": _ORANGE}},
+        visuals={"scatter": {"alpha": 0.25, "color": BLUE, "size": 4}, "divergence": {"color": ORANGE}},
         figure_kwargs={"figsize": (1.7 * len(names), 1.7 * len(names)), "layout": "constrained"},
         backend="matplotlib",
     )
@@ -478,7 +368,7 @@ def pairs(fit: Fit, names: Sequence[str] | None = None) -> Any:
     return found
 
 
-@_styled
+@styled
 def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (), format: str = "png") -> list[Path]:
     """Draw every figure that the fit's law has into a folder; return the files.
 

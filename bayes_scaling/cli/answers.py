@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from bayes_scaling.cli.common import (
+    add_columns,
     add_verdict,
     command,
     number,
@@ -18,6 +19,10 @@ from bayes_scaling.errors import InputError
 
 def _add_stored(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
+    _add_part(parser)
+
+
+def _add_part(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
     parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
 
@@ -44,8 +49,7 @@ def add_predict(commands: Any) -> None:
     _add_stored(parser)
     parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the first one's output: predict what it predicts")
     parser.add_argument("--at", required=True, metavar="POINTS.csv", help="a row a point, with the law's inputs")
-    parser.add_argument("--map", action="append", default=[], metavar="params=n_params,...", help="columns without a common name")
-    parser.add_argument("--units", action="append", default=[], metavar="params=billion,...", help="columns that are not in base units")
+    add_columns(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the scatter")
     add_verdict(parser)
 
@@ -88,8 +92,7 @@ def add_decide(commands: Any) -> None:
     parser.add_argument("fit", metavar="FIT.nc|LAW", help="written by bayes-scaling fit --out; or a law, with --published")
     parser.add_argument("--published", metavar="NAME", help="a published parameter set of the law, instead of a fit")
     parser.add_argument("--given", action="append", default=[], metavar="NAME=VALUE,...", help="what the question takes, in base units")
-    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
-    parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
+    _add_part(parser)
     add_verdict(parser)
 
 

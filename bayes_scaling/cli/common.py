@@ -34,9 +34,13 @@ def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], 
     return parser
 
 
-def add_reading(parser: argparse.ArgumentParser) -> None:
+def add_columns(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--map", action="append", default=[], metavar="params=n_params,...", help="columns without a common name")
     parser.add_argument("--units", action="append", default=[], metavar="params=billion,...", help="columns that are not in base units")
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    add_columns(parser)
     parser.add_argument("--where", metavar="'flops<1e21'", help="use only the rows that meet a condition")
     parser.add_argument("--drop-invalid", action="store_true", help="leave out rows that cannot be used, with a note")
     parser.add_argument("--drop-duplicates", action="store_true", help="leave out exact repetitions, with a note")

@@ -45,6 +45,7 @@ ORDER = [
         "allocation",
         "records",
         "text",
+        "axes",
         "plot",
         "batch",
         "cli",

@@ -1,0 +1,145 @@
+"""What figures share: one style, axes with readable ticks, colours that keep apart, bands, and the mark of what is not trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling.quantities import quantity
+from bayes_scaling.units import count_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+
+# Okabe & Ito's palette keeps its colours apart under the common kinds of colour blindness.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
+
+_STYLE: Any = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+}
+
+
+def styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the package's style without touching the user's settings."""
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> R:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_STYLE):
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=(width, height))[1]
+
+
+def log_axis(axis: Any, write: Any) -> None:
+    """Make an axis logarithmic, with readable ticks."""
+    axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
+    _log_ticks(axis, write)
+
+
+def _log_ticks(axis: Any, write: Any) -> None:
+    """Put ticks at decades, and at 2 and 5 in between where few decades are shown; no other labels."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    decades = np.log10(high / low)
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def count_tick(value: float) -> str:
+    text = count_text(value)
+    number, suffix = text.rstrip("kMBT"), text[len(text.rstrip("kMBT")) :]
+    return f"{float(number):g}{suffix}"
+
+
+def compute_tick(value: float) -> str:
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    digit = value / 10.0**exponent
+    return f"$10^{{{exponent}}}$" if abs(digit - 1) < 1e-6 else rf"${digit:g}\times10^{{{exponent}}}$"
+
+
+def mark_untrusted(ax: Any, trustworthy: bool) -> None:
+    if not trustworthy:
+        ax.set_title("NOT TRUSTWORTHY: see the fit's diagnosis", color=ORANGE, fontsize=10, loc="left")
+
+
+def draw_band(ax: Any, x: np.ndarray, draws: np.ndarray, colour: str, label: str) -> None:
+    """Draw median and 50 % and 90 % bands; draws has shape (draw, x)."""
+    q05, q25, q50, q75, q95 = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    ax.fill_between(x, q05, q95, color=colour, alpha=0.2, linewidth=0)
+    ax.fill_between(x, q25, q75, color=colour, alpha=0.3, linewidth=0)
+    ax.plot(x, q50, color=colour, linewidth=1.5, label=label)
+
+
+def plain_loss_axis(ax: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+
+    ax.yaxis.set_major_locator(MaxNLocator(7))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+_OUTPUT_LABELS = {
+    "loss": "loss (nat/token)",
+    "task_loss": "task loss (bit/byte)",
+    "unigram_loss": "unigram-normalised loss (nat/token)",
+    "loss_increase": "increase of the loss (nat/token)",
+    "bleu": "BLEU",
+    "elo": "Elo",
+    **{name: f"{name.replace('_', ' ')} (fraction)" for name in ("error", "accuracy", "coverage", "win_rate")},
+}
+
+
+def output_axis(ax: Any, output: str) -> None:
+    """Label the axis of an output; sizes and counts span decades, losses, errors and scores do not."""
+    ax.set_ylabel(_OUTPUT_LABELS.get(output, output))
+    if output not in _OUTPUT_LABELS:
+        log_axis(ax.yaxis, count_tick)
+
+
+def input_axis(ax: Any, name: str, values: np.ndarray) -> None:
+    """Scale the axis of an input: logarithmic, unless it hardly varies; one that may be zero if it is not, and varies much."""
+    ax.set_xlim(values.min(), values.max())
+    kind = quantity(name)
+    may_be_zero = kind.low == 0 and not kind.is_fraction
+    if values.min() > 0 and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
+        log_axis(ax.xaxis, _tick_of(values.max()))
+
+
+def _tick_of(largest: float) -> Callable[[float], str]:
+    """Return how ticks are written: as powers of ten beyond what suffixes are read easily for."""
+    return compute_tick if largest > 1e16 else count_tick
+
+
+def colour_scale(values: np.ndarray) -> ScalarMappable:
+    """Return one scale of colours for all values: logarithmic where they span enough and none is zero."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import LogNorm, Normalize
+
+    wide = values.min() > 0 and values.max() > 1.5 * values.min()
+    return ScalarMappable((LogNorm if wide else Normalize)(values.min(), values.max()), "viridis")
