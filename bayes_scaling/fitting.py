@@ -359,18 +359,24 @@ def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
     return Fit(law, family, runs, tree, diagnosis, fixed, groups)
 
 
-def _density(law: Law, noise: Noise, settings: Settings, columns: Mapping[str, np.ndarray], weight: np.ndarray) -> Any:
-    """Return the posterior's density; the same object for the same model and shapes, so that it is traced and told apart once."""
+def build_density(law: Law, noise: Noise, settings: Settings, columns: Mapping[str, np.ndarray], weight: np.ndarray) -> Any:
+    """Return the posterior's density, in the coordinates that the law suggests."""
     from bayes_scaling import engine
 
+    shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
+    sums = tuple(engine.Sum(terms) for terms in law.sums)
+    return engine.Density(build_model(law, noise, settings), columns, weight, shears, sums)
+
+
+def _density(law: Law, noise: Noise, settings: Settings, columns: Mapping[str, np.ndarray], weight: np.ndarray) -> Any:
+    """Return the posterior's density; the same object for the same model and shapes, so that it is traced and told apart once."""
     pool = tuple((name, pooling.kind, pooling.levels, pooling.column) for name, pooling in sorted(settings.pool.items()))
     key = (law, noise, tuple(sorted(settings.fixed.items())), settings.groups, pool, tuple(columns), weight.shape, weight.dtype)
     # A prior of the user's is known by its object, which is kept with the density so that no other can take its place in memory.
     key += tuple((name, id(prior)) for name, prior in sorted(settings.priors.items()))
     density, _ = _densities.pop(key, (None, None))
     if density is None:
-        shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
-        density = engine.Density(build_model(law, noise, settings), columns, weight, shears)
+        density = build_density(law, noise, settings, columns, weight)
     _densities[key] = density, settings.priors
     if len(_densities) > _MOST_DENSITIES:
         del _densities[next(iter(_densities))]  # the one not used for longest

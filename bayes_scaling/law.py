@@ -76,7 +76,7 @@ class Term:
     """A term ``coefficient * (input / reference)^-exponent``, of parameters that are sampled.
 
     The prior states the coefficient at a declared reference; runs may lie decades away, where coefficient and exponent are bent around
-    each other. Told of the term, the sampler moves along it at the scale of the runs. The posterior is the same.
+    each other. Told of the term, the sampler moves along it in the middle of the runs. The posterior is the same.
     """
 
     coefficient: str
@@ -127,6 +127,7 @@ class Law:
     published : parameter sets by name; several may disagree, and all are kept
     checks : values that the formula must reproduce
     terms : power-law terms of sampled coefficients, for the sampler's coordinates
+    sums : parameters that add up to the output at the reference of their terms (a floor and what stands on it), likewise
     decreasing_in : inputs along which the prediction can only fall
     drawn_against : the input that figures have on their axis; the first by default
     optimum : ``optimum(parameters, product) -> (params, tokens)`` that minimises the prediction at a given product params x tokens,
@@ -153,6 +154,7 @@ class Law:
     published: Mapping[str, Published] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     terms: tuple[Term, ...] = ()
+    sums: tuple[tuple[str, ...], ...] = ()
     decreasing_in: tuple[str, ...] = ()
     drawn_against: str = ""
     optimum: Callable[[Values, Any], tuple[Any, Any]] | None = None

@@ -16,6 +16,7 @@ from bayes_scaling.numeric import power
 PARAMS_REFERENCE = 1.8e7
 TOKENS_REFERENCE = 7e8
 TERMS = (Term("A_ref", "alpha", "params", PARAMS_REFERENCE, "A"), Term("B_ref", "beta", "tokens", TOKENS_REFERENCE, "B"))
+SUM = ("E", "A_ref", "B_ref")
 
 HOFFMANN = "Hoffmann et al. 2022, arXiv 2203.15556"
 BESIROGLU = "Besiroglu et al. 2024, arXiv 2404.10102"

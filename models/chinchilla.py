@@ -12,7 +12,7 @@ on one line in (ln N, ln D), which cannot tell the two terms apart.
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
-from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, TERMS, TOKENS_REFERENCE, balance, formula
+from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, SUM, TERMS, TOKENS_REFERENCE, balance, formula
 
 
 def optimum(p, product):
@@ -49,6 +49,7 @@ LAW = Law(
     formula=formula,
     optimum=optimum,
     terms=TERMS,
+    sums=(SUM,),
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="which model size and how many tokens are best at a training compute of 6ND?",

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.loss_law import PARAMS_REFERENCE, PUBLISHED, TERMS, TOKENS_REFERENCE
+from bayes_scaling.loss_law import PARAMS_REFERENCE, PUBLISHED, SUM, TERMS, TOKENS_REFERENCE
 from bayes_scaling.numeric import minimum, power
 
 SPAN = 11.5  # of ln params to either side of sqrt(compute / 6), where the best size is looked for: a factor of 1e5
@@ -109,6 +109,7 @@ LAW = Law(
     ),
     formula=formula,
     terms=TERMS,
+    sums=(SUM,),
     decreasing_in=("params", "tokens", "unique_tokens"),
     decision=Decision(
         question="with a limited corpus, which model size and how many epochs are best at a training compute of 6ND?",

@@ -59,6 +59,7 @@ LAW = Law(
     ),
     formula=formula,
     terms=(Term("a", "p_e", "encoder_params", ENCODER_REFERENCE), Term("a", "p_d", "decoder_params", DECODER_REFERENCE)),
+    sums=(("E", "a"),),
     decreasing_in=("encoder_params", "decoder_params"),
     decision=Decision(
         question="how are a total of params best split between encoder and decoder?",

@@ -87,6 +87,7 @@ def _loss_law(axis):
         derived=lambda p: {"x0": reference * p["r_ref"] ** (1 / p["alpha"])},
         invert=lambda p: {"L_inf": p["L_inf"], "r_ref": (p["x0"] / reference) ** p["alpha"], "alpha": p["alpha"]},
         terms=(Term("r_ref", "alpha", x, reference),),
+        sums=(("L_inf", "r_ref"),),
         decreasing_in=(x,),
         decision=Decision(
             question=f"how {'many' if x == 'params' else 'much'} {x} does a target loss need?",

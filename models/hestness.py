@@ -106,6 +106,7 @@ def _curve(output, published):
         ),
         formula=formula,
         terms=(Term("a_ref", "beta", "examples", REFERENCE, "a"),),
+        sums=(("gamma", "a_ref"),),
         decreasing_in=("examples",),
         published=published,
         checks=CHECKS[output],

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
-from bayes_scaling.loss_law import HOFFMANN, PARAMS_REFERENCE, PUBLISHED, SARDANA, TERMS, TOKENS_REFERENCE, formula, published_set
+from bayes_scaling.loss_law import HOFFMANN, PARAMS_REFERENCE, PUBLISHED, SARDANA, SUM, TERMS, TOKENS_REFERENCE, formula, published_set
 from bayes_scaling.numeric import crossing
 
 
@@ -86,6 +86,7 @@ LAW = Law(
     ),
     formula=formula,
     terms=TERMS,
+    sums=(SUM,),
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="which model reaches a target loss at the least compute over training (6ND) and serving (2N per token)?",

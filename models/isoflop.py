@@ -96,6 +96,7 @@ LAW = Law(
     derived=derived,
     invert=invert,
     terms=(Term("K_ref", "gamma", "compute", COMPUTE_REFERENCE),),
+    sums=(("E", "K_ref"),),
     decision=Decision(
         question="which model size and how many tokens are best at a training compute of 6ND?",
         given=(Input("compute", "FLOP", "training compute"),),

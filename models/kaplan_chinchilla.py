@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, TERMS, TOKENS_REFERENCE
+from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, SUM, TERMS, TOKENS_REFERENCE
 from bayes_scaling.loss_law import formula as loss_of_total
 from bayes_scaling.numeric import minimum
 
@@ -128,6 +128,7 @@ LAW = Law(
     formula=formula,
     # Of N, where the formula's term is of N_T: coordinates of the sampler, to which any shift along the exponent is allowed.
     terms=TERMS,
+    sums=(SUM,),
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="which size is best at a compute, and which exponent would Kaplan's way of counting report?",

@@ -159,6 +159,7 @@ LAW = Law(
     derived=derived,
     invert=invert,
     terms=(Term("L_N_ref", "alpha_N", "params", PARAMS_REFERENCE), Term("L_S_ref", "alpha_S", "steps", STEPS_REFERENCE)),
+    sums=(("L_N_ref", "L_S_ref"),),
     decreasing_in=("params", "steps"),
     decision=Decision(
         question="which model size, batch, steps and tokens reach the least loss at a training compute?",

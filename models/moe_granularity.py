@@ -121,6 +121,7 @@ DENSE = Law(
     formula=dense_formula,
     optimum=dense_optimum,
     terms=TERMS,
+    sums=(("c", "a_ref", "b_ref"),),
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="which dense model and how many tokens are best at a training compute of 6ND?",
@@ -160,6 +161,7 @@ LAW = Law(
     ),
     formula=formula,
     terms=(*TERMS, Term("g_ref", "alpha", "params", PARAMS_REFERENCE, "g")),
+    sums=(("c", "a_ref", "b_ref", "g_ref"),),
     decreasing_in=("params", "tokens", "granularity"),
     decision=Decision(
         question="which granularity, total size and tokens are best at a training compute that includes the routing?",

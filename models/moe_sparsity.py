@@ -126,6 +126,7 @@ LAW = Law(
         Term("a_ref", "alpha", "params", PARAMS_REFERENCE),
         Term("b_ref", "beta", "tokens", TOKENS_REFERENCE),
     ),
+    sums=(("top", "a_ref", "b_ref", "d_ref"),),
     derived=derived,
     invert=invert,
     decreasing_in=("params", "tokens"),

@@ -110,6 +110,7 @@ LAW = Law(
     invert=invert,
     optimum=optimum,
     terms=(Term("A_ref", "alpha", "params", PARAMS_REFERENCE), Term("B_ref", "alpha", "tokens", TOKENS_REFERENCE)),
+    sums=(("E", "A_ref", "B_ref"),),
     decreasing_in=("params", "tokens"),
     decision=Decision(
         question="what does a model trained at this ratio of tokens to params cost in loss, and in compute?",

@@ -103,6 +103,7 @@ LAW = Law(
     derived=derived,
     invert=invert,
     terms=(Term("size_ref", "alpha", "params", PARAMS_REFERENCE),),
+    sums=(("E", "size_ref"),),
     decreasing_in=("params", "streams"),
     decision=Decision(
         question="how many parameters are parallel streams worth, and which streams or parameters reach a target loss at what cost?",

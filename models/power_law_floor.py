@@ -92,6 +92,7 @@ def _law(axis, output):
         ),
         formula=formula,
         terms=(Term("a_ref", "c", x, axis.reference, "a"),),
+        sums=(("E", "a_ref"),),
         decreasing_in=(x,),
         published=published,
         checks=CHECKS.get(x, ()) if published else (Check("", {x: 1e4}, 0.12, values=PLAIN),),

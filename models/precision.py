@@ -41,7 +41,7 @@ from numpyro.distributions import Gamma, HalfNormal, LogNormal
 
 from bayes_scaling import numeric
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.loss_law import PARAMS_REFERENCE, TERMS, TOKENS_REFERENCE
+from bayes_scaling.loss_law import PARAMS_REFERENCE, SUM, TERMS, TOKENS_REFERENCE
 
 KUMAR = "Kumar et al. 2024, arXiv 2411.04330"
 QUEST = "Panferov et al. 2025, arXiv 2502.05003"
@@ -113,6 +113,7 @@ def _law(name, what, inputs, parameters, share, same, best_bits, **more):
         ),
         formula=formula,
         terms=TERMS,
+        sums=(SUM,),
         decision=Decision(
             question="how many bits, parameters and tokens are best at a training compute of (6/16) N D P?",
             given=(

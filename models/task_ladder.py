@@ -31,7 +31,7 @@ from jax.scipy.special import logit
 from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
-from bayes_scaling.loss_law import PARAMS_REFERENCE, TERMS, TOKENS_REFERENCE, balance, formula
+from bayes_scaling.loss_law import PARAMS_REFERENCE, SUM, TERMS, TOKENS_REFERENCE, balance, formula
 from bayes_scaling.numeric import power
 
 BHAGIA = "Bhagia et al. 2024, arXiv 2412.04403"
@@ -207,6 +207,7 @@ LAW = Law(
     ),
     formula=formula,
     terms=TERMS,
+    sums=(SUM,),
     decreasing_in=("params", "tokens"),
     output="task_loss",
     decision=Decision(

@@ -112,6 +112,7 @@ def _law(name, data, reference, what, published, checks, example):
         derived=derived,
         invert=invert,
         terms=(Term("size_ref", "b_N", "params", PARAMS_REFERENCE), Term("data_ref", "b_D", axis, reference)),
+        sums=(("c", "size_ref", "data_ref"),),
         decreasing_in=("params", axis, "sparsity"),
         decision=Decision(
             question="which sparsity is best for a number of non-zero parameters and a training budget, and what size is a sparsity worth?",

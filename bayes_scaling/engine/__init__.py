@@ -1,6 +1,6 @@
 """From a numpyro model to draws that can be trusted. Knows nothing of laws, runs or files."""
 
-from bayes_scaling.engine.density import Density, Shear, bucket, pad
+from bayes_scaling.engine.density import Density, Shear, Sum, bucket, pad
 from bayes_scaling.engine.devices import choose_device
 from bayes_scaling.engine.many import ManyDraws, sample_many
 from bayes_scaling.engine.modes import NEARBY, Modes
@@ -15,6 +15,7 @@ __all__ = [
     "Modes",
     "Sampler",
     "Shear",
+    "Sum",
     "Task",
     "bucket",
     "choose_device",

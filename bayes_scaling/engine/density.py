@@ -58,16 +58,28 @@ def pad(columns: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.nd
 
 @dataclass(frozen=True)
 class Shear:
-    """Sample a coefficient at the scale of the data instead of at its declared reference.
+    """Sample a coefficient at the middle of the data instead of at its declared reference.
 
-    The coordinate of ``coefficient`` becomes ln(coefficient * (smallest value of column / reference)^-exponent). For a given exponent that
-    is a shift, so volumes, and the posterior, stay as they are.
+    The coordinate of ``coefficient`` becomes ln(coefficient * (geometric mean of column / reference)^-exponent). For a given exponent that
+    is a shift, so volumes, and the posterior, stay as they are. Coefficients of groups (column ``group``) have a middle each.
     """
 
     coefficient: str
     exponent: str
     column: str
     reference: float
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Sample the sum of positive terms, and their ratios, instead of each term: runs know what a floor and a term add up to, and hardly
+    which share is whose.
+
+    The coordinates become ln(first + second + ...), ln(second / first), and so on. Their determinant is the sum of the terms' shares, 1:
+    volumes, and the posterior, stay as they are. Terms that are sheared are summed at the middle of the data.
+    """
+
+    terms: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -103,11 +115,16 @@ class Density:
     ----------
     model : numpyro model; its latent sites must be continuous
     columns, weight : padded data; only their shapes are used
-    shears : changes of coordinates of unit volume; those that do not fit the model's sites are left out
+    shears, sums : changes of coordinates of unit volume; what does not fit the model's sites is left out
     """
 
     def __init__(
-        self, model: Callable[..., None], columns: Mapping[str, np.ndarray], weight: np.ndarray, shears: tuple[Shear, ...] = ()
+        self,
+        model: Callable[..., None],
+        columns: Mapping[str, np.ndarray],
+        weight: np.ndarray,
+        shears: tuple[Shear, ...] = (),
+        sums: tuple[Sum, ...] = (),
     ) -> None:
         self.model = model
         self._float = jnp.result_type(float)  # 64 or 32 bits, as the caller has chosen
@@ -120,24 +137,33 @@ class Density:
         self.shears = tuple(shear for shear in shears if self._fits(shear))
         self.size = sum(int(np.prod(shape)) for shape in self._shapes.values())
         self.pools: dict[str, Pool] = {name: Pool(*site["infer"]["pool"]) for name, site in sites.items() if "pool" in site["infer"]}
+        self.sums = tuple(fitting for total in sums if len((fitting := self._summed(total)).terms) > 1)
         self.places: dict[str, np.ndarray] = self._split(np.arange(self.size))  # of each site in a flat vector
         self.tilt = np.zeros(self.size)
         for name, pool in self.pools.items():
             self.tilt[self.places[pool.spread]] += self.places[name].size
 
     def _fits(self, shear: Shear) -> bool:
-        """Whether both sites are sampled, of one shape, and the coefficient's coordinate is its logarithm."""
-        both = shear.coefficient in self._shapes and shear.exponent in self._shapes
-        return (
-            both
-            and self._shapes[shear.coefficient] == self._shapes[shear.exponent]
-            and isinstance(self._transforms[shear.coefficient], ExpTransform)
-        )
+        """Whether both sites are sampled, each coefficient has one exponent, and the coefficient's coordinate is its logarithm."""
+        if shear.coefficient not in self._shapes or shear.exponent not in self._shapes or not self._in_logs(shear.coefficient):
+            return False
+        return self._shapes[shear.exponent] in ((), self._shapes[shear.coefficient])
+
+    def _in_logs(self, name: str) -> bool:
+        return isinstance(self._transforms[name], ExpTransform)
+
+    def _summed(self, total: Sum) -> Sum:
+        """Return the sum of those terms that are sampled by their logarithms, alike in shape, and not about a common centre."""
+        terms = [name for name in total.terms if name in self._shapes and self._in_logs(name) and name not in self.pools]
+        return Sum(tuple(name for name in terms if self._shapes[name] == self._shapes[terms[0]]))
 
     def _slide(self, shear: Shear, parts: Mapping[str, jax.Array], columns: Mapping[str, Any], weight: Any, frame: Frame) -> jax.Array:
-        """Return ln(coefficient at the reference) - ln(coefficient at the smallest run)."""
-        smallest = jnp.min(jnp.where(weight > 0, jnp.log(columns[shear.column]), jnp.inf))
-        slide = self._transforms[shear.exponent](parts[shear.exponent]) * (smallest - np.log(shear.reference))
+        """Return ln(coefficient at the reference) - ln(coefficient at the middle of the data)."""
+        logs = jnp.where(weight > 0, jnp.log(columns[shear.column]), 0.0)
+        shape = self._shapes[shear.coefficient]
+        share = weight * (columns["group"] == jnp.arange(shape[0])[:, None]) if shape and "group" in columns else weight
+        middle = jnp.sum(share * logs, -1) / jnp.maximum(jnp.sum(share, -1), 1e-9)
+        slide = self._transforms[shear.exponent](parts[shear.exponent]) * (middle - np.log(shear.reference))
         # A group's runs know the coefficient at their scale, the other groups know it at the reference.
         return frame[shear.coefficient][0] * slide if shear.coefficient in frame else slide
 
@@ -149,6 +175,10 @@ class Density:
     def unflatten(self, z: jax.Array, columns: Mapping[str, Any], weight: Any, centring: Centring | None = None) -> dict[str, jax.Array]:
         """Return the unconstrained value of each site at a flat vector."""
         parts = self._split(z)
+        for first, *others in (total.terms for total in self.sums):
+            parts[first] = parts[first] - jnp.log1p(sum(jnp.exp(parts[name]) for name in others))
+            for name in others:
+                parts[name] = parts[name] + parts[first]
         frame = self._frame(parts, centring)
         sheared = [shear.coefficient for shear in self.shears]
 
@@ -177,6 +207,10 @@ class Density:
             found[name] = (parts[name] - centre) / stretch + fraction * centre
         for shear in self.shears:
             found[shear.coefficient] = found[shear.coefficient] - self._slide(shear, parts, columns, weight, frame)
+        for first, *others in (total.terms for total in self.sums):
+            for name in others:
+                found[name] = found[name] - found[first]
+            found[first] = found[first] + jnp.log1p(sum(jnp.exp(found[name]) for name in others))
         return jnp.concatenate([jnp.ravel(found[name]) for name in self.sites])
 
     def _frame(self, parts: Mapping[str, jax.Array], centring: Centring | None) -> Frame:

@@ -241,16 +241,18 @@ def _find_modes(
         compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device, brief=True))
         return distinct(*(np.asarray(part) for part in compiled(starts, data)))
     chosen = np.sort(np.random.default_rng(0).choice(int(weight.sum()), _SEARCHED_ROWS, replace=False))
-    some = {name: values[chosen] for name, values in columns.items()}
-    smaller = Density(density.model, some, weight[chosen], density.shears)
-    first = _find_modes(smaller, some, weight[chosen], normals, device, clock)
-    starts = jax.device_put(first.points[np.arange(_FOLLOWED) % len(first.points)], device)
+    some = {name: values[chosen] for name, values in columns.items()}, weight[chosen]
+    smaller = Density(density.model, *some, density.shears, density.sums)
+    first = _find_modes(smaller, *some, normals, device, clock)
+    arguments = jax.device_put((first.points[np.arange(_FOLLOWED) % len(first.points)], some, data), device)
 
-    def follow(starts: jax.Array, data: Any) -> Any:
+    def follow(ends: jax.Array, some: Any, data: Any) -> Any:
+        # The same values have other coordinates beside other runs.
+        starts = jax.vmap(lambda end: density.flatten(smaller.unflatten(end, *some), *data))(ends)
         return locate(density, starts, *data, one_by_one=True)
 
-    compiled = clock.time(lambda: program("follow", follow, (starts, data), (density.fingerprint,), device, brief=True))
-    return distinct(*(np.asarray(part) for part in compiled(starts, data)))
+    compiled = clock.time(lambda: program("follow", follow, arguments, (density.fingerprint,), device, brief=True))
+    return distinct(*(np.asarray(part) for part in compiled(*arguments)))
 
 
 def _brief(density: Density) -> bool:

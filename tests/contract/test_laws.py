@@ -11,7 +11,8 @@ from simulation import inputs_within
 import bayes_scaling as bs
 from bayes_scaling import engine
 from bayes_scaling.decision import decide
-from bayes_scaling.model import Settings, build_model
+from bayes_scaling.fitting import build_density
+from bayes_scaling.model import Settings
 from bayes_scaling.noise import noise_of
 from bayes_scaling.priors import prior_text
 from bayes_scaling.quantities import quantity
@@ -275,10 +276,7 @@ def test_posterior_covers_what_it_claims(law):
         columns = {name: values[usable] for name, values in columns.items()}
         truth = {name: values[usable] for name, values in truth.items()}
         weight = np.ones((len(usable), runs))
-        shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
-        density = engine.Density(
-            build_model(law, noise, Settings(fixed)), {name: values[0] for name, values in columns.items()}, weight[0], shears
-        )
+        density = build_density(law, noise, Settings(fixed), {name: values[0] for name, values in columns.items()}, weight[0])
         # Searches start from what other data sets were simulated with: draws from the prior.
         place = jax.vmap(lambda values, columns, weight: density.unconstrain(values, columns, weight))
         turned = [{name: np.roll(values, shift) for name, values in truth.items()} for shift in (7, 19, 41)]

@@ -15,8 +15,9 @@ import bayes_scaling as bs
 from bayes_scaling import engine
 from bayes_scaling.cli import main
 from bayes_scaling.fitted import Fit
+from bayes_scaling.fitting import build_density
 from bayes_scaling.fractions import BetaBinomialFraction
-from bayes_scaling.model import Settings, build_model
+from bayes_scaling.model import Settings
 from bayes_scaling.noise import noise_of
 
 LINK = {"a": -0.7, "b": 0.95, "k": 5.0, "L0": 0.8}
@@ -282,9 +283,8 @@ def test_chain_covers_what_it_claims():
             columns[law.output] = np.asarray(noise.distribution(curve, wide, columns).sample(next(keys)))
             seen = {name: columns[name][:, :-1] for name in noise.columns(law)}
             weight = np.ones(seen[law.output].shape)
-            shears = tuple(engine.Shear(term.coefficient, term.exponent, term.input, term.reference) for term in law.terms)
             one = {name: values[0] for name, values in seen.items()}
-            density = engine.Density(build_model(law, noise, Settings(fixed)), one, weight[0], shears)
+            density = build_density(law, noise, Settings(fixed), one, weight[0])
             place = jax.vmap(lambda values, columns, weight, density=density: density.unconstrain(values, columns, weight))
             turned = [{name: np.roll(values, shift) for name, values in truth.items()} for shift in (7, 19, 31)]
             starts = np.stack([np.asarray(place(values, seen, weight)) for values in turned], axis=1)

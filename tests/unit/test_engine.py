@@ -7,7 +7,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from bayes_scaling.engine import Density, Shear, bucket, convergence, pad
+from bayes_scaling.engine import Density, Shear, Sum, bucket, convergence, pad
 from bayes_scaling.engine.modes import distinct
 
 
@@ -177,9 +177,35 @@ def test_a_coefficient_may_have_an_exponent_in_two_inputs():
         z = sheared.unconstrain(values, columns, weight)
         again = sheared.constrain(z, columns, weight)
         assert {name: float(again[name]) for name in values} == pytest.approx(values)
-        assert float(z[0]) == pytest.approx(np.log(2.0 * 10**-0.3 * 300**-0.7))
+        middle = np.exp([np.log(columns[name]).mean() for name in "xz"])
+        assert float(z[0]) == pytest.approx(np.log(2.0 * middle[0] ** -0.3 * middle[1] ** -0.7))
         there = plain.unconstrain(values, columns, weight)
         assert float(sheared.potential(z, columns, weight)) == pytest.approx(float(plain.potential(there, columns, weight)))
+
+
+def test_terms_are_sampled_by_their_sum_in_the_middle_of_the_data():
+    """The density of a value stays: a sum and ratios have the volume of the terms' logarithms. Padding is no data."""
+
+    def model(columns, weight):
+        E, a, b, p = (numpyro.sample(name, dist.LogNormal(0.0, 1.0)) for name in "Eabp")
+        curve = E + a * columns["x"] ** -p + b
+        numpyro.sample("y", dist.Normal(curve, 1.0).mask(weight > 0), obs=columns["y"])
+
+    columns = {"x": np.array([4.0, 9.0, 1e6]), "y": np.ones(3)}
+    weight, values = np.array([1.0, 1.0, 0.0]), {"E": 0.7, "a": 2.0, "b": 0.1, "p": 0.5}
+    with jax.enable_x64(True):
+        plain = Density(model, columns, weight)
+        summed = Density(model, columns, weight, (Shear("a", "p", "x", 1.0),), (Sum(("E", "a", "held", "b")), Sum(("p", "held"))))
+        assert summed.sums == (Sum(("E", "a", "b")),)
+        z = summed.unconstrain(values, columns, weight)
+        again = summed.constrain(z, columns, weight)
+        assert {name: float(again[name]) for name in values} == pytest.approx(values)
+        a = 2.0 / np.sqrt(6.0)
+        assert np.asarray(z) == pytest.approx(np.log([0.7 + a + 0.1, a / 0.7, 0.1 / 0.7, 0.5]))
+        there = plain.unconstrain(values, columns, weight)
+        assert float(summed.potential(z, columns, weight)) == pytest.approx(float(plain.potential(there, columns, weight)))
+        turn = jax.jacobian(lambda z: plain.unconstrain(summed.constrain(z, columns, weight), columns, weight))(z)
+        assert float(jnp.linalg.det(turn)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(
