@@ -60,7 +60,7 @@ def _families(output: str) -> dict[str, Noise]:
     from jax.scipy.special import logit
 
     from bayes_scaling.fractions import BetaBinomialFraction, BinomialFraction
-    from bayes_scaling.student import StudentT
+    from bayes_scaling.student import ShiftedGamma, StudentT
 
     def on_log(base: Any) -> Any:
         return dist.TransformedDistribution(base, dist.transforms.ExpTransform())
@@ -72,7 +72,7 @@ def _families(output: str) -> dict[str, Noise]:
     scale = round(math.log(kind.scale), 1)  # absolute scatter is in proportion to what the output typically is
     # Run-to-run scatter of a final loss is typically 0.2 % to 3 % (repeated seeds of the published ladders and of `ladder`).
     relative = Parameter("sigma", dist.LogNormal(round(math.log(kind.scatter), 1), 1.2), f"scale of the scatter of ln {output}")
-    degrees = Parameter("nu", dist.Gamma(2.0, 0.1), "degrees of freedom: small means outlying runs (Juarez & Steel 2010)")
+    degrees = Parameter("nu", ShiftedGamma(2.0, 0.1, 1.0), "degrees of freedom: small means outlying runs (Juarez & Steel 2010)")
     absolute = Parameter("sigma", dist.LogNormal(-3.9 + scale, 1.2), f"standard deviation of the {output}")
     excess = Parameter("sigma", dist.LogNormal(-4.6 + scale, 1.5), f"scatter of the {output} beyond the stated standard errors")
     logits = Parameter("sigma", dist.LogNormal(-3.0, 1.2), f"scale of the scatter of logit {output}")

@@ -14,7 +14,7 @@ from bayes_scaling.errors import InputError, nearest
 #: Distributions that a prior may be written with.
 PRIOR_FAMILIES = (
     "Beta", "Cauchy", "Exponential", "Gamma", "HalfCauchy", "HalfNormal", "InverseGamma",
-    "Laplace", "LogNormal", "LogUniform", "Normal", "StudentT", "TruncatedNormal", "Uniform", "Weibull",
+    "Laplace", "LogNormal", "LogUniform", "Normal", "ShiftedGamma", "StudentT", "TruncatedNormal", "Uniform", "Weibull",
 )  # fmt: skip
 
 
@@ -30,8 +30,6 @@ def parse_prior(text: str) -> tuple[str, Any]:
     InputError
         If the text is anything but a name and one known distribution of plain numbers: nothing is evaluated.
     """
-    import numpyro.distributions as dist
-
     name, _, expression = (part.strip() for part in text.partition("="))
     example = "write it as NAME=Family(numbers), for example 'E=LogNormal(0.5, 0.3)'"
     try:
@@ -45,10 +43,18 @@ def parse_prior(text: str) -> tuple[str, Any]:
     try:
         positional = [_number(node) for node in call.args]
         named = {str(item.arg): _number(item.value) for item in call.keywords}
-        distribution = getattr(dist, call.func.id)(*positional, **named, validate_args=True)
+        distribution = _family(call.func.id)(*positional, **named, validate_args=True)
     except (ValueError, TypeError) as error:
         raise InputError(f"cannot read the prior '{text}': {str(error).splitlines()[0]}; {example}") from None
     return name, distribution
+
+
+def _family(name: str) -> Any:
+    import numpyro.distributions as dist
+
+    from bayes_scaling.student import ShiftedGamma
+
+    return ShiftedGamma if name == "ShiftedGamma" else getattr(dist, name)
 
 
 def _number(node: ast.AST) -> float:
@@ -91,6 +97,7 @@ def prior_quantiles(prior: Any, probabilities: Sequence[float]) -> np.ndarray | 
         "HalfNormal": lambda: prior.scale * special.ndtri((1 + p) / 2),
         "LogNormal": lambda: np.exp(prior.loc + prior.scale * special.ndtri(p)),
         "Normal": lambda: prior.loc + prior.scale * special.ndtri(p),
+        "ShiftedGamma": lambda: prior.low + special.gammaincinv(prior.concentration, p) / prior.rate,
         "StudentT": lambda: prior.loc + prior.scale * special.stdtrit(prior.df, p),
         "Uniform": lambda: prior.low + (prior.high - prior.low) * p,
     }

@@ -25,7 +25,7 @@ from numpyro.distributions import Beta, LogNormal, StudentT
 
 from bayes_scaling.curves import UNIT, amount, over_axes
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.numeric import crossing
+from bayes_scaling.numeric import crossing, softplus
 
 CABALLERO = "Caballero et al. 2022, arXiv 2210.14891"
 PUBLISHED = {
@@ -82,7 +82,7 @@ def _law(axis, output, breaks):
         reducible = jnp.log(p["b"]) - p["c0"] * position
         for i in each:
             sharpness = p[f"f{i}"]
-            reducible -= p[f"c{i}"] * sharpness * jax.nn.softplus((position - jnp.log(p[f"d{i}"])) / sharpness)
+            reducible -= p[f"c{i}"] * sharpness * softplus((position - jnp.log(p[f"d{i}"])) / sharpness)
         return p["a"] + jnp.exp(reducible)
 
     def place(p):

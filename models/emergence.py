@@ -28,13 +28,12 @@ factual knowledge 1e10, complex reasoning 1e11) have no source that we could fin
 import math
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
 from numpyro.distributions import Beta, HalfNormal, LogNormal
 
 from bayes_scaling.curves import Axis, amount
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.numeric import crossing
+from bayes_scaling.numeric import crossing, softplus
 
 SCHAEFFER = "Schaeffer et al. 2023, arXiv 2304.15004"
 WEI = "Wei et al. 2022, arXiv 2206.07682"
@@ -140,8 +139,8 @@ def _broken(axis):
     middle = math.log(reference)  # the level is stated there, among the models, whatever the break does
 
     def token_loss(position, p):
-        bent = p["bend"] * p["f"] * jax.nn.softplus((position - jnp.log(p["d"])) / p["f"])
-        at_reference = p["bend"] * p["f"] * jax.nn.softplus((middle - jnp.log(p["d"])) / p["f"])
+        bent = p["bend"] * p["f"] * softplus((position - jnp.log(p["d"])) / p["f"])
+        at_reference = p["bend"] * p["f"] * softplus((middle - jnp.log(p["d"])) / p["f"])
         return jnp.exp(jnp.log(p["ce_ref"]) - p["alpha"] * (position - middle) - bent + at_reference)
 
     def formula(inputs, p):
@@ -172,7 +171,7 @@ def _broken(axis):
         formula=formula,
         derived=lambda p: {
             "c": reference
-            * jnp.exp((jnp.log(p["ce_ref"]) + p["bend"] * p["f"] * jax.nn.softplus((middle - jnp.log(p["d"])) / p["f"])) / p["alpha"])
+            * jnp.exp((jnp.log(p["ce_ref"]) + p["bend"] * p["f"] * softplus((middle - jnp.log(p["d"])) / p["f"])) / p["alpha"])
         },
         checks=(
             Check(

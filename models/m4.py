@@ -23,35 +23,42 @@ from numpyro.distributions import Beta, LogNormal
 from bayes_scaling.curves import UNIT, needed_for_target, of_loss_and_error
 from bayes_scaling.law import Check, Law, Parameter
 
-_STEPS = 20
+_STEPS = 6
 
 
-def _left(s, alpha):
-    """Return ln v - alpha ln(1 - v) at v = sigmoid(s), and its slope in s, which lies between 1 and alpha."""
-    falling, rising = jax.nn.sigmoid(-s), jax.nn.sigmoid(s)
-    return alpha * jax.nn.softplus(s) - jax.nn.softplus(-s), falling + alpha * rising
+@jax.custom_jvp
+def _logit(q, alpha):
+    """Solve ln v - alpha ln(1 - v) = q, where alpha > 0, for s = logit v.
+
+    In s, the left side is alpha s + (alpha - 1) ln(1 + e^-s): concave (alpha < 1) or convex (alpha > 1), and rising. Its asymptotes s and
+    alpha s and its tangent at 0 lie on one side of it: the one that gives most is the start. Halley's steps triple the digits: four reach
+    rounding for alpha between 0.005 and 110, six nine digits between 1e-6 and 1000.
+    """
+
+    def step(_, s):
+        small = jnp.exp(-jnp.abs(s))
+        below = jnp.where(s > 0, small, 1.0) / (1 + small)  # 1 - v
+        slope = alpha - (alpha - 1) * below
+        newton = (alpha * s + (alpha - 1) * (jnp.log(1 + small) + jnp.maximum(-s, 0.0)) - q) / slope
+        bend = (alpha - 1) * below * (1 - below) / slope
+        return s - newton / jnp.clip(1 - newton * bend / 2, 0.5, 2.0)
+
+    tangent = 2 * (q - (alpha - 1) * jnp.log(2.0)) / (1 + alpha)
+    start = jnp.where(alpha > 1, jnp.minimum(jnp.minimum(q, q / alpha), tangent), jnp.maximum(jnp.maximum(q, q / alpha), tangent))
+    return jax.lax.fori_loop(0, _STEPS, step, start, unroll=True)
+
+
+@_logit.defjvp
+def _implicit(given, changes):
+    """By the implicit function theorem; exact in every order, since the solution within is differentiated by the same rule."""
+    (q, alpha), (change_q, change_alpha) = given, changes
+    s = _logit(q, alpha)
+    return s, (change_q - jax.nn.softplus(s) * change_alpha) / (alpha - (alpha - 1) * jax.nn.sigmoid(-s))
 
 
 def plateau(q, alpha):
-    """Solve ln v - alpha ln(1 - v) = q for v between 0 and 1, where alpha > 0; differentiable in q and alpha.
-
-    Newton's method in s = logit v. The left side is concave (alpha < 1) or convex (alpha > 1) and rises with s; its asymptotes s and
-    alpha s give a start on the side from which Newton's steps cannot overshoot, so they converge for every q and alpha.
-    """
-    fixed_q, fixed_alpha = jax.lax.stop_gradient(q), jax.lax.stop_gradient(alpha)
-
-    def step(_, s):
-        value, slope = _left(s, fixed_alpha)
-        return s + (fixed_q - value) / slope
-
-    s = jax.lax.fori_loop(0, _STEPS, step, jnp.where(fixed_q > 0, fixed_q / fixed_alpha, fixed_q))
-    # The solution is a constant to differentiation. One differentiable step from it has its exact first derivatives (the implicit
-    # function theorem), two have the second and third ones.
-    s = jax.lax.stop_gradient(s)
-    for _ in range(2):
-        value, slope = _left(s, alpha)
-        s = s + (q - value) / slope
-    return jax.nn.sigmoid(s)
+    """Solve ln v - alpha ln(1 - v) = q for v between 0 and 1, where alpha > 0; differentiable in q and alpha."""
+    return jax.nn.sigmoid(_logit(*jnp.broadcast_arrays(q, alpha)))
 
 
 #: Without a published set: alpha = 1 is 0.1 + 0.8 f / (1 + f) with f = 0.02, alpha = 0 is 0.1 + f, alpha = 2 and 1/2 solve quadratics.

@@ -17,8 +17,9 @@ NOISE = get_noise("student-t")
 
 PRIORS = (
     "Beta(2, 3)", "Cauchy(0, 1)", "Exponential(2)", "Gamma(2, 0.1)", "HalfCauchy(1)", "HalfNormal(0.3)", "InverseGamma(2, 3)",
-    "Laplace(0, 1)", "LogNormal(0.5, 0.3)", "LogUniform(0.1, 10)", "Normal(1, 2)", "StudentT(3, 0, 1)", "TruncatedNormal(0.5, 1, low=0)",
-    "TruncatedNormal(0.5, 1, low=0, high=2)", "TruncatedNormal(0.5, 1, high=2)", "Uniform(0, 1)", "Weibull(2, 3)",
+    "Laplace(0, 1)", "LogNormal(0.5, 0.3)", "LogUniform(0.1, 10)", "Normal(1, 2)", "ShiftedGamma(2, 0.1, 0.1)", "StudentT(3, 0, 1)",
+    "TruncatedNormal(0.5, 1, low=0)", "TruncatedNormal(0.5, 1, low=0, high=2)", "TruncatedNormal(0.5, 1, high=2)", "Uniform(0, 1)",
+    "Weibull(2, 3)",
 )  # fmt: skip
 
 
