@@ -159,6 +159,7 @@ LAW = Law(
         *EXPONENTS,
     ),
     formula=formula,
+    token_params=lambda inputs: flop_per_token(inputs["params"], inputs["granularity"]) / FLOP_PER_ACTIVE_PARAM,
     terms=(*TERMS, Term("g_ref", "alpha", "params", PARAMS_REFERENCE, "g")),
     decreasing_in=("params", "tokens", "granularity"),
     decision=Decision(
