@@ -10,18 +10,22 @@ from draws, and the others are reweighted by their likelihood.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bayes_scaling import optimum
 from bayes_scaling.cost import Cost
+from bayes_scaling.engine import bucket
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
+from bayes_scaling.law import Law
 from bayes_scaling.limits import Limits
+from bayes_scaling.noise import Noise
 from bayes_scaling.optimum import Draws, Problem
 from bayes_scaling.pointwise import SCALED, pointwise
 from bayes_scaling.runs import Runs
@@ -345,26 +349,45 @@ def reweighted(
     wide = {name: values[:, None] for name, values in draws.items()}
     loss = optimum.outcome(fit.law, wide, sizes, problem.tokens(sizes, target_compute, option), option)
     regret = loss - best.outcome[:, None]
-    at = _as_runs(fit, runs).columns
+    # In a bucket of few sizes: every size is a program of its own to compile.
+    rows = len(runs["params"])
+    filled = {name: np.concatenate([values, np.full(bucket(rows) - rows, values[0])]) for name, values in runs.items()}
+    at = _as_runs(fit, filled).columns
     with jax.enable_x64(True):
-        curve = np.asarray(fit.law.formula(at, {name: values[index] for name, values in wide.items()}))
-        true = {name: values[index] for name, values in wide.items()}
-        measured = np.asarray(fit.noise.distribution(curve, true, at).sample(jax.random.PRNGKey(seed)))
-        expected = np.asarray(fit.law.formula(at, wide))
-        scatter = fit.noise.distribution(expected, wide, at)
-        score = jax.jit(lambda one: scatter.log_prob(one).sum(axis=-1))
+        truth = {name: values[index] for name, values in wide.items()}
+        measured = np.asarray(_simulate(fit.law, fit.noise)(truth, at, jax.random.PRNGKey(seed)))
+        counted = np.arange(len(at["params"])) < rows
         now, after, effective = [], [], []
         prior_choice = int(np.argmin(loss.mean(axis=0)))
-        for row, truth in enumerate(index):
-            log_weights = np.array(score(measured[row]))
-            log_weights[truth] = -np.inf  # the truth must not be among what is weighed
+        for row, place in enumerate(index):
+            log_weights = np.array(_score(fit.law, fit.noise)(wide, at, measured[row], counted))
+            log_weights[place] = -np.inf  # the truth must not be among what is weighed
             weights = np.exp(log_weights - log_weights.max())
             weights /= weights.sum()
-            now.append(regret[truth, prior_choice])
-            after.append(regret[truth, int(np.argmin(weights @ loss))])
+            now.append(regret[place, prior_choice])
+            after.append(regret[place, int(np.argmin(weights @ loss))])
             effective.append(1 / np.sum(weights**2))
     return {
         "reweighted_now": float(np.mean(now)),
         "reweighted_after": float(np.mean(after)),
         "effective_draws": float(np.median(effective)),
     }
+
+
+@lru_cache(maxsize=16)
+def _simulate(law: Law, noise: Noise) -> Callable[..., Any]:
+    import jax
+
+    return jax.jit(lambda p, at, key: noise.distribution(law.formula(at, p), p, at).sample(key))
+
+
+@lru_cache(maxsize=16)
+def _score(law: Law, noise: Noise) -> Callable[..., Any]:
+    import jax
+    import jax.numpy as jnp
+
+    def score(p: Draws, at: Mapping[str, Any], measured: Any, counted: Any) -> Any:
+        density = noise.distribution(law.formula(at, p), p, at).log_prob(measured)
+        return jnp.sum(jnp.where(counted, density, 0.0), axis=-1)
+
+    return jax.jit(score)

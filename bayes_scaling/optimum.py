@@ -71,6 +71,12 @@ class Problem:
         return self.used(params, option) * (self.cost.train_rate * tokens + self.cost.serving)
 
     def range(self, compute: Any, option: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (least, full, most) sizes at a compute; see `bayes_scaling.limits.size_range`."""
+        if not self.limits.any and self.cost.shape is None and self.law.token_params is None:
+            bounds = self.bounds()
+            most = np.asarray(compute, float) / (self.cost.active * (bounds["training"] + bounds["serving"])) * (1 - 1e-9)
+            least = np.full(most.shape, SMALLEST_PARAMS)
+            return least, least, np.minimum(most, LARGEST_PARAMS)
         return size_range(self.limits, self.cost, compute, lambda params: self.used(params, option), self.bounds())
 
 

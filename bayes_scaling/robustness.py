@@ -11,7 +11,7 @@ import numpy as np
 from bayes_scaling import optimum
 from bayes_scaling.allocation import allocate
 from bayes_scaling.cost import Cost
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import fit as fit_once
 from bayes_scaling.fitting import fit_many
@@ -21,6 +21,7 @@ from bayes_scaling.noise import get_noise, noise_names
 from bayes_scaling.priors import parse_prior, prior_text
 from bayes_scaling.runs import Runs
 
+KINDS = ("noise", "prior", "rows", "law")
 _PARTS = 5  # of the runs, each left out once
 _FEWEST = 8  # runs that a refit needs to be worth a row
 
@@ -60,6 +61,7 @@ def robustness(
     cost: Cost | None = None,
     limits: Limits | None = None,
     given: Mapping[str, Any] | None = None,
+    kinds: Sequence[str] = KINDS,
     draws: int = 500,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -72,6 +74,7 @@ def robustness(
     compute : budget in FLOP
     laws : further laws that predict the same output from the columns of the runs
     cost, limits, given : as in `allocate`
+    kinds : which of noise, prior, rows and law to change
     draws : kept draws a chain of each refit
     progress : called with what is refitted
 
@@ -81,6 +84,9 @@ def robustness(
         If there is no plan at this budget, or a law cannot be fitted to the runs.
     """
     problem = optimum.problem_of(fit.law, cost, limits, given)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise InputError(f"cannot change '{kind}'{nearest(kind, KINDS)}")
     settings: dict[str, Any] = {"fix": dict(fit.fixed), "priors": _own_priors(fit), "draws": draws, "seed": seed}
     base = allocate(fit, compute, cost=cost, limits=limits, given=given)
     size = float(base["decision_params"][0])
@@ -92,25 +98,25 @@ def robustness(
         held = allocate(other, compute, cost=cost, limits=limits, given=_options(problem, base, other.law), params=size)
         rows.append(_row(kind, name, other, plan, size, float(held["expected_regret_compute"][0]) / compute))
 
-    for family in noise_names(fit.law.output):
+    for family in noise_names(fit.law.output) if "noise" in kinds else ():
         noise = get_noise(family, fit.law.output)
         if family != fit.noise.name and not noise.of_counts and all(name in fit.runs.columns for name in noise.needs):
             say(f"noise {family}")
             # Priors and fixed values of the scatter belong to their family.
             own = {key: {k: v for k, v in settings[key].items() if k not in fit.noise.parameter_names} for key in ("fix", "priors")}
             add("noise", family, fit_once(fit.law, fit.runs, noise=noise, **{**settings, **own}))
-    for name, factor in (("twice as wide", 2.0), ("half as wide", 0.5)):
+    for name, factor in (("twice as wide", 2.0), ("half as wide", 0.5)) if "prior" in kinds else ():
         scaled = _scaled_priors(fit, factor)
         if scaled:
             say(f"priors {name}")
             add("prior", name, fit_once(fit.law, fit.runs, noise=fit.noise, **{**settings, "priors": {**settings["priors"], **scaled}}))
-    parts = {name: part for name, part in _without(fit).items() if len(part) >= _FEWEST}
+    parts = {name: part for name, part in _without(fit).items() if len(part) >= _FEWEST and "rows" in kinds}
     if parts:
         say(f"{len(parts)} refits without parts of the runs")
         found = dict(fit_many(fit.law, list(parts.values()), noise=fit.noise, **settings))
         for place, name in enumerate(parts):
             add("rows", name, found[place])
-    for named in laws:
+    for named in laws if "law" in kinds else ():
         law = get_law(named)
         if law.output != fit.law.output:
             raise InputError(f"law '{law.name}' predicts {law.output}, not {fit.law.output}")

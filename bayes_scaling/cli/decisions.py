@@ -23,6 +23,7 @@ def add_robustness(commands: Any) -> None:
     add_stored(parser)
     parser.add_argument("--compute", required=True, metavar="FLOP", help="the budget of the plan")
     parser.add_argument("--try-law", action="append", default=[], metavar="NAME", help="a further law to fit to the same runs")
+    parser.add_argument("--only", action="append", metavar="KIND", help="change only this: noise, prior, rows or law; may be repeated")
     parser.add_argument("--draws", type=int, default=500, metavar="N", help="kept draws a chain of each refit")
     add_spending(parser)
     add_verdict(parser)
@@ -34,7 +35,8 @@ def _robustness(options: argparse.Namespace) -> int:
 
     compute = number(options.compute, "--compute")
     fit = stored_fit(options)
-    settings = {"cost": read_cost(options), "limits": read_limits(options), "given": read_given(options)}
+    settings: dict[str, Any] = {"cost": read_cost(options), "limits": read_limits(options), "given": read_given(options)}
+    settings |= {"kinds": options.only} if options.only else {}
     say = (lambda text: print(text, file=sys.stderr)) if sys.stderr.isatty() else None
     rows = robustness(fit, compute, laws=options.try_law, draws=options.draws, progress=say, **settings)
     print_json({"compute": compute, "rows": [asdict(row) for row in rows]}) if options.json else print(robustness_text(rows, compute))
