@@ -19,7 +19,7 @@ from bayes_scaling import optimum
 
 LAW = bs.get_law("chinchilla")
 RUNS, TOP, SCATTER, RESAMPLES = 60, 1e20, 0.007, 100
-NAMES = ("E", "A_ref", "B_ref", "alpha", "beta")
+NAMES: tuple[str, ...] = ("E", "A_ref", "B_ref", "alpha", "beta")
 
 
 def simulated(truth: dict[str, np.ndarray], rng: np.random.Generator) -> bs.Runs:
