@@ -43,7 +43,7 @@ def resampled(runs: bs.Runs, truth: dict[str, np.ndarray], rng: np.random.Genera
             return (np.log(E + A * np.exp(-alpha * u) + B * np.exp(-beta * v)) - measured) / SCATTER
 
         found.append(np.exp(least_squares(left, start, loss="soft_l1", bounds=(start - 4, start + 4)).x))
-    values = dict(zip(NAMES, np.array(found).T, strict=True))
+    values: dict[str, np.ndarray] = dict(zip(NAMES, np.array(found).T, strict=True))
     return {name: np.asarray(value) for name, value in LAW.complete(values).items()}
 
 

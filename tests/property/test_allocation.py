@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
+import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -261,17 +264,19 @@ def test_money_and_time_of_the_decision(small_fit):
 def test_a_target_accuracy_through_a_second_fit(small_fit):
     """The least compute for an accuracy is that for the loss which the link asks for, draw by draw."""
     link = bs.get_law("bounded_metric:loss")
-    rng = np.random.default_rng(5)
-    loss = np.linspace(1.9, 3.2, 40)
-    values = link.complete({"floor": 0.25, "reach": 0.7, "k": 4.0, "foot": 2.4})
-    accuracy = np.clip(link.predict({"loss": loss}, values) + 0.004 * rng.normal(size=40), 0.01, 0.99)
-    then = bs.fit(link, bs.runs_from_columns({"loss": loss, "accuracy": accuracy}), noise="logit-student-t", draws=250)
-    target = float(np.quantile(accuracy, 0.8))
+    draws, rng = small_fit.parameters(), np.random.default_rng(5)
+    shape = draws["E"].shape
+    centre = {"floor": 0.25, "reach": 0.7, "k": 4.0, "foot": 2.4}
+    linked = link.complete({name: value * np.exp(0.01 * rng.normal(size=shape)) for name, value in centre.items()})
+    tree = small_fit.draws.copy()
+    tree["posterior"] = xarray.DataTree(xarray.Dataset({name: (("chain", "draw"), np.asarray(v)) for name, v in linked.items()}))
+    then = replace(small_fit, law=link, draws=tree)
+    target = 0.6
     found = bs.allocate_target(small_fit, target, then=then)
     assert found.attrs["output"] == "accuracy"
     reachable = np.isfinite(np.asarray(found["compute"])[..., 0])
     assert reachable.mean() > 0.9
-    draws, linked = small_fit.parameters(), matched(then.parameters(), reachable.shape, 0)
+    linked = matched(then.parameters(), shape, 0)
     spent = np.where(reachable, np.asarray(found["compute"])[..., 0], 1e21)
     reached = link.predict({"loss": optimum.best_outcome(problem(), draws, spent)}, linked)
     assert np.allclose(reached[reachable], target, rtol=1e-6)
