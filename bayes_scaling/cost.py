@@ -1,8 +1,8 @@
-"""What a plan costs: FLOP of training and serving, and what they come to in GPU-hours, money and memory."""
+"""What a plan costs: FLOP of training and serving, and what they come to in GPU-hours, dollars and memory."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a FLOP takes in time and money.
+    """What a FLOP takes in time and dollars.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ class Cost:
     bits, serving_bits : of the arithmetic; compute is in FLOP at 16 bits, of which one at P bits counts P / 16 (Kumar et al. 2024,
         arXiv 2411.04330). Serving bits are also those that weights and cache are held in
     shape : for attention, output head and embedding tables
-    hardware : for GPU-hours, money, and the weight of serving
+    hardware : for GPU-hours, dollars, and the weight of serving
     """
 
     training: float = 6.0
@@ -146,10 +146,8 @@ class Cost:
     hardware: Hardware | None = None
 
     def __post_init__(self) -> None:
-        if not (self.training > 0 and np.isfinite(self.training)):
-            raise InputError(f"training = {self.training} FLOP a param and token must be positive")
-        if not (self.inference >= 0 and np.isfinite(self.inference)):
-            raise InputError(f"inference = {self.inference} FLOP a param and token must not be negative")
+        _require("training", self.training)
+        _require("inference", self.inference, 0)
         _require("inference_tokens", self.inference_tokens, 0)
         _require("bits", self.bits)
         _require("serving_bits", self.serving_bits)
@@ -260,15 +258,6 @@ class Cost:
             rate = self.serving / self.inference_tokens
             text += f" + {rate:.4g} x {'params' if used == 'params' else 'the same'} x {self.inference_tokens:.3g} served tokens"
         return text
-
-
-def cost_record(cost: Cost) -> dict[str, Any]:
-    """Return a cost's settings as plain values, those of shape and hardware nested."""
-    found = {}
-    for item in fields(cost):
-        value = getattr(cost, item.name)
-        found[item.name] = {part.name: getattr(value, part.name) for part in fields(value)} if hasattr(value, "__post_init__") else value
-    return found
 
 
 def _require(name: str, value: float, least: float | None = None) -> None:

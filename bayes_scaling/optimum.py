@@ -6,7 +6,7 @@ Everything is vectorised over draws: parameters are arrays of one shape, compute
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -315,11 +315,3 @@ def bisect(falling: Callable[[np.ndarray], np.ndarray], target: np.ndarray, low:
         enough = falling(np.exp(middle)) <= target
         lower, upper = np.where(enough, lower, middle), np.where(enough, middle, upper)
     return np.where(reachable, np.exp(upper), np.inf)
-
-
-def sizes_about(plans: Sequence[float], low: float, high: float, count: int = 121, factor: float = 3.0) -> np.ndarray:
-    """Return sizes spread evenly in logs about some plans, within bounds."""
-    return np.geomspace(max(min(plans) / factor, low), min(max(plans) * factor, high), count)
-
-
-__all__ = ["LARGEST_PARAMS", "SMALLEST_PARAMS"]
