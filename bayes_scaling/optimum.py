@@ -210,8 +210,7 @@ def _best_params(
     elif law.optimum is not None and problem.cost.plain and law.token_params is None and not numerically:
         # Along the budget the output falls and then rises with size, so that a limit moves the optimum to itself.
         free, _ = law.optimum(parameters, compute / (problem.cost.train_rate * problem.cost.active))
-        params = np.clip(np.asarray(free), full, np.maximum(most, full)) if problem.limits.any else np.asarray(free)
-        params = np.minimum(params, most) if problem.limits.any else params
+        params = np.minimum(np.maximum(np.asarray(free), full), most)
     else:
         low, high = np.log(np.where(possible, least, 1.0)), np.log(np.where(possible, most, 2.0))
         with jax.enable_x64(True):

