@@ -7,6 +7,7 @@ from . import plot as plot
 from . import units as units
 from .allocation import allocate as allocate
 from .allocation import allocate_target as allocate_target
+from .allocation import probability_better as probability_better
 from .allocation import regret as regret
 from .batch import Job as Job
 from .batch import Store as Store
@@ -16,7 +17,10 @@ from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .comparison import leave_one_out as leave_one_out
 from .cost import Cost as Cost
+from .cost import Hardware as Hardware
+from .cost import Shape as Shape
 from .decision import decide as decide
+from .design import plan as plan
 from .diagnose import Diagnosis as Diagnosis
 from .diagnose import Problem as Problem
 from .errors import BatchError as BatchError
@@ -28,6 +32,7 @@ from .errors import LawError as LawError
 from .fitted import Fit as Fit
 from .fitting import fit as fit
 from .fitting import fit_many as fit_many
+from .law import Caution as Caution
 from .law import Check as Check
 from .law import Decision as Decision
 from .law import Input as Input
@@ -37,6 +42,7 @@ from .law import Published as Published
 from .law import Term as Term
 from .law import get_law as get_law
 from .law import law_names as law_names
+from .limits import Limits as Limits
 from .model import build_model as build_model
 from .point import maximum_likelihood as maximum_likelihood
 from .prediction import posterior_predictive as posterior_predictive
@@ -44,6 +50,10 @@ from .prediction import predict as predict
 from .priors import parse_prior as parse_prior
 from .problems import coverage_of_problems as coverage_of_problems
 from .problems import unbiased_pass_at_k as unbiased_pass_at_k
+from .recipes import compute_multiplier as compute_multiplier
+from .risk import Risk as Risk
+from .robustness import Change as Change
+from .robustness import robustness as robustness
 from .runs import Runs as Runs
 from .runs import read_groups as read_groups
 from .runs import read_runs as read_runs

@@ -15,7 +15,11 @@ from bayes_scaling import optimum
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
-from bayes_scaling.prediction import decades_beyond
+from bayes_scaling.limits import Limits
+from bayes_scaling.optimum import Problem
+from bayes_scaling.prediction import decades_beyond, matched, new_measurement
+from bayes_scaling.risk import Risk
+from bayes_scaling.units import count_text
 
 if TYPE_CHECKING:
     import xarray
@@ -23,10 +27,21 @@ if TYPE_CHECKING:
 Plan = Any  #: the xarray Dataset that `allocate` returns
 
 _DRAWS = ("chain", "draw", "budget")
+BAND = 0.01  # share of the compute that the band of plans may waste
 
 
 def allocate(
-    fit: Fit, compute: float | Iterable[float], *, cost: Cost | None = None, params: float | None = None, tokens: float | None = None
+    fit: Fit,
+    compute: float | Iterable[float],
+    *,
+    cost: Cost | None = None,
+    limits: Limits | None = None,
+    given: Mapping[str, Any] | None = None,
+    risk: str | Risk = "mean",
+    params: float | None = None,
+    tokens: float | None = None,
+    band: float = BAND,
+    seed: int = 0,
 ) -> xarray.Dataset:
     """Split compute between params and tokens.
 
@@ -34,101 +49,287 @@ def allocate(
     ----------
     compute : budget or budgets, in FLOP
     cost : what a plan costs; 6 x params x tokens by default
+    limits : what a plan must keep to
+    given : values of the law's further inputs (unique tokens, bits, sparsity); several for one make the plan choose among them
+    risk : what of the loss's distribution the decision minimises: ``mean``, ``quantile:0.9`` or ``cvar:0.9``
     params, tokens : hold one of them; the decision then is the plan that this leaves, and its regret is what holding it costs
+    band : share of the compute; the band is of the sizes that waste no more than that
+    seed : of the scatter of a new measurement
 
     Returns
     -------
     Dataset with coordinate ``budget`` (FLOP). Of dims chain, draw, budget: ``params``, ``tokens``, ``tokens_per_param`` and ``loss``
-    at the optimum of each draw, ``loss_of_decision``, ``regret_loss`` (nat/token) and ``regret_compute`` (FLOP that the best plan for
-    that draw would save at the same loss). Of dim budget: ``decision_params``, ``decision_tokens``, ``expected_loss``,
-    ``expected_regret_loss``, ``expected_regret_compute`` and ``decades_beyond`` (how far the decision lies outside the data).
+    at the optimum of each draw (and each further input that is chosen), ``loss_of_decision``, ``new_of_decision`` (a measurement of it,
+    scatter included), ``regret_loss`` (nat/token) and ``regret_compute`` (FLOP that the best plan for that draw would save at the same
+    loss). Of dim budget: ``decision_params``, ``decision_tokens``, ``decision_NAME`` of the law's further inputs; ``decision_compute`` with
+    its parts ``decision_training`` and ``decision_serving`` (with hardware, ``decision_gpu_hours`` and ``decision_dollars``);
+    ``expected_loss``, ``expected_regret_loss``, ``expected_regret_compute``; ``band_low`` and ``band_high`` (the smallest and largest size
+    whose expected loss is no more than the best plan's with that share less of the compute; NaN where no such plan keeps the limits); and
+    how many decades the decision lies outside the data: ``decades_beyond`` (the largest), ``decades_beyond_params``, ``_tokens``,
+    ``_compute``.
 
     Raises
     ------
     InputError
-        If the law has no params and tokens, or a budget cannot be spent.
+        If the law has no params and tokens, a budget cannot be spent, or no plan keeps the limits.
     """
     import xarray
 
-    cost = cost or Cost()
-    optimum.require_plan(fit.law)
+    problem = optimum.problem_of(fit.law, cost, limits, given)
+    chosen_risk = Risk.read(risk)
+    if not 0 < band < 1:
+        raise InputError(f"band = {band:g} is a share of the compute: between 0 and 1 (0.01 is 1 %)")
     budgets = np.atleast_1d(np.asarray(compute, dtype=float))
     if budgets.ndim != 1 or not len(budgets):
         raise InputError("compute must be one budget or a list of them")
-    optimum.require_compute(budgets, cost)
-    _check_held(params, tokens, budgets, cost)
+    optimum.require_compute(problem, budgets)
+    _check_held(problem, params, tokens, budgets)
     draws = fit.parameters()
     columns: dict[str, list[np.ndarray]] = {}
     for budget in budgets:
-        for name, values in _one_budget(fit, draws, float(budget), cost, params, tokens).items():
+        for name, values in _one_budget(fit, draws, float(budget), problem, chosen_risk, params, tokens, band, seed).items():
             columns.setdefault(name, []).append(np.asarray(values))
     data = {}
     for name, values in columns.items():
         stacked = np.stack(values, axis=-1)
         data[name] = (_DRAWS if stacked.ndim == 3 else ("budget",), stacked)
-    chosen = {"params": np.array(columns["decision_params"]), "tokens": np.array(columns["decision_tokens"])}
-    data["decades_beyond"] = ("budget", decades_beyond(fit.runs, chosen))
     held = "" if params is None and tokens is None else "params" if params is not None else "tokens"
-    return xarray.Dataset(data, {"budget": budgets}, _attributes(fit, cost, held=held))
+    about = {
+        "held": held,
+        "risk": str(chosen_risk),
+        "band": band,
+        "chosen": ",".join(problem.chosen),
+        "further": ",".join(problem.options[0]),
+    }
+    return xarray.Dataset(data, {"budget": budgets}, _attributes(fit, problem, **about))
 
 
-def _attributes(fit: Fit, cost: Cost, **more: Any) -> dict[str, Any]:
-    return {"law": fit.law.name, "noise": fit.noise.name, "cost": cost.text(), "trustworthy": int(fit.diagnosis.ok), **more}
+def _attributes(fit: Fit, problem: Problem, **more: Any) -> dict[str, Any]:
+    return {
+        "law": fit.law.name,
+        "output": fit.law.output,
+        "noise": fit.noise.name,
+        "cost": problem.cost.text(),
+        "limits": problem.limits.text(),
+        "trustworthy": int(fit.diagnosis.ok),
+        **more,
+    }
 
 
-def _check_held(params: float | None, tokens: float | None, budgets: np.ndarray, cost: Cost) -> None:
+def _check_held(problem: Problem, params: float | None, tokens: float | None, budgets: np.ndarray) -> None:
+    if params is None and tokens is None:
+        return
     if params is not None and tokens is not None:
         raise InputError("params and tokens are both held: nothing is left to decide; hold one, or use predict")
+    if problem.chosen:
+        raise InputError(f"with {'params' if params else 'tokens'} held, give one value of {problem.chosen[0]}, not several")
     for name, value in (("params", params), ("tokens", tokens)):
         if value is not None and not (np.isfinite(value) and value >= 1):
             raise InputError(f"{name} = {value:g} must be at least 1")
-    if params is not None and not np.all(cost.tokens(params, budgets) >= 1):
-        raise InputError(f"params = {params:.4g} leaves less than one training token at {budgets.min():.3g} FLOP ({cost.text()})")
-    if tokens is not None and not np.all(cost.params(tokens, budgets) >= 1):
-        raise InputError(f"tokens = {tokens:.4g} leaves less than one param at {budgets.min():.3g} FLOP ({cost.text()})")
+    (option,) = problem.options
+    for budget in budgets:
+        size = params if params is not None else _size_for(problem, tokens, budget)
+        left = float(problem.tokens(size, budget, option))
+        if params is not None and not left >= 1:
+            raise InputError(f"params = {params:.4g} leaves less than one training token at {budget:.3g} FLOP ({problem.cost.text()})")
+        if tokens is not None and not size >= 1:
+            raise InputError(f"tokens = {tokens:.4g} leaves less than one param at {budget:.3g} FLOP ({problem.cost.text()})")
+        if problem.limits.any:
+            least, _, most = (float(part) for part in problem.range(budget, option))
+            if not least <= size * (1 + 1e-9) or not size * (1 - 1e-9) <= most:
+                held = "params" if params else "tokens"
+                raise InputError(
+                    f"{count_text(size)} params (held {held}) do not keep the limits ({problem.limits.text()}), which at {budget:.3g} FLOP "
+                    f"allow {count_text(least)} to {count_text(most)} params"
+                )
+
+
+def _size_for(problem: Problem, tokens: float | None, budget: float) -> float:
+    """Return the size that uses up a budget with so many training tokens."""
+    (option,) = problem.options
+    if problem.law.token_params is None:
+        return float(problem.cost.params(tokens, budget))
+    compute = np.array(budget)
+    return float(1 / optimum.bisect(lambda x: problem.compute(1 / x, tokens, option), compute, 1e-30, 1e6))
 
 
 def _one_budget(
-    fit: Fit, draws: Mapping[str, np.ndarray], budget: float, cost: Cost, params: float | None, tokens: float | None
+    fit: Fit,
+    draws: Mapping[str, np.ndarray],
+    budget: float,
+    problem: Problem,
+    risk: Risk,
+    params: float | None,
+    tokens: float | None,
+    band: float,
+    seed: int,
 ) -> dict[str, Any]:
-    best = optimum.best_params(fit.law, draws, budget, cost)
-    best_tokens = cost.tokens(best, budget)
-    loss = optimum.outcome(fit.law, draws, best, best_tokens)
+    law, cost = fit.law, problem.cost
+    best = optimum.best_plan(problem, draws, budget)
+    free = optimum.best_decision(problem, draws, budget, risk)
+    chosen, _, number = free
     if params is not None:
         chosen = float(params)
     elif tokens is not None:
-        chosen = float(cost.params(tokens, budget))
-    else:
-        chosen = optimum.best_expected_params(fit.law, draws, budget, cost)
-    chosen_tokens = float(cost.tokens(chosen, budget))
-    decided = optimum.outcome(fit.law, draws, chosen, chosen_tokens)
-    sufficient = optimum.least_compute(fit.law, draws, decided, cost)
+        chosen = _size_for(problem, tokens, budget)
+    option = problem.options[number]
+    chosen_tokens = float(problem.tokens(chosen, budget, option))
+    plan = {**option, "params": chosen, "tokens": chosen_tokens}
+    decided = optimum.outcome(law, draws, chosen, chosen_tokens, option)
+    sufficient = optimum.least_compute(problem, draws, decided)
     # Rounding can put the decided loss below the optimum by an ulp; regret is never negative.
-    regret_loss = np.maximum(decided - loss, 0.0)
-    regret_compute = np.clip(budget - sufficient, 0.0, budget)
+    regret_loss = np.maximum(decided - best.outcome, 0.0)
+    low, high = _band(problem, draws, budget, risk, free, band)
+    used = float(problem.used(chosen, option))
+    training = used * cost.train_rate * chosen_tokens
+    spent = training + used * cost.serving
+    regret_compute = np.clip(spent - sufficient, 0.0, spent)
+    dollars = {}
+    if cost.hardware is not None:
+        dollars["decision_gpu_hours"] = cost.gpu_hours(training)
+        if cost.hardware.price:
+            dollars["decision_dollars"] = cost.dollars(spent)
     return {
-        "params": best,
-        "tokens": best_tokens,
-        "tokens_per_param": best_tokens / best,
-        "loss": loss,
+        "params": best.params,
+        "tokens": best.tokens,
+        "tokens_per_param": best.tokens / best.params,
+        **{name: best.values(problem, name) for name in problem.chosen},
+        "loss": best.outcome,
         "loss_of_decision": decided,
+        "new_of_decision": new_measurement(fit, plan, seed),
         "regret_loss": regret_loss,
         "regret_compute": regret_compute,
         "decision_params": chosen,
         "decision_tokens": chosen_tokens,
+        **{f"decision_{name}": value for name, value in option.items()},
+        "decision_compute": spent,
+        "decision_training": training,
+        "decision_serving": spent - training,
+        **dollars,
         "expected_loss": decided.mean(),
         "expected_regret_loss": regret_loss.mean(),
         "expected_regret_compute": regret_compute.mean(),
+        "band_low": low,
+        "band_high": high,
+        **reach(fit, plan, problem),
     }
 
 
-def regret(fit: Fit, compute: float, *, params: np.ndarray | None = None, cost: Cost | None = None) -> xarray.Dataset:
+def reach(fit: Fit, plan: Mapping[str, float], problem: Problem) -> dict[str, float]:
+    """Return how many decades a plan lies outside the runs in params, tokens and training compute, and in any input of the law."""
+    runs, free = fit.runs, ("params", "tokens")
+    further = [name for name in fit.law.input_names if name not in free]
+
+    def training(at: Mapping[str, Any]) -> np.ndarray:
+        return problem.used(at["params"], {name: at[name] for name in further}) * at["tokens"]
+
+    known = np.log10(training({name: runs[name] for name in fit.law.input_names}))
+    there = np.log10(training({name: np.asarray(plan[name], float) for name in fit.law.input_names}))
+    compute = max(0.0, float(there - known.max()), float(known.min() - there))
+    of_input = {name: float(decades_beyond(runs, {name: plan[name]})) for name in fit.law.input_names}
+    named = {f"decades_beyond_{name}": of_input[name] for name in free}
+    return {"decades_beyond": max(of_input.values()), **named, "decades_beyond_compute": compute}
+
+
+def _band(
+    problem: Problem, draws: Mapping[str, np.ndarray], budget: float, risk: Risk, free: tuple[float, float, int], share: float
+) -> tuple[float, float]:
+    """Return the smallest and the largest size that is as good as the best plan with a share less of the compute."""
+    flat = {name: np.ravel(values) for name, values in draws.items()}
+    size, _, number = free
+    option = problem.options[number]
+
+    def risk_of(params: float, compute: float) -> float:
+        return float(risk.of(optimum.outcome(problem.law, flat, params, problem.tokens(params, compute, option), option)))
+
+    less = budget * (1 - share)
+    try:
+        optimum.require_compute(problem, less)
+    except InputError:
+        return np.nan, np.nan
+    smaller, smaller_tokens, other = optimum.best_decision(problem, flat, less, risk)
+    allowed = float(risk.of(optimum.outcome(problem.law, flat, smaller, smaller_tokens, problem.options[other])))
+    if problem.limits.sizes:
+        good = [one for one in problem.limits.sizes if _within(problem, one, budget, option) and risk_of(one, budget) <= allowed]
+        return (min(good), max(good)) if good else (np.nan, np.nan)
+    least, _, most = (float(part) for part in problem.range(budget, option))
+
+    def edge(end: float) -> float:
+        if risk_of(end, budget) <= allowed:
+            return end
+        inside, outside = np.log(size), np.log(end)
+        for _ in range(_BAND_HALVINGS):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if risk_of(float(np.exp(middle)), budget) <= allowed else (inside, middle)
+        return float(np.exp(inside))
+
+    return edge(least), edge(most)
+
+
+_BAND_HALVINGS = 30
+
+
+def _within(problem: Problem, size: float, budget: float, option: Mapping[str, float]) -> bool:
+    least, _, most = problem.range(budget, option)
+    return bool(least <= size <= most)
+
+
+def probability_better(
+    fit: Fit, plan: Mapping[str, float], other: Mapping[str, float], *, cost: Cost | None = None, given: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """Return how probably one plan ends with a lower loss than another, curve against curve, and what each costs.
+
+    Parameters
+    ----------
+    plan, other : ``params`` and ``tokens``, and the law's further inputs unless ``given`` has them for both
+
+    Returns
+    -------
+    ``probability`` that the first is better; ``difference`` of the losses, first minus other (median, with ``q05`` and ``q95``);
+    ``compute`` and ``other_compute``, what they cost in FLOP
+    """
+    problem = optimum.problem_of(fit.law, cost, None, {**(given or {}), **_further(plan)})
+    second = optimum.problem_of(fit.law, cost, None, {**(given or {}), **_further(other)})
+    draws = fit.parameters()
+    losses, spent = [], []
+    for one, at in ((plan, problem), (other, second)):
+        for name in ("params", "tokens"):
+            if name not in one or not (np.isfinite(one[name]) and one[name] >= 1):
+                raise InputError(f"a plan needs {name} of at least 1 (write params=70e9,tokens=1.4e12), not {one.get(name)}")
+        losses.append(optimum.outcome(fit.law, draws, one["params"], one["tokens"], at.options[0]))
+        spent.append(float(at.compute(one["params"], one["tokens"], at.options[0])))
+    difference = losses[0] - losses[1]
+    low, middle, high = np.quantile(difference, [0.05, 0.5, 0.95])
+    return {
+        "probability": float(np.mean(difference < 0) + np.mean(difference == 0) / 2),
+        "difference": float(middle),
+        "q05": float(low),
+        "q95": float(high),
+        "compute": spent[0],
+        "other_compute": spent[1],
+    }
+
+
+def _further(plan: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in plan.items() if name not in ("params", "tokens")}
+
+
+def regret(
+    fit: Fit,
+    compute: float,
+    *,
+    params: np.ndarray | None = None,
+    cost: Cost | None = None,
+    limits: Limits | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> xarray.Dataset:
     """Regret of choosing each of many model sizes at one budget.
 
     Parameters
     ----------
     compute : budget in FLOP
     params : sizes to compare, shape (size,); by default a range about the decision
+    cost, limits, given : as in `allocate`
 
     Returns
     -------
@@ -137,90 +338,138 @@ def regret(fit: Fit, compute: float, *, params: np.ndarray | None = None, cost: 
     """
     import xarray
 
-    cost = cost or Cost()
-    optimum.require_plan(fit.law)
-    optimum.require_compute(compute, cost)
+    problem = optimum.problem_of(fit.law, cost, limits, given)
+    optimum.require_compute(problem, compute)
     draws = fit.parameters()
-    decision = optimum.best_expected_params(fit.law, draws, compute, cost)
+    best = optimum.best_plan(problem, draws, compute)
+    decision, _, number = optimum.best_decision(problem, draws, compute)
+    option = problem.options[number]
     if params is None:
-        low, high = np.quantile(optimum.best_params(fit.law, draws, compute, cost), [0.01, 0.99])
-        limit = cost.largest_params(compute) / 2
-        params = np.geomspace(min(low, decision) / 3, min(max(high, decision) * 3, limit), 121)
+        least, _, most = (float(part) for part in problem.range(compute, option))
+        low, high = np.quantile(best.params, [0.01, 0.99])
+        span = np.geomspace(max(min(low, decision) / 3, least), min(max(high, decision) * 3, most / 2), 121)
+        params = np.array([size for size in problem.limits.sizes if least <= size <= most]) if problem.limits.sizes else span
     params = np.asarray(params, dtype=float)
-    tokens = cost.tokens(params, compute)
+    tokens = problem.tokens(params, compute, option)
     if not np.all(tokens >= 1):
         raise InputError(f"params = {params[tokens < 1][0]:.4g} leaves less than one training token at {compute:.3g} FLOP")
     wide = {name: values[..., None] for name, values in draws.items()}
-    loss = fit.law.predict({"params": params, "tokens": tokens}, wide)
-    best = optimum.best_outcome(fit.law, draws, compute, cost)[..., None]
+    loss = optimum.outcome(fit.law, wide, params, tokens, option)
     return xarray.Dataset(
         {
-            "regret_loss": (("chain", "draw", "size"), np.maximum(loss - best, 0.0)),
+            "regret_loss": (("chain", "draw", "size"), np.maximum(loss - best.outcome[..., None], 0.0)),
             "expected_loss": ("size", loss.mean(axis=(0, 1))),
             "tokens": ("size", tokens),
         },
         {"params": ("size", params)},
-        _attributes(fit, cost, compute=float(compute), decision_params=decision),
+        _attributes(fit, problem, compute=float(compute), decision_params=decision),
     )
 
 
-def allocate_target(fit: Fit, target_loss: float | Iterable[float], *, cost: Cost | None = None) -> xarray.Dataset:
+def allocate_target(
+    fit: Fit,
+    target_loss: float | Iterable[float],
+    *,
+    cost: Cost | None = None,
+    limits: Limits | None = None,
+    given: Mapping[str, Any] | None = None,
+    then: Fit | None = None,
+    seed: int = 0,
+) -> xarray.Dataset:
     """Return the least compute that reaches a target loss, with the plan that does it; for a law of one input, the input needed.
 
     Parameters
     ----------
-    target_loss : target or targets in nat/token
+    target_loss : target or targets in nat/token; with ``then``, of what that fit predicts from the loss (an accuracy)
+    cost, limits, given : as in `allocate`
+    then : a second fit that takes this one's output: the target is of its output, with the uncertainty of both
+    seed : of the pairing of the two fits' draws
 
     Returns
     -------
-    Dataset with coordinate ``target`` (nat/token). Of dims chain, draw, target: ``compute``, ``params`` and ``tokens`` (a law of
+    Dataset with coordinate ``target``. Of dims chain, draw, target: ``compute``, ``params`` and ``tokens`` (a law of
     params and tokens), or the law's one input; infinite where the draw's floor is not below the target. Of dim target:
     ``probability_reachable``, and ``decision_compute``, ``decision_params``, ``decision_tokens`` of the cheapest plan whose expected loss
-    is the target (infinite where there is none)
+    (or, with ``then``, whose expected output of that fit) is the target (infinite where there is none)
     """
     import xarray
 
-    cost = cost or Cost()
     targets = np.atleast_1d(np.asarray(target_loss, dtype=float))
+    output = (then or fit).law.output
     for target in targets:
         if not (np.isfinite(target) and target > 0):
-            raise InputError(f"target loss = {target:g} must be positive and finite")
+            raise InputError(f"target {output} = {target:g} must be positive and finite")
     draws = fit.parameters()
     single = len(fit.law.input_names) == 1
-    if not single:
-        optimum.require_plan(fit.law)
+    if single and ((limits is not None and limits.any) or given or then):
+        raise InputError(f"law '{fit.law.name}' is of one input: its target takes no limits, given values or second fit")
+    link = Link(fit, then, seed) if then is not None else None
+    problem = None if single else optimum.problem_of(fit.law, cost, limits, given)
     columns: dict[str, list[Any]] = {}
     for target in targets:
-        found = _input_for_target(fit, draws, float(target)) if single else _plan_for_target(fit, draws, float(target), cost)
+        found = _input_for_target(fit, draws, float(target)) if problem is None else _plan_for_target(problem, draws, float(target), link)
         for name, values in found.items():
             columns.setdefault(name, []).append(np.asarray(values))
     stacked = {name: np.stack(values, axis=-1) for name, values in columns.items()}
     dims = {3: ("chain", "draw", "target"), 1: ("target",)}
     data = {name: (dims[values.ndim], values) for name, values in stacked.items()}
-    return xarray.Dataset(data, {"target": targets}, _attributes(fit, cost))
+    about = _attributes(fit, problem or Problem(fit.law, cost or Cost()))
+    trusted = fit.diagnosis.ok and (then is None or then.diagnosis.ok)
+    return xarray.Dataset(data, {"target": targets}, {**about, "output": output, "trustworthy": int(trusted)})
 
 
-def _plan_for_target(fit: Fit, draws: Mapping[str, np.ndarray], target: float, cost: Cost) -> dict[str, Any]:
-    compute = optimum.least_compute(fit.law, draws, target, cost)
+class Link:
+    """A second fit that takes the first one's output, its draws paired with the first one's: what it predicts, and which loss it needs."""
+
+    def __init__(self, fit: Fit, then: Fit, seed: int) -> None:
+        if then.law.input_names != (fit.law.output,):
+            raise InputError(f"law '{then.law.name}' does not take {fit.law.output} alone, which law '{fit.law.name}' predicts")
+        shape = next(iter(fit.parameters().values())).shape
+        self.law, self.loss = then.law, fit.law.output
+        self.parameters = matched(then.parameters(), shape, seed)
+        low, high = then.law.inputs[0].low, then.law.inputs[0].high
+        self.span = max(low, 1e-6), high
+        ends = [np.median(self.of(np.full(shape, end))) for end in self.span]
+        self.falling = bool(ends[1] < ends[0])  # an accuracy falls with the loss, an error rises
+
+    def of(self, loss: np.ndarray) -> np.ndarray:
+        return self.law.predict({self.loss: loss}, self.parameters)
+
+    def needed(self, target: float) -> np.ndarray:
+        """Return the highest loss that reaches the target, for each draw; 0 where none does."""
+        shape = next(iter(self.parameters.values())).shape
+        sign = 1.0 if self.falling else -1.0  # larger is better where the output falls with the loss
+        # In 1 / loss, which rises as the output gets better.
+        found = optimum.bisect(lambda x: -sign * self.of(1 / x), np.full(shape, -sign * target), 1 / self.span[1], 1 / self.span[0])
+        return np.where(np.isfinite(found), 1 / found, 0.0)
+
+
+def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: float, link: Link | None) -> dict[str, Any]:
+    needed = link.needed(target) if link else target
+    compute = optimum.least_compute(problem, draws, needed)
     reachable = np.isfinite(compute)
-    spent = np.where(reachable, compute, 1e20)  # any number: what is computed from it is not kept
-    params = np.where(reachable, optimum.best_params(fit.law, draws, spent, cost), np.inf)
-    tokens = np.where(reachable, cost.tokens(np.where(reachable, params, 1.0), spent), np.inf)
+    best = optimum.best_plan(problem, draws, np.where(reachable, compute, 1e30))  # where it is not, what comes out is not kept
+    sign = -1.0 if link and link.falling else 1.0
 
     def expected(budget: np.ndarray) -> np.ndarray:
-        size = optimum.best_expected_params(fit.law, draws, float(budget[0]), cost)
-        return optimum.outcome(fit.law, draws, size, cost.tokens(size, budget[0])).mean()[None]
+        try:
+            size, tokens, number = optimum.best_decision(problem, draws, float(budget[0]))
+        except ValueError:  # no plan of so little compute keeps the limits
+            return np.array([np.inf])
+        loss = optimum.outcome(problem.law, draws, size, tokens, problem.options[number])
+        return np.array([sign * np.mean(link.of(loss) if link else loss)])
 
-    budget = float(optimum.bisect(expected, np.array([target]), optimum.smallest_compute(cost), optimum.LARGEST_COMPUTE)[0])
-    size = optimum.best_expected_params(fit.law, draws, budget, cost) if np.isfinite(budget) else np.inf
+    low, high = optimum.smallest_compute(problem), optimum.LARGEST_COMPUTE
+    budget = float(optimum.bisect(expected, np.array([sign * target]), low, high)[0])
+    size, tokens, _ = optimum.best_decision(problem, draws, budget) if np.isfinite(budget) else (np.inf, np.inf, 0)
     return {
         "compute": compute,
-        "params": params,
-        "tokens": tokens,
+        "params": np.where(reachable, best.params, np.inf),
+        "tokens": np.where(reachable, best.tokens, np.inf),
         "probability_reachable": reachable.mean(),
         "decision_compute": budget,
         "decision_params": size,
-        "decision_tokens": cost.tokens(size, budget) if np.isfinite(budget) else np.inf,
+        "decision_tokens": tokens,
     }
 
 

@@ -109,6 +109,14 @@ class Decision:
 
 
 @dataclass(frozen=True, eq=False)
+class Caution:
+    """Where others have seen a law fail: ``applies(inputs)``, element by element, and what they saw, with its source."""
+
+    applies: Callable[[Values], Any]
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
 class Law:
     """A scaling law.
 
@@ -132,6 +140,9 @@ class Law:
     drawn_against : the input that figures have on their axis; the first by default
     optimum : ``optimum(parameters, product) -> (params, tokens)`` that minimises the prediction at a given product params x tokens,
         where a closed form is known
+    token_params : ``token_params(inputs) -> params`` that a token passes through, counted as at 16 bits: what 6 FLOP of training each are
+        spent on; by default ``params``
+    cautions : where published experience says that the law bends
     output : the column that the formula predicts
     noise : name of the default noise family, or a family of the law's own
     model : a numpyro model of the law's own, where priors + formula + noise are not enough: ``model(law, noise, settings)`` returns it
@@ -158,6 +169,8 @@ class Law:
     decreasing_in: tuple[str, ...] = ()
     drawn_against: str = ""
     optimum: Callable[[Values, Any], tuple[Any, Any]] | None = None
+    token_params: Callable[[Values], Any] | None = None
+    cautions: tuple[Caution, ...] = ()
     output: str = "loss"
     noise: Any = "student-t"  #: or a bayes_scaling.noise.Noise, which is defined by laws' types and so not named here
     model: Callable[..., Any] | None = None

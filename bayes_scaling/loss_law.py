@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bayes_scaling.law import Published, Term
+from bayes_scaling.law import Caution, Published, Term
 from bayes_scaling.numeric import power
 
 # The scale at which the coefficients' priors are stated: near the low end of the published runs, where the posterior of (term,
@@ -41,6 +41,17 @@ def published_set(
     values = {"E": E, "A": A, "B": B, "alpha": alpha, "beta": beta}
     return Published(values, source, dict(zip(values, errors, strict=False)), note)
 
+
+CAUTIONS = (
+    Caution(
+        lambda inputs: inputs["tokens"] > 100 * inputs["params"],
+        f"beyond 100 tokens per param refits of this law move: exponents from 0.08 to 0.24 as longer runs are let in ({SARDANA})",
+    ),
+    Caution(
+        lambda inputs: inputs["params"] < 1e7,
+        "below 1e7 params embeddings bend the curve, and its exponent is another (Pearce & Song 2024, arXiv 2406.12907)",
+    ),
+)
 
 PUBLISHED = {
     "hoffmann": published_set(1.69, 406.4, 410.7, 0.34, 0.28, f"{HOFFMANN}, equation 10", "rounded, as printed"),

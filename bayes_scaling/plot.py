@@ -32,7 +32,6 @@ from bayes_scaling.axes import (
     plain_loss_axis,
     styled,
 )
-from bayes_scaling.cost import Cost
 from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
@@ -58,14 +57,13 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
 
     Compute of a run is what the plan's cost counts for it, 6 x params x tokens, so that runs and frontier are on one scale.
     """
-    optimum.require_plan(fit.law)
-    cost = Cost()
+    problem = optimum.problem_of(fit.law)
     runs = fit.runs
-    spent = cost.compute(runs["params"], runs["tokens"])
+    spent = problem.cost.compute(runs["params"], runs["tokens"])
     compute = np.geomspace(spent.min(), upto or spent.max() * 10, 80)
     draws = {name: values[:, None] for name, values in thinned(fit.parameters(), _DRAWS).items()}
     wide = {name: np.broadcast_to(values, (len(values), len(compute))) for name, values in draws.items()}
-    frontier = optimum.best_outcome(fit.law, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))), cost)
+    frontier = optimum.best_outcome(problem, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))))
     ax = axes_or_new(ax, 7, 4.5)
     points = ax.scatter(spent, runs[fit.law.output], c=runs["params"], norm="log", cmap="viridis", s=16, linewidth=0, zorder=3)
     draw_band(ax, compute, frontier, ORANGE, "compute-optimal frontier: median, 50 % and 90 %")
@@ -100,8 +98,9 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     """
     import matplotlib as mpl
 
-    optimum.require_plan(fit.law)
-    cost, runs, draws = Cost(), fit.runs, thinned(fit.parameters(), _DRAWS)
+    problem = optimum.problem_of(fit.law)
+    cost, runs, draws = problem.cost, fit.runs, thinned(fit.parameters(), _DRAWS)
+    option = problem.options[0]
     spent = cost.compute(runs["params"], runs["tokens"])
     chosen = np.asarray(list(levels) if levels is not None else isoflop_levels(spent), dtype=float)
     if not len(chosen):
@@ -114,16 +113,15 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
         near = np.abs(np.log(spent / level)) < 0.15
         shown = runs["params"][near]
         params = span[(span > shown.min() / 1.6) & (span < shown.max() * 1.6)] if near.sum() > 1 else span
-        curve = fit.law.predict({"params": params, "tokens": cost.tokens(params, level)}, wide)
+        curve = optimum.outcome(fit.law, wide, params, problem.tokens(params, level, option), option)
         low, middle, high = np.quantile(curve, [0.05, 0.5, 0.95], axis=0)
         ax.fill_between(params, low, high, color=colour, alpha=0.3, linewidth=0)
         ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_text(level))
         ax.scatter(shown, runs[fit.law.output][near], color=colour, s=16, zorder=3)
-        best = optimum.best_params(fit.law, draws, level, cost)
-        lowest = optimum.best_outcome(fit.law, draws, level, cost)
-        q = np.quantile(best, [0.05, 0.5, 0.95])
+        best = optimum.best_plan(problem, draws, level)
+        q = np.quantile(best.params, [0.05, 0.5, 0.95])
         ax.errorbar(
-            q[1], np.median(lowest), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4
+            q[1], np.median(best.outcome), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4
         )
     ax.set(xlabel="params", ylabel="loss (nat/token)")
     log_axis(ax.xaxis, count_tick)
@@ -194,6 +192,35 @@ def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
     log_axis(ax.xaxis, count_tick)
     ax.legend(loc="upper center")
     mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+@styled
+def design(fit: Fit, plan: xarray.Dataset, *, ax: Axes | None = None) -> Axes:
+    """Draw a plan of runs: the runs that there are, those to do next by their worth, and the decision that they are for.
+
+    Parameters
+    ----------
+    plan : from `bayes_scaling.plan`
+    """
+    ax = axes_or_new(ax, 7, 4.5)
+    ax.scatter(fit.runs["params"], fit.runs["tokens"], color=GREY, s=14, linewidth=0, alpha=0.7, label="runs")
+    worth = np.asarray(plan["gain"])
+    ax.scatter(
+        plan["params"], plan["tokens"], s=25 + 250 * worth / worth.max(), facecolor=ORANGE, alpha=0.7, edgecolor="black", linewidth=0.6,
+        label="to do next (area: what leaving it out would cost)", zorder=3,
+    )  # fmt: skip
+    for place, (x, y) in enumerate(zip(np.asarray(plan["params"]), np.asarray(plan["tokens"]), strict=True)):
+        ax.annotate(str(place + 1), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7)
+    if "decision_params" in plan.attrs:
+        size, target = plan.attrs["decision_params"], plan.attrs["target_compute"]
+        label = f"decision at {compute_text(target)}"
+        ax.scatter(size, plan.attrs["decision_tokens"], marker="d", s=50, color="black", label=label, zorder=4)
+    ax.set(xlabel="params", ylabel="tokens")
+    log_axis(ax.xaxis, count_tick)
+    log_axis(ax.yaxis, count_tick)
+    ax.legend(loc="upper left", fontsize=8)
+    mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
     return ax
 
 
@@ -369,6 +396,17 @@ def pairs(fit: Fit, names: Sequence[str] | None = None) -> Any:
 
 
 @styled
+def save_figure(ax: Axes, path: str | Path) -> None:
+    """Write the figure that Axes belong to; its name says the format."""
+    import matplotlib.pyplot as plt
+
+    figure = ax.get_figure(root=True)
+    assert figure is not None  # Axes that a function of this module drew into
+    figure.savefig(path)
+    plt.close(figure)
+
+
+@styled
 def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (), format: str = "png") -> list[Path]:
     """Draw every figure that the fit's law has into a folder; return the files.
 
@@ -394,8 +432,7 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
     if len(fit.law.input_names) == 1:
         save("curve", curve(fit).figure)
     else:
-        optimum.require_plan(fit.law)
-        spent = Cost().compute(fit.runs["params"], fit.runs["tokens"])
+        spent = optimum.problem_of(fit.law).cost.compute(fit.runs["params"], fit.runs["tokens"])
         furthest = max([spent.max() * 10, *(budget * 2 for budget in compute)])
         save("loss_compute", loss_compute(fit, upto=furthest).figure)
         save("isoflop", isoflop(fit).figure)

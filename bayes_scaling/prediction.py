@@ -61,7 +61,7 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, s
         if fit.law.output not in then.law.input_names:
             raise InputError(f"law '{then.law.name}' does not take {fit.law.output}, which law '{fit.law.name}' predicts")
         further = _inputs(then, {**at, fit.law.output: np.ones(1)})
-        parameters = _matched(then.parameters(), expected.shape[:2], seed)
+        parameters = matched(then.parameters(), expected.shape[:2], seed)
         expected, _ = _outputs(then, {**further, fit.law.output: expected}, parameters, seed + 1)
         _, new = _outputs(then, {**further, fit.law.output: new}, parameters, seed + 1)
         last, trusted = then, trusted and then.diagnosis.ok
@@ -106,7 +106,18 @@ def _outputs(fit: Fit, inputs: Mapping[str, np.ndarray], parameters: Mapping[str
         return np.asarray(expected), np.asarray(new)
 
 
-def _matched(parameters: Mapping[str, np.ndarray], shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
+def new_measurement(fit: Fit, at: Mapping[str, float], seed: int) -> np.ndarray:
+    """Return a new measurement at one point, scatter included, shape (chain, draw); NaN where the scatter depends on more than is known.
+
+    Stated standard errors are of runs that were made, not of one that is planned.
+    """
+    if any(name not in at for name in fit.noise.needs):
+        return np.full(next(iter(fit.parameters().values())).shape, np.nan)
+    inputs = {name: np.atleast_1d(float(value)) for name, value in at.items()}
+    return _outputs(fit, inputs, fit.parameters(), seed)[1][..., 0]
+
+
+def matched(parameters: Mapping[str, np.ndarray], shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
     """Return draws of another fit in a given shape: the fits are independent, so any pairing of their draws will do."""
     total = np.size(next(iter(parameters.values())))
     index = np.random.default_rng(seed).permutation(total)

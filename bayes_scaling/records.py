@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,24 +114,44 @@ def _prediction(one: xarray.Dataset) -> dict[str, Any]:
     }
 
 
-def allocation_records(plan: xarray.Dataset) -> list[dict[str, Any]]:
-    """Return one record a budget of what `bayes_scaling.allocate` returned."""
-    return [_allocation(plan.isel(budget=i)) for i in range(plan.sizes["budget"])]
+def allocation_records(plan: xarray.Dataset, law: Law | None = None) -> list[dict[str, Any]]:
+    """Return one record a budget of what `bayes_scaling.allocate` returned; with the law, its cautions where the decision lies."""
+    return [_allocation(plan.isel(budget=i), law) for i in range(plan.sizes["budget"])]
 
 
-def _allocation(one: xarray.Dataset) -> dict[str, Any]:
+def _allocation(one: xarray.Dataset, law: Law | None) -> dict[str, Any]:
+    chosen = [name for name in one.attrs["chosen"].split(",") if name]
+    decision = {"params": float(one["decision_params"]), "tokens": float(one["decision_tokens"])}
+    decision |= {name: float(one[f"decision_{name}"]) for name in one.attrs["further"].split(",") if name}
+    beyond = {name: float(one[f"decades_beyond_{name}"]) for name in ("params", "tokens", "compute")}
     return {
         "compute": float(one["budget"]),
-        **{name: _quantiles(one[name]) for name in ("params", "tokens", "tokens_per_param", "loss")},
+        **{name: _quantiles(one[name]) for name in ("params", "tokens", "tokens_per_param", *chosen, "loss")},
         "decision": {
-            "params": float(one["decision_params"]),
-            "tokens": float(one["decision_tokens"]),
+            **decision,
             **{name: float(one[name]) for name in ("expected_loss", "expected_regret_loss", "expected_regret_compute")},
         },
+        "chosen": chosen,
+        "risk": one.attrs["risk"],
+        "spending": {
+            name: float(one[f"decision_{name}"])
+            for name in ("compute", "training", "serving", "gpu_hours", "dollars")
+            if f"decision_{name}" in one
+        },
+        "band": {"share": one.attrs["band"], "params_low": float(one["band_low"]), "params_high": float(one["band_high"])},
+        "predictive": {"new": _quantiles(one["new_of_decision"]), "expected": _quantiles(one["loss_of_decision"])},
         "decades_beyond": float(one["decades_beyond"]),
+        "decades_beyond_each": beyond,
+        "cautions": [] if law is None else cautions(law, decision),
         "cost": one.attrs["cost"],
+        "limits": one.attrs["limits"],
         "trustworthy": bool(one.attrs["trustworthy"]),
     }
+
+
+def cautions(law: Law, plan: Mapping[str, float]) -> list[str]:
+    """Return what others have seen go wrong with the law where a plan lies."""
+    return [caution.text for caution in law.cautions if bool(caution.applies(plan))]
 
 
 def target_records(plan: xarray.Dataset) -> list[dict[str, Any]]:
@@ -141,12 +162,44 @@ def target_records(plan: xarray.Dataset) -> list[dict[str, Any]]:
 def _target(one: xarray.Dataset) -> dict[str, Any]:
     drawn = [str(name) for name, values in one.data_vars.items() if "chain" in values.dims]
     return {
-        "target_loss": float(one["target"]),
+        f"target_{one.attrs['output']}": float(one["target"]),
         **{name: _quantiles(one[name]) for name in drawn},
         "probability_reachable": float(one["probability_reachable"]),
         "decision": {name: float(one[f"decision_{name}"]) for name in ("compute", "params", "tokens") if f"decision_{name}" in one},
         "cost": one.attrs["cost"],
         "trustworthy": bool(one.attrs["trustworthy"]),
+    }
+
+
+def design_record(found: xarray.Dataset) -> dict[str, Any]:
+    """Return what `bayes_scaling.plan` chose: the runs in the order of their worth, other budgets, and what is expected of it."""
+    runs = [str(name) for name, values in found.data_vars.items() if values.dims == ("run",)]
+    levels = zip(found["spent"].values, found["remaining_at"].values, strict=True)
+    return {
+        "runs": [{name: found[name].values[i].item() for name in runs} for i in range(found.sizes["run"])],
+        "budgets": [{"spent": float(spent), "remaining": float(left)} for spent, left in levels],
+        **{name: value.item() if hasattr(value, "item") else value for name, value in found.attrs.items() if name != "trustworthy"},
+        "trustworthy": bool(found.attrs["trustworthy"]),
+    }
+
+
+def multiplier_records(found: xarray.Dataset) -> dict[str, Any]:
+    """Return what `bayes_scaling.compute_multiplier` found, one record a compute."""
+    crossing = np.asarray(found["crossing"]).ravel()
+    crossing = crossing[np.isfinite(crossing)]
+    rows = [
+        {
+            "compute": float(one["budget"]),
+            **{name: _quantiles(one[name]) for name in ("multiplier", "loss", "other_loss")},
+            **{name: float(one[name]) for name in ("probability_better", "probability_holds", "decades_beyond_compute")},
+        }
+        for one in (found.isel(budget=i) for i in range(found.sizes["budget"]))
+    ]
+    return {
+        "budgets": rows,
+        "crossing": {"probability": found.attrs["probability_crossing"], **(_quantiles(crossing) if len(crossing) else {})},
+        **{name: found.attrs[name] for name in ("law", "other_law", "output", "compared_at")},
+        "trustworthy": bool(found.attrs["trustworthy"]),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from bayes_scaling.comparison import ALIKE, Comparison
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
-from bayes_scaling.records import law_record
+from bayes_scaling.records import allocation_records, law_record
+from bayes_scaling.robustness import Change
 from bayes_scaling.units import compute_text, count_text, quantity_text
 
 if TYPE_CHECKING:
@@ -158,47 +160,193 @@ def _interval(values: Any, write: Any) -> str:
     return f"{middle} [{low}, {high}]"
 
 
-def allocation_text(plan: xarray.Dataset) -> str:
-    """Return each budget's optimum with 90 % intervals, the decision, and its regret."""
-    lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; compute = {plan.attrs['cost']}; medians with 90 % intervals"]
-    if not plan.attrs["trustworthy"]:
+def allocation_text(plan: xarray.Dataset, rows: Sequence[Mapping[str, Any]] | None = None) -> str:
+    """Return each budget's optimum with 90 % intervals, the decision, what it costs and can lose, and how far it lies from the data.
+
+    Parameters
+    ----------
+    rows : the plan's records, where more is known than the plan holds (cautions, another plan to compare with)
+    """
+    about = plan.attrs
+    lines = [f"{about['law']}, {about['noise']} noise; compute = {about['cost']}; medians with 90 % intervals"]
+    if about["limits"]:
+        lines.append(f"limits: {about['limits']}")
+    if not about["trustworthy"]:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
-    chosen = f"held {plan.attrs['held']}" if plan.attrs["held"] else "decision"
-    for i, budget in enumerate(np.asarray(plan["budget"])):
-        one = plan.isel(budget=i)
-        lines += [
-            "",
-            f"compute {compute_text(budget)}",
-            f"  best params       {_interval(one['params'], count_text)}",
-            f"  best tokens       {_interval(one['tokens'], count_text)}",
-            f"  tokens per param  {_interval(one['tokens_per_param'], lambda v: f'{v:.3g}')}",
-            f"  loss              {_interval(one['loss'], lambda v: f'{v:.4f}')} nat/token",
-            f"  {chosen:17} {count_text(float(one['decision_params']))} params, "
-            f"{count_text(float(one['decision_tokens']))} tokens: expected loss {float(one['expected_loss']):.4f}",
-            f"  expected regret   {float(one['expected_regret_loss']):.2g} nat/token, as much as "
-            f"{float(one['expected_regret_compute']) / budget:.2%} of the compute",
-        ]
-        beyond = float(one["decades_beyond"])
-        if beyond > 0:
-            far = "; beyond one decade no run has tested the law" if beyond > FAR else ""
-            lines.append(f"  extrapolated      {beyond:.1f} decades beyond the runs{far}")
+    for i, row in enumerate(rows if rows is not None else allocation_records(plan)):
+        lines += ["", f"compute {compute_text(row['compute'])}", *_one_allocation(plan.isel(budget=i), row)]
     return "\n".join(lines)
+
+
+def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
+    about, decision, budget = one.attrs, row["decision"], row["compute"]
+    unit = " nat/token" if about["output"] == "loss" else ""
+    chosen = f"held {about['held']}" if about["held"] else "decision"
+    if about["risk"] != "mean":
+        chosen += f" ({about['risk']})"
+    further = "".join(f", {name} {quantity_text(decision[name])}" for name in row["chosen"])
+    lines = [
+        f"  best params       {_interval(one['params'], count_text)}",
+        f"  best tokens       {_interval(one['tokens'], count_text)}",
+        f"  tokens per param  {_interval(one['tokens_per_param'], lambda v: f'{v:.3g}')}",
+        *(f"  best {name:12} {_interval(one[name], quantity_text)}" for name in row["chosen"]),
+        f"  {about['output']:17} {_interval(one['loss'], lambda v: f'{v:.4f}')}{unit}",
+        f"  {chosen:17} {count_text(decision['params'])} params, {count_text(decision['tokens'])} tokens{further}: "
+        f"expected {about['output']} {decision['expected_loss']:.4f}",
+        f"  expected regret   {decision['expected_regret_loss']:.2g}{unit}, as much as "
+        f"{decision['expected_regret_compute'] / budget:.2%} of the compute",
+    ]
+    band = row["band"]
+    if np.isfinite(band["params_low"]):
+        lines.append(
+            f"  {f'within {100 * band["share"]:.3g} %':17} {count_text(band['params_low'])} to {count_text(band['params_high'])} params: "
+            "no worse than the best plan of so much less compute"
+        )
+    lines += _spending(row["spending"], budget)
+    if "versus" in row:
+        other = row["versus"]
+        lines.append(
+            f"  versus            {count_text(other['params'])} params, {count_text(other['tokens'])} tokens "
+            f"({compute_text(other['other_compute'])}): the decision is better with probability {other['probability']:.3f}, by "
+            f"{-other['difference']:.4f} [{-other['q95']:.4f}, {-other['q05']:.4f}]"
+        )
+    return lines + _reach(row)
+
+
+def _spending(spent: Mapping[str, float], budget: float) -> list[str]:
+    """Say what a plan spends, where that is more than one number."""
+    parts = []
+    if spent["serving"]:
+        parts.append(f"{compute_text(spent['training'])} of training, {compute_text(spent['serving'])} of serving")
+    if spent["compute"] < budget * (1 - 1e-6):
+        parts.append(f"the limits leave {1 - spent['compute'] / budget:.1%} unspent")
+    if "gpu_hours" in spent:
+        parts.append(f"{spent['gpu_hours']:.4g} GPU-hours of training")
+    if "dollars" in spent:
+        parts.append(f"{spent['dollars']:.4g} dollars")
+    return [f"  spends            {'; '.join(parts)}"] if parts else []
+
+
+def _reach(row: Mapping[str, Any]) -> list[str]:
+    """Say how far a plan lies beyond the data, how wide the predictive is there, and what others have seen there."""
+    lines = []
+    each = {name: value for name, value in row["decades_beyond_each"].items() if value > 0}
+    if row["decades_beyond"] > 0 or each:
+        far = "; beyond one decade no run has tested the law" if row["decades_beyond"] > FAR else ""
+        named = ", ".join(f"{value:.1f} in {name}" for name, value in each.items())
+        lines.append(f"  extrapolated      {row['decades_beyond']:.1f} decades beyond the runs{f' ({named})' if named else ''}{far}")
+    new, curve = row["predictive"]["new"], row["predictive"]["expected"]
+    span = f"{curve['q05']:.4f} to {curve['q95']:.4f}"
+    if np.isfinite(new["q05"]):
+        span += f"; a run there {new['q05']:.4f} to {new['q95']:.4f}"
+    lines.append(f"  90 % predictive   {span}")
+    return lines + [f"  caution           {text}" for text in row["cautions"]]
 
 
 def target_text(plan: xarray.Dataset) -> str:
     """Return what each target needs, with 90 % intervals."""
-    lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; medians with 90 % intervals"]
+    cost = f"compute = {plan.attrs['cost']}{'; limits: ' + plan.attrs['limits'] if plan.attrs['limits'] else ''}"
+    lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; {cost}; medians with 90 % intervals"]
     if not plan.attrs["trustworthy"]:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
     for i, target in enumerate(np.asarray(plan["target"])):
         one = plan.isel(target=i)
-        lines += ["", f"loss {target:g} nat/token: reachable with probability {float(one['probability_reachable']):.3f}"]
+        unit = " nat/token" if plan.attrs["output"] == "loss" else ""
+        lines += ["", f"{plan.attrs['output']} {target:g}{unit}: reachable with probability {float(one['probability_reachable']):.3f}"]
         for name in ("compute", "params", "tokens"):
             if name in one:
                 lines.append(f"  {'least ' + name:15} {_interval(one[name], compute_text if name == 'compute' else count_text)}")
         if "decision_compute" in one and np.isfinite(float(one["decision_compute"])):
             lines.append(
                 f"  decision        {compute_text(float(one['decision_compute']))}: {count_text(float(one['decision_params']))} params, "
-                f"{count_text(float(one['decision_tokens']))} tokens give this loss in expectation"
+                f"{count_text(float(one['decision_tokens']))} tokens give this {plan.attrs['output']} in expectation"
             )
+    return "\n".join(lines)
+
+
+def robustness_text(rows: Sequence[Change], compute: float) -> str:
+    """Return how the plan moves with what was assumed, as a table."""
+    width = max(len(row.name) for row in rows)
+    lines = [
+        f"best plan at {compute_text(compute)}; moved: decision over that of the fit as it is; wasted: share of the compute that the "
+        "fit's own decision loses if the row is right",
+        f"{'':10} {'':{width}} {'runs':>5}  {'best params':26} {'decision':>9} {'tokens':>9} {'loss':>8} {'moved':>7} {'wasted':>8}",
+    ]
+    for row in rows:
+        best = f"{count_text(row.params['median'])} [{count_text(row.params['q05'])}, {count_text(row.params['q95'])}]"
+        lines.append(
+            f"{row.kind:10} {row.name:{width}} {row.runs:>5}  {best:26} {count_text(row.decision_params):>9} "
+            f"{count_text(row.decision_tokens):>9} {row.expected_loss:>8.4f} {row.moved:>7.2f} {row.regret_compute:>8.2%}"
+            f"{'' if row.trustworthy else '  NOT TRUSTWORTHY'}"
+        )
+    return "\n".join(lines)
+
+
+def design_text(found: xarray.Dataset) -> str:
+    """Return the runs that should be done next, what each is worth, and where further runs stop paying."""
+    about = found.attrs
+    of_regret = about["objective"] == "regret"
+    what = "the regret of the decision" if of_regret else f"the variance of {about['objective']}"
+    lines = [
+        f"{about['law']}: runs that most reduce {what} at {compute_text(about['target_compute'])}, {compute_text(about['spent'])} of "
+        f"{compute_text(about['budget'])} in {found.sizes['run']} of {about['candidates']} candidates"
+    ]
+    if not about["trustworthy"]:
+        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    names = [str(name) for name, values in found.data_vars.items() if values.dims == ("run",)]
+    inputs = names[: names.index("compute")]
+    lines.append(
+        "".join(f"{name:>14}" for name in inputs)
+        + f"{'compute':>16}{'left':>9}{'alone':>9}"
+        + (f"{'saves':>16}  pays" if of_regret else "")
+    )
+    for i in range(found.sizes["run"]):
+        one = found.isel(run=i)
+        lines.append(
+            "".join(f"{quantity_text(float(one[name])):>14}" for name in inputs)
+            + f"{compute_text(float(one['compute'])):>16}{float(one['remaining']):>9.3f}{float(one['gain']):>9.3f}"
+            + (f"{compute_text(float(one['saves'])):>16}  {'yes' if bool(one['pays']) else 'no'}" if of_regret else "")
+        )
+    lines.append("left: share of the variance that is left after it and those above; alone: what leaving out only this run would cost")
+    if of_regret:
+        ratio = about["waste_now"] / about["target_compute"]
+        lines += [
+            f"expected regret now {about['regret_now']:.2g} ({ratio:.2%} of the compute), after these runs {about['regret_after']:.2g} "
+            f"({about['waste_after'] / about['target_compute']:.2%}); by reweighting of simulated data {about['reweighted_now']:.2g} and "
+            f"{about['reweighted_after']:.2g} ({about['effective_draws']:.0f} effective draws)",
+            "saves: FLOP that the decision is expected to waste no longer; "
+            + (
+                f"of the budgets tried, {compute_text(about['pays_until'])} pays best"
+                if about["pays_until"]
+                else "at no budget tried do the runs save what they cost"
+            ),
+        ]
+    spent = ", ".join(
+        f"{compute_text(float(cost))}: {float(left):.3f}" for cost, left in zip(found["spent"], found["remaining_at"], strict=True)
+    )
+    return "\n".join([*lines, f"share left at other budgets: {spent}"])
+
+
+def multiplier_text(found: xarray.Dataset, names: tuple[str, str]) -> str:
+    """Return how much compute one recipe is worth of the other, at each compute, and where they cross."""
+    about = found.attrs
+    lines = [
+        f"compute that {names[1]} needs for the {about['output']} of {names[0]}, over what {names[0]} needs; medians with 90 % intervals",
+        f"{'compute':>16}  {'multiplier':26} {'P(better)':>9} {'P(as tested)':>13}  beyond the runs",
+    ]
+    if not about["trustworthy"]:
+        lines.append("DO NOT TRUST: a fit has serious problems (see the fits' diagnoses)")
+    for i in range(found.sizes["budget"]):
+        one = found.isel(budget=i)
+        beyond = float(one["decades_beyond_compute"])
+        lines.append(
+            f"{compute_text(float(one['budget'])):>16}  {_interval(one['multiplier'], lambda v: f'{v:.3g}'):26} "
+            f"{float(one['probability_better']):>9.3f} {float(one['probability_holds']):>13.3f}  {beyond:.1f} decades"
+            + ("; no run has tested either law there" if beyond > FAR else "")
+        )
+    crossing = np.asarray(found["crossing"]).ravel()
+    crossing = crossing[np.isfinite(crossing)]
+    where = f", at {_interval(crossing, compute_text)}" if len(crossing) else ""
+    lines.append(f"the curves cross with probability {about['probability_crossing']:.3f}{where} (up to ten times the largest compute)")
+    lines.append(f"as tested: the recipe that is better at {compute_text(about['compared_at'])}, where both have runs, is still better")
     return "\n".join(lines)

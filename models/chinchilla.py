@@ -12,7 +12,18 @@ on one line in (ln N, ln D), which cannot tell the two terms apart.
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
-from bayes_scaling.loss_law import BESIROGLU, HOFFMANN, PARAMS_REFERENCE, PUBLISHED, SUM, TERMS, TOKENS_REFERENCE, balance, formula
+from bayes_scaling.loss_law import (
+    BESIROGLU,
+    CAUTIONS,
+    HOFFMANN,
+    PARAMS_REFERENCE,
+    PUBLISHED,
+    SUM,
+    TERMS,
+    TOKENS_REFERENCE,
+    balance,
+    formula,
+)
 
 
 def optimum(p, product):
@@ -48,6 +59,7 @@ LAW = Law(
     ),
     formula=formula,
     optimum=optimum,
+    cautions=CAUTIONS,
     terms=TERMS,
     sums=(SUM,),
     decreasing_in=("params", "tokens"),

@@ -26,7 +26,7 @@ overfitting puts R_D* higher; see benchmarks/refits.
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
+from bayes_scaling.law import Caution, Check, Decision, Input, Law, Parameter, Published
 from bayes_scaling.loss_law import PARAMS_REFERENCE, PUBLISHED, SUM, TERMS, TOKENS_REFERENCE
 from bayes_scaling.numeric import minimum, power
 
@@ -108,6 +108,12 @@ LAW = Law(
         Parameter("R_N_star", LogNormal(1.6, 0.7), "the same of parameters, in multiples of what the unique tokens are optimal for"),
     ),
     formula=formula,
+    cautions=(
+        Caution(
+            lambda inputs: inputs["tokens"] > 40 * inputs["unique_tokens"],
+            "beyond some 40 epochs more of them gain nothing and can raise the loss, which this law cannot (Muennighoff et al. 2023)",
+        ),
+    ),
     terms=TERMS,
     sums=(SUM,),
     decreasing_in=("params", "tokens", "unique_tokens"),

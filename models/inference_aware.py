@@ -23,7 +23,18 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
-from bayes_scaling.loss_law import HOFFMANN, PARAMS_REFERENCE, PUBLISHED, SARDANA, SUM, TERMS, TOKENS_REFERENCE, formula, published_set
+from bayes_scaling.loss_law import (
+    CAUTIONS,
+    HOFFMANN,
+    PARAMS_REFERENCE,
+    PUBLISHED,
+    SARDANA,
+    SUM,
+    TERMS,
+    TOKENS_REFERENCE,
+    formula,
+    published_set,
+)
 from bayes_scaling.numeric import crossing
 
 
@@ -85,6 +96,7 @@ LAW = Law(
         Parameter("beta", LogNormal(-1.4, 0.6), "exponent of tokens"),
     ),
     formula=formula,
+    cautions=CAUTIONS,
     terms=TERMS,
     sums=(SUM,),
     decreasing_in=("params", "tokens"),

@@ -160,6 +160,7 @@ LAW = Law(
         *EXPONENTS,
     ),
     formula=formula,
+    token_params=lambda inputs: flop_per_token(inputs["params"], inputs["granularity"]) / FLOP_PER_ACTIVE_PARAM,
     terms=(*TERMS, Term("g_ref", "alpha", "params", PARAMS_REFERENCE, "g")),
     sums=(("c", "a_ref", "b_ref", "g_ref"),),
     decreasing_in=("params", "tokens", "granularity"),

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling import numeric
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.law import Caution, Check, Decision, Input, Law, Parameter, Published, Term
 
 # Near the smallest published runs.
 PARAMS_REFERENCE = 1e9
@@ -122,6 +122,10 @@ LAW = Law(
         Parameter("slower", Beta(2.0, 3.0), "gamma / alpha: that term falls more slowly with params than the first"),
     ),
     formula=formula,
+    token_params=lambda inputs: (1 - inputs["sparsity"]) * inputs["params"],
+    cautions=(
+        Caution(lambda i: i["sparsity"] > MOST_SPARSE, f"sparsity above {MOST_SPARSE:g}: the paper's fit misses it tenfold ({ABNAR})"),
+    ),
     terms=(
         Term("a_ref", "alpha", "params", PARAMS_REFERENCE),
         Term("b_ref", "beta", "tokens", TOKENS_REFERENCE),

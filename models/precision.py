@@ -57,6 +57,11 @@ def part(bits, gamma, offset=0.0):
     return jnp.log(-jnp.expm1(-(bits / gamma + offset)))
 
 
+def arithmetic(inputs):
+    """Bits of the arithmetic: a product is of the precision of its finer factor, a weight or an activation."""
+    return inputs["bits"] if "bits" in inputs else jnp.maximum(inputs["weight_bits"], inputs["activation_bits"])
+
+
 def loss_law(p, log_params, log_tokens):
     """L of effective params and tokens."""
     return p["E"] + jnp.exp(jnp.log(p["A"]) - p["alpha"] * log_params) + jnp.exp(jnp.log(p["B"]) - p["beta"] * log_tokens)
@@ -112,6 +117,7 @@ def _law(name, what, inputs, parameters, share, same, best_bits, **more):
             *parameters,
         ),
         formula=formula,
+        token_params=lambda given: given["params"] * arithmetic(given) / FULL,
         terms=TERMS,
         sums=(SUM,),
         decision=Decision(

@@ -71,3 +71,27 @@ def simulated_runs(published: str = "besiroglu", n: int = 60, scatter: float = 0
 def small_fit() -> bs.Fit:
     """A fit to 60 simulated runs."""
     return bs.fit("chinchilla", simulated_runs(), draws=500)
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture):
+    """Run the command in this process; return (exit code, stdout, stderr)."""
+
+    from bayes_scaling import cli
+
+    def run(*arguments):
+        try:
+            code = cli.main(list(map(str, arguments)))
+        except SystemExit as leaving:
+            code = leaving.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory, small_fit: bs.Fit) -> Path:
+    """The file of that fit."""
+    path = tmp_path_factory.mktemp("fits") / "fit.nc"
+    small_fit.save(path)
+    return path

@@ -14,10 +14,12 @@ from bayes_scaling.cli.common import (
     print_json,
     verdict,
 )
+from bayes_scaling.cli.spending import add_spending, read_cost, read_given, read_limits
 from bayes_scaling.errors import InputError
 
 
-def _add_stored(parser: argparse.ArgumentParser) -> None:
+def add_stored(parser: argparse.ArgumentParser) -> None:
+    """Add the file of a fit to the parser, and which part of it."""
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
     _add_part(parser)
 
@@ -27,7 +29,7 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
 
 
-def _stored(options: argparse.Namespace) -> Any:
+def stored_fit(options: argparse.Namespace) -> Any:
     """Load the fit that the options name, and select its group."""
     from bayes_scaling.storage import load_fit
 
@@ -46,7 +48,7 @@ def add_predict(commands: Any) -> None:
         "  bayes-scaling predict fit.nc --at points.csv          # points.csv: params,tokens\n"
         "  bayes-scaling predict loss.nc --at points.csv --then error.nc",
     )  # fmt: skip
-    _add_stored(parser)
+    add_stored(parser)
     parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the first one's output: predict what it predicts")
     parser.add_argument("--at", required=True, metavar="POINTS.csv", help="a row a point, with the law's inputs")
     add_columns(parser)
@@ -60,7 +62,7 @@ def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.runs import read_points
     from bayes_scaling.storage import load_fit
 
-    fit = _stored(options)
+    fit = stored_fit(options)
     then = load_fit(options.then) if options.then else None
     further = () if then is None else (*then.law.input_names, *then.noise.needs)
     needed = tuple(dict.fromkeys([*fit.law.input_names, *fit.noise.needs, *(name for name in further if name != fit.law.output)]))
@@ -102,7 +104,7 @@ def _decide(options: argparse.Namespace) -> int:
     from bayes_scaling.records import decision_record
     from bayes_scaling.text import decision_text
 
-    source: Any = with_set(get_law(options.fit), options.published) if options.published else _stored(options)
+    source: Any = with_set(get_law(options.fit), options.published) if options.published else stored_fit(options)
     given = {name: number(text, f"--given {name}") for name, text in pairs(options.given, "--given").items()}
     found = decide(source, given, published=options.published)
     if options.json:
@@ -119,42 +121,62 @@ def add_allocate(commands: Any) -> None:
         "  bayes-scaling allocate fit.nc --compute 5.76e23\n"
         "  bayes-scaling allocate fit.nc --compute 1e22 --compute 1e24 --json\n"
         "  bayes-scaling allocate fit.nc --compute 5.76e23 --inference-tokens 1e13\n"
+        "  bayes-scaling allocate fit.nc --dollars 1e6 --gpu-flops 989e12 --gpu-price 2 --gpu-hours 4e5\n"
+        "  bayes-scaling allocate fit.nc --compute 5.76e23 --sizes 7e9,13e9,34e9,70e9 --max-tokens 5e12\n"
         "  bayes-scaling allocate fit.nc --compute 5.76e23 --params 70e9\n"
-        "  bayes-scaling allocate fit.nc --target-loss 2.0",
+        "  bayes-scaling allocate fit.nc --compute 5.76e23 --versus params=280e9,tokens=300e9\n"
+        "  bayes-scaling allocate repeated.nc --compute 1e22 --unique-tokens 25e9\n"
+        "  bayes-scaling allocate fit.nc --target-loss 2.0\n"
+        "  bayes-scaling allocate task.nc --then accuracy.nc --target 0.6",
     )  # fmt: skip
-    _add_stored(parser)
+    add_stored(parser)
     parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="a budget; may be repeated")
+    parser.add_argument("--dollars", action="append", default=[], metavar="DOLLARS", help="a budget (with --gpu-flops and --gpu-price)")
     parser.add_argument("--target-loss", action="append", default=[], metavar="NATS", help="the reverse: least compute for a loss")
-    parser.add_argument("--inference-tokens", metavar="TOKENS", help="tokens served over the model's life, paid from the same budget")
-    parser.add_argument("--unique-tokens", metavar="TOKENS", help="limit of unique data; needs a law that knows repetition")
+    parser.add_argument("--target", action="append", default=[], metavar="VALUE", help="with --then: a target of what that fit predicts")
+    parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the loss (into an accuracy): its output is the target")
     parser.add_argument("--params", metavar="N", help="hold the size")
     parser.add_argument("--tokens", metavar="D", help="hold the training tokens")
+    parser.add_argument("--risk", default="mean", metavar="mean|quantile:0.9|cvar:0.9", help="what of the loss the decision minimises")
+    parser.add_argument("--band", default="0.01", metavar="SHARE", help="of the compute: the band holds the sizes that waste no more")
+    parser.add_argument("--versus", metavar="params=N,tokens=D", help="how probably the decision beats another plan")
+    add_spending(parser)
     add_verdict(parser)
 
 
 def _allocate(options: argparse.Namespace) -> int:
     from bayes_scaling import records, text
-    from bayes_scaling.allocation import allocate, allocate_target
-    from bayes_scaling.cost import Cost
+    from bayes_scaling.allocation import allocate, allocate_target, probability_better
+    from bayes_scaling.storage import load_fit
 
+    cost, limits, given = read_cost(options), read_limits(options), read_given(options)
     budgets = [number(value, "--compute") for value in options.compute]
-    targets = [number(value, "--target-loss") for value in options.target_loss]
+    budgets += [float(cost.affordable_compute(number(value, "--dollars"))) for value in options.dollars]
+    targets = [number(value, "--target-loss") for value in options.target_loss] + [number(value, "--target") for value in options.target]
     if bool(budgets) == bool(targets):
         raise InputError("give budgets (--compute 5.76e23) or target losses (--target-loss 2.0), one of the two")
-    held = {name: number(value, f"--{name}") for name in ("params", "tokens") if (value := getattr(options, name)) is not None}
-    if targets and held:
-        raise InputError("--params and --tokens go with --compute, not with --target-loss")
-    fit = _stored(options)
-    if options.unique_tokens is not None and "unique_tokens" not in fit.law.input_names:
-        raise InputError(f"law '{fit.law.name}' does not know repeated data, so it cannot use --unique-tokens")
-    serving = number(options.inference_tokens, "--inference-tokens") if options.inference_tokens is not None else 0.0
-    cost = Cost(inference_tokens=serving)
+    if bool(options.then) != bool(options.target) or (options.then and options.target_loss):
+        raise InputError("--then takes --target, a value of what the second fit predicts; without it the target is a loss (--target-loss)")
+    held: dict[str, Any] = {
+        name: number(value, f"--{name}") for name in ("params", "tokens") if (value := getattr(options, name)) is not None
+    }
+    if targets and (held or options.versus):
+        raise InputError("--params, --tokens and --versus go with --compute, not with a target")
+    fit = stored_fit(options)
     if targets:
-        plan = allocate_target(fit, targets, cost=cost)
+        then = load_fit(options.then) if options.then else None
+        plan = allocate_target(fit, targets, cost=cost, limits=limits, given=given, then=then)
         print(text.target_text(plan)) if not options.json else print_json({"targets": records.target_records(plan)})
-    else:
-        plan = allocate(fit, budgets, cost=cost, **held)
-        print(text.allocation_text(plan)) if not options.json else print_json({"allocations": records.allocation_records(plan)})
+        return verdict(bool(plan.attrs["trustworthy"]), options)
+    plan = allocate(fit, budgets, cost=cost, limits=limits, given=given, risk=options.risk, band=number(options.band, "--band"), **held)
+    rows = records.allocation_records(plan, fit.law)
+    if options.versus:
+        other = {name: number(value, f"--versus {name}") for name, value in pairs([options.versus], "--versus").items()}
+        for row in rows:
+            decided = {name: row["decision"][name] for name in fit.law.input_names}
+            further = {name: value for name, value in decided.items() if name not in ("params", "tokens")}
+            row["versus"] = {**other, **probability_better(fit, decided, {**further, **other}, cost=cost)}
+    print(text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows})
     return verdict(fit.diagnosis.ok, options)
 
 
@@ -164,7 +186,7 @@ def add_plot(commands: Any) -> None:
         commands, "plot", _plot, "draw the figures of a fit into a folder",
         "  bayes-scaling plot fit.nc --compute 1e22 --compute 5.76e23 --out figures",
     )  # fmt: skip
-    _add_stored(parser)
+    add_stored(parser)
     parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="budgets to mark and to draw the regret for")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--format", default="png", choices=("png", "svg", "pdf"))
@@ -175,7 +197,7 @@ def _plot(options: argparse.Namespace) -> int:
     from bayes_scaling.plot import save_figures
 
     budgets = [number(value, "--compute") for value in options.compute]
-    fit = _stored(options)
+    fit = stored_fit(options)
     written = save_figures(fit, options.out, compute=budgets, format=options.format)
     if options.json:
         print_json({"figures": [str(path) for path in written]})

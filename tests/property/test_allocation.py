@@ -1,14 +1,25 @@
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
+import xarray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bayes_scaling as bs
 from bayes_scaling import optimum
-from bayes_scaling.cost import Cost
+from bayes_scaling.cost import Cost, Hardware
+from bayes_scaling.limits import Limits
+from bayes_scaling.prediction import matched
+from bayes_scaling.risk import Risk
 
 LAW = bs.get_law("chinchilla")
+
+
+def problem(cost=None):
+    return optimum.problem_of(LAW, cost)
+
 
 parameters = st.fixed_dictionaries(
     {
@@ -28,7 +39,7 @@ bounded = settings(max_examples=60, deadline=None, derandomize=True)
 @given(parameters, budgets, served, st.floats(-1, 1))
 def test_no_other_split_of_the_budget_is_better(p, budget, tokens, nudge):
     cost = Cost(inference_tokens=tokens)
-    best = optimum.best_params(LAW, p, budget, cost)
+    best = optimum.best_plan(problem(cost), p, budget).params
     lowest = optimum.outcome(LAW, p, best, cost.tokens(best, budget))
     assert cost.compute(best, cost.tokens(best, budget)) == pytest.approx(budget, rel=1e-9)
     other = best * np.exp(nudge)
@@ -39,9 +50,9 @@ def test_no_other_split_of_the_budget_is_better(p, budget, tokens, nudge):
 @bounded
 @given(parameters, budgets)
 def test_numeric_optimum_is_the_closed_form(p, budget):
-    closed = optimum.best_params(LAW, p, budget, Cost())
+    closed = optimum.best_plan(problem(), p, budget).params
     if 10 * optimum.SMALLEST_PARAMS < closed < budget / 60:  # inside the numeric range
-        assert optimum.numeric_best_params(LAW, p, budget, Cost()) == pytest.approx(closed, rel=1e-6)
+        assert optimum.best_plan(problem(), p, budget, numerically=True).params == pytest.approx(closed, rel=1e-6)
 
 
 @bounded
@@ -50,17 +61,17 @@ def test_least_compute_inverts_the_best_outcome(p, budget, tokens):
     cost = Cost(inference_tokens=tokens)
     if cost.largest_params(budget) <= 1e4:
         return
-    target = optimum.best_outcome(LAW, p, budget, cost)
-    found = optimum.least_compute(LAW, p, target, cost)
+    target = optimum.best_outcome(problem(cost), p, budget)
+    found = optimum.least_compute(problem(cost), p, target)
     # Near the floor the outcome hardly changes with compute, so the inverse is only as exact as the outcome's last digits allow.
-    again = optimum.best_outcome(LAW, p, found, cost)
+    again = optimum.best_outcome(problem(cost), p, found)
     assert again == pytest.approx(target, rel=1e-9)
 
 
 def test_targets_at_or_below_the_floor_are_out_of_reach():
     p = {name: np.asarray(value) for name, value in LAW.published["besiroglu"].values.items()}
-    assert optimum.least_compute(LAW, p, 1.8172, Cost()) == np.inf
-    assert optimum.least_compute(LAW, p, 1.0, Cost()) == np.inf
+    assert optimum.least_compute(problem(), p, 1.8172) == np.inf
+    assert optimum.least_compute(problem(), p, 1.0) == np.inf
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +103,7 @@ def test_regret_is_what_it_says(small_fit, plan):
     spent = float(plan["budget"][budget])
     saved = float(plan["regret_compute"][chain, draw, budget])
     # With the compute that regret leaves over, the best plan for this draw has exactly the loss of the decision.
-    assert optimum.best_outcome(LAW, one, spent - saved, Cost()) == pytest.approx(
+    assert optimum.best_outcome(problem(), one, spent - saved) == pytest.approx(
         float(plan["loss_of_decision"][chain, draw, budget]), rel=1e-10
     )
     assert float(plan["expected_regret_loss"][budget]) == pytest.approx(float(plan["regret_loss"][..., budget].mean()))
@@ -128,7 +139,7 @@ def test_targets(small_fit):
     reach = np.asarray(found["compute"])[..., 0]
     assert np.all(np.isfinite(reach))
     draws = small_fit.parameters()
-    assert optimum.best_outcome(LAW, draws, reach, Cost()) == pytest.approx(np.full_like(reach, 2.3), rel=1e-9)
+    assert optimum.best_outcome(problem(), draws, reach) == pytest.approx(np.full_like(reach, 2.3), rel=1e-9)
     assert float(found["probability_reachable"][1]) == 0
     assert np.isinf(float(found["decision_compute"][1]))
     # The decision reaches the target in expectation.
@@ -179,3 +190,95 @@ def test_laws_of_one_input_have_no_plan_but_an_input_for_a_target():
 def test_user_settings_of_jax_are_left_alone(small_fit):
     bs.allocate(small_fit, 1e20)
     assert not jax.config.jax_enable_x64
+
+
+def test_the_decision_regrets_no_more_than_the_optimum_of_the_median(small_fit):
+    """The plan of least expected loss, against the plug-in plan that is optimal at the posterior medians, in expected regret."""
+    draws = small_fit.parameters()
+    median = {name: np.median(values) for name, values in draws.items()}
+    for compute in (1e21, 5.76e23, 1e26):
+        plug_in = float(optimum.best_plan(problem(), {name: np.asarray(v) for name, v in median.items()}, compute).params)
+        decided = bs.allocate(small_fit, compute)
+        held = bs.allocate(small_fit, compute, params=plug_in)
+        assert float(decided["expected_regret_loss"][0]) <= float(held["expected_regret_loss"][0]) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("risk", ["mean", "quantile:0.9", "cvar:0.8"])
+def test_the_decision_minimises_the_risk_that_is_asked_for(small_fit, risk):
+    draws = {name: values.ravel() for name, values in small_fit.parameters().items()}
+    sizes = np.geomspace(1e10, 5e11, 300)
+    losses = LAW.predict({"params": sizes, "tokens": 5.76e23 / 6 / sizes}, {name: values[:, None] for name, values in draws.items()})
+    by_search = Risk.read(risk).of(losses).min()
+    size = float(bs.allocate(small_fit, 5.76e23, risk=risk)["decision_params"][0])
+    found = Risk.read(risk).of(LAW.predict({"params": size, "tokens": 5.76e23 / 6 / size}, draws)[:, None])[0]
+    # A quantile of draws is a jagged function of the size; its least value is found to within the teeth.
+    assert found <= by_search * (1 + (1e-5 if "quantile" in risk else 1e-9))
+
+
+def test_the_band_holds_the_sizes_that_waste_no_more(small_fit):
+    plan = bs.allocate(small_fit, 1e22, band=0.02)
+    draws = small_fit.parameters()
+    allowed = float(bs.allocate(small_fit, 0.98e22)["expected_loss"][0])
+    low, high, best = (float(plan[name][0]) for name in ("band_low", "band_high", "decision_params"))
+    assert low < best < high
+    for size in (low, high):
+        assert LAW.predict({"params": size, "tokens": 1e22 / 6 / size}, draws).mean() == pytest.approx(allowed, rel=1e-9)
+    assert np.isnan(float(bs.allocate(small_fit, 1e22, limits=Limits(min_params=1e9, min_tokens=0.999 * 1e22 / 6e9))["band_low"][0]))
+
+
+def test_how_probably_a_plan_beats_another(small_fit):
+    draws = small_fit.parameters()
+    plan, other = {"params": 7e10, "tokens": 1.4e12}, {"params": 4e10, "tokens": 2.4e12}
+    found = bs.probability_better(small_fit, plan, other)
+    losses = [LAW.predict(one, draws) for one in (plan, other)]
+    assert found["probability"] == pytest.approx(np.mean(losses[0] < losses[1]))
+    assert found["probability"] + bs.probability_better(small_fit, other, plan)["probability"] == pytest.approx(1)
+    assert bs.probability_better(small_fit, plan, plan)["probability"] == 0.5
+    assert found["compute"] == pytest.approx(6 * 7e10 * 1.4e12)
+    with pytest.raises(bs.InputError, match="a plan needs tokens"):
+        bs.probability_better(small_fit, plan, {"params": 1e9})
+
+
+def test_every_answer_says_how_far_it_reaches(small_fit):
+    runs = small_fit.runs
+    plan = bs.allocate(small_fit, 5.76e23)
+    for name in ("params", "tokens"):
+        expected = max(0.0, np.log10(float(plan[f"decision_{name}"][0]) / runs[name].max()))
+        assert float(plan[f"decades_beyond_{name}"][0]) == pytest.approx(expected)
+    assert float(plan["decades_beyond_compute"][0]) == pytest.approx(np.log10(5.76e23 / 6 / (runs["params"] * runs["tokens"]).max()))
+    assert float(plan["decades_beyond"][0]) == max(float(plan[f"decades_beyond_{name}"][0]) for name in ("params", "tokens"))
+    new = np.asarray(plan["new_of_decision"])[..., 0]
+    assert np.log(new).std() > np.log(np.asarray(plan["loss_of_decision"])).std()
+
+
+def test_money_and_time_of_the_decision(small_fit):
+    cost = Cost(inference_tokens=1e12, hardware=Hardware(1e15, 0.5, 3.0))
+    plan = bs.allocate(small_fit, 1e23, cost=cost)
+    size, tokens = float(plan["decision_params"][0]), float(plan["decision_tokens"][0])
+    assert float(plan["decision_training"][0]) == pytest.approx(6 * size * tokens)
+    assert float(plan["decision_serving"][0]) == pytest.approx(2 * size * 1e12)
+    assert float(plan["decision_gpu_hours"][0]) == pytest.approx(6 * size * tokens / 0.5e15 / 3600)
+    assert float(plan["decision_dollars"][0]) == pytest.approx(1e23 / 0.5e15 / 3600 * 3)
+
+
+def test_a_target_accuracy_through_a_second_fit(small_fit):
+    """The least compute for an accuracy is that for the loss which the link asks for, draw by draw."""
+    link = bs.get_law("bounded_metric:loss")
+    draws, rng = small_fit.parameters(), np.random.default_rng(5)
+    shape = draws["E"].shape
+    centre = {"floor": 0.25, "reach": 0.7, "k": 4.0, "foot": 2.4}
+    linked = link.complete({name: value * np.exp(0.01 * rng.normal(size=shape)) for name, value in centre.items()})
+    tree = small_fit.draws.copy()
+    tree["posterior"] = xarray.DataTree(xarray.Dataset({name: (("chain", "draw"), np.asarray(v)) for name, v in linked.items()}))
+    then = replace(small_fit, law=link, draws=tree)
+    target = 0.6
+    found = bs.allocate_target(small_fit, target, then=then)
+    assert found.attrs["output"] == "accuracy"
+    reachable = np.isfinite(np.asarray(found["compute"])[..., 0])
+    assert reachable.mean() > 0.9
+    linked = matched(then.parameters(), shape, 0)
+    spent = np.where(reachable, np.asarray(found["compute"])[..., 0], 1e21)
+    reached = link.predict({"loss": optimum.best_outcome(problem(), draws, spent)}, linked)
+    assert np.allclose(reached[reachable], target, rtol=1e-6)
+    with pytest.raises(bs.InputError, match="does not take loss alone"):
+        bs.allocate_target(small_fit, 0.5, then=small_fit)

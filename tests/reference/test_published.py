@@ -9,6 +9,11 @@ from bayes_scaling.cost import Cost
 
 LAW = bs.get_law("chinchilla")
 
+
+def problem(cost=None):
+    return optimum.problem_of(LAW, cost)
+
+
 # N_opt = k C^a, D_opt = l C^b, L_opt - E = K C^-g at C = 6ND; recomputed from the published parameters with a root-finder.
 FRONTIER = {
     "hoffmann": (0.598695, 0.451613, 0.278383, 0.548387, 1071.364916, 0.153548),
@@ -26,13 +31,13 @@ POINTS = {  # N, D, L at 1e21 and 5.76e23 FLOP
 def test_frontier_constants_of_published_sets(name):
     k, a, m, b, K, g = FRONTIER[name]
     values = {key: np.asarray(value) for key, value in LAW.published[name].values.items()}
-    at_one, at_ten = (optimum.best_params(LAW, values, compute, Cost()) for compute in (1e20, 1e21))
+    at_one, at_ten = (optimum.best_plan(problem(), values, compute).params for compute in (1e20, 1e21))
     exponent = np.log10(at_ten / at_one)
     assert exponent == pytest.approx(a, abs=6e-7)
     assert at_one / 1e20**exponent == pytest.approx(k, rel=2e-5 if name != "hoffmann" else 2e-6)
     assert 1e20 / 6 / at_one / 1e20 ** (1 - exponent) == pytest.approx(m, rel=2e-5)
     assert 1 - exponent == pytest.approx(b, abs=6e-7)
-    reducible = [optimum.best_outcome(LAW, values, compute, Cost()) - values["E"] for compute in (1e20, 1e21)]
+    reducible = [optimum.best_outcome(problem(), values, compute) - values["E"] for compute in (1e20, 1e21)]
     slope = np.log10(reducible[0] / reducible[1])
     assert slope == pytest.approx(g, abs=6e-7)
     assert reducible[0] * 1e20**slope == pytest.approx(K, rel=2e-5)
@@ -44,18 +49,18 @@ def test_optimum_of_published_sets(name, i):
     compute = (1e21, 5.76e23)[i]
     params, tokens, loss = POINTS[name][i]
     values = {key: np.asarray(value) for key, value in LAW.published[name].values.items()}
-    best = optimum.best_params(LAW, values, compute, Cost())
+    best = optimum.best_plan(problem(), values, compute).params
     assert best == pytest.approx(params, rel=1e-5)
     assert compute / 6 / best == pytest.approx(tokens, rel=1e-5)
-    assert optimum.best_outcome(LAW, values, compute, Cost()) == pytest.approx(loss, rel=1e-6)
+    assert optimum.best_outcome(problem(), values, compute) == pytest.approx(loss, rel=1e-6)
 
 
 @pytest.mark.parametrize("name", list(LAW.published))
 @pytest.mark.parametrize("compute", [1e18, 1e21, 5.76e23])
 def test_closed_form_agrees_with_numeric_to_six_digits(name, compute):
     values = {key: np.asarray(value) for key, value in LAW.published[name].values.items()}
-    closed = optimum.best_params(LAW, values, compute, Cost())
-    assert optimum.numeric_best_params(LAW, values, compute, Cost()) == pytest.approx(closed, rel=1e-6)
+    closed = optimum.best_plan(problem(), values, compute).params
+    assert optimum.best_plan(problem(), values, compute, numerically=True).params == pytest.approx(closed, rel=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +74,7 @@ def test_inference_aware_optimum_of_sardana(training, served, params, tokens):
     cost = Cost(inference_tokens=served)
     # The plan that they print must be the best one for what it costs: no other size gives a lower loss for that compute.
     compute = cost.compute(params, tokens)
-    best = optimum.best_params(LAW, values, compute, cost)
+    best = optimum.best_plan(problem(cost), values, compute).params
     assert best == pytest.approx(params, rel=2e-3)
     balance = (
         values["alpha"]

@@ -12,33 +12,11 @@ import pytest
 from conftest import simulated_runs
 
 import bayes_scaling as bs
-from bayes_scaling import cli
 
 
 def command(*arguments, **kwargs):
     """Run the command in a process of its own."""
     return subprocess.run([sys.executable, "-m", "bayes_scaling", *map(str, arguments)], capture_output=True, text=True, **kwargs)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command in this process; return (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        try:
-            code = cli.main(list(map(str, arguments)))
-        except SystemExit as leaving:
-            code = leaving.code
-        return code, *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def stored(tmp_path_factory, small_fit):
-    path = tmp_path_factory.mktemp("fits") / "fit.nc"
-    small_fit.save(path)
-    return path
 
 
 def write_runs(path, runs):

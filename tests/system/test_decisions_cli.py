@@ -1,0 +1,103 @@
+"""Costs, limits, plans of runs, recipes and robustness on the command line."""
+
+import json
+
+import pytest
+
+
+def test_allocate_with_cost_and_limits(run, stored):
+    hardware = ("--gpu-flops", "1e15", "--utilisation", "0.5", "--gpu-price", "2")
+    code, out, _ = run(
+        "allocate", stored, "--dollars", "1e6", *hardware, "--inference-tokens", "1e12", "--sizes", "7e9,1.3e10,7e10", "--json"
+    )
+    assert code == 0
+    (row,) = json.loads(out)["allocations"]
+    assert row["compute"] == pytest.approx(1e6 / 2 * 3600 * 0.5e15)
+    assert row["decision"]["params"] in (7e9, 1.3e10, 7e10)
+    assert row["spending"]["dollars"] == pytest.approx(1e6)
+    assert row["spending"]["training"] + row["spending"]["serving"] == pytest.approx(row["compute"])
+    assert row["limits"] == "params one of 7.00B, 13.0B, 70.0B"
+    assert row["predictive"]["new"]["q05"] < row["predictive"]["expected"]["q05"]
+    assert set(row["decades_beyond_each"]) == {"params", "tokens", "compute"}
+
+
+def test_allocate_says_what_it_says_in_words(run, stored):
+    other = "params=2.8e11,tokens=3e11"
+    code, out, _ = run(
+        "allocate", stored, "--compute", "5.76e23", "--max-tokens-per-param", "150", "--inference-tokens", "1e13", "--versus", other
+    )
+    assert code == 0
+    for piece in ("limits: tokens per param <= 150", "within 1 %", "of training,", "versus", "in compute)", "90 % predictive", "caution"):
+        assert piece in out, piece
+    code, out, _ = run("allocate", stored, "--compute", "1e21", "--risk", "cvar:0.9")
+    assert "decision (cvar:0.9)" in out
+
+
+def test_plan_of_runs(run, stored, tmp_path):
+    table = tmp_path / "candidates.csv"
+    table.write_text("params,tokens\n1e8,2e10\n1e9,2e10\n5e9,1e10\n3e9,2e11\n")
+    figure = tmp_path / "plan.png"
+    arguments = ("plan", stored, "--target-compute", "5.76e23", "--budget", "1e22", "--candidates", table)
+    code, out, _ = run(*arguments, "--json", "--figure", figure)
+    found = json.loads(out)
+    assert code == 0
+    assert figure.stat().st_size > 10_000
+    assert {row["params"] for row in found["runs"]} <= {1e8, 1e9, 5e9, 3e9}
+    assert sum(row["compute"] for row in found["runs"]) == pytest.approx(found["spent"])
+    assert found["regret_after"] < found["regret_now"]
+    code, out, _ = run(*arguments)
+    assert "expected regret now" in out
+    assert "further" in out or "pays best" in out or "at no budget" in out
+
+
+def test_recipes_and_robustness(run, stored):
+    code, out, _ = run("recipes", stored, stored, "--compute", "1e22", "--json")
+    assert code == 2  # the same file is no other recipe
+    code, out, err = run("robustness", stored, "--compute", "5.76e23", "--only", "law", "--try-law", "chinchilla", "--json")
+    assert code == 0
+    assert err == ""
+    rows = json.loads(out)["rows"]
+    assert [row["kind"] for row in rows] == ["as fitted", "law"]
+    assert rows[0]["moved"] == 1
+
+
+def test_recipes_of_two_files(run, stored, small_fit, tmp_path):
+    other = tmp_path / "other.nc"
+    small_fit.save(other)
+    code, out, _ = run("recipes", stored, other, "--compute", "1e22", "--compute", "1e24", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert [row["compute"] for row in found["budgets"]] == [1e22, 1e24]
+    assert found["budgets"][0]["multiplier"]["q05"] < 1 < found["budgets"][0]["multiplier"]["q95"]
+    code, out, _ = run("recipes", stored, other, "--compute", "1e22")
+    assert "the curves cross with probability" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["allocate", "FIT", "--compute", "1e21", "--gpu-price", "2"], "--gpu-price needs --gpu-flops"),
+        (["allocate", "FIT", "--dollars", "1e6"], "say what a GPU does"),
+        (["allocate", "FIT", "--compute", "1e21", "--gpu-hours", "10"], "say what a GPU does"),
+        (["allocate", "FIT", "--compute", "1e21", "--aspect", "64"], "--aspect needs --context or --vocabulary"),
+        (["allocate", "FIT", "--compute", "1e21", "--sizes", "1e9,big"], "'big' is not a number"),
+        (
+            ["allocate", "FIT", "--compute", "1e21", "--min-params", "1e13", "--min-tokens", "1e9"],
+            "min_params asks for 10.0T, but 1e+21 FLOP",
+        ),
+        (["allocate", "FIT", "--compute", "1e21", "--given", "bits=4/8"], "takes no 'bits'"),
+        (["allocate", "FIT", "--compute", "1e21", "--risk", "worst"], "risk 'worst' is unknown"),
+        (["allocate", "FIT", "--compute", "1e21", "--versus", "params=1e9"], "a plan needs tokens"),
+        (["allocate", "FIT", "--target", "0.6"], "--then takes --target"),
+        (["plan", "FIT", "--target-compute", "1e23", "--budget", "0"], "budget = 0 FLOP must be positive"),
+        (["plan", "FIT", "--target-compute", "1e23", "--budget", "1e20", "--objective", "regrets"], "did you mean 'regret'"),
+        (["recipes", "FIT", "--compute", "1e22"], "give the other recipe"),
+        (["robustness", "FIT", "--compute", "1e22", "--only", "luck"], "cannot change 'luck'"),
+    ],
+)
+def test_bad_usage_is_one_line(run, stored, arguments, message):
+    code, out, err = run(*(stored if argument == "FIT" else argument for argument in arguments))
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.count("\n") == 1
