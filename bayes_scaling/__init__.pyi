@@ -8,6 +8,8 @@ from . import units as units
 from .allocation import allocate as allocate
 from .allocation import allocate_target as allocate_target
 from .allocation import regret as regret
+from .averaging import allocate_average as allocate_average
+from .averaging import predict_average as predict_average
 from .batch import Job as Job
 from .batch import Store as Store
 from .batch import read_job as read_job
@@ -47,6 +49,7 @@ from .problems import unbiased_pass_at_k as unbiased_pass_at_k
 from .runs import Runs as Runs
 from .runs import read_groups as read_groups
 from .runs import read_runs as read_runs
+from .runs import read_split as read_split
 from .runs import runs_from_columns as runs_from_columns
 from .storage import load_fit as load_fit
 from .storage import save_fit as save_fit

@@ -347,6 +347,7 @@ def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
         "precision": options.precision,
         "device": str(getattr(one.device, "device_kind", one.device.platform)),
         "warmup": result.attempt.warmup,
+        "warmup_asked": options.warmup,
         "target_acceptance": result.attempt.target,
         "thin": result.attempt.thin,
         "attempts": result.attempts,

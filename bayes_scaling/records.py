@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.comparison import Comparison
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Input, Law
 from bayes_scaling.noise import noise_of
@@ -90,6 +91,30 @@ def fit_record(fit: Fit, out: str | None = None) -> dict[str, Any]:
         "notes": list(fit.runs.notes),
         "timing": fit.attributes["timing"],
         "out": out,
+    }
+
+
+def comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison of laws: leave-one-out scores with differences to the best, weights, and how held-out runs were forecast."""
+    return {
+        "n_runs": comparison.runs,
+        "best": comparison.rows[0].name,
+        "laws": {
+            row.name: {
+                "elpd_loo": row.elpd,
+                "se": row.se,
+                "difference": row.difference,
+                "difference_se": row.difference_se,
+                "probability_best": row.probability,
+                "p_loo": row.effective_parameters,
+                "pareto_k_bad": len(row.large_k),
+                "pareto_k_bad_left": len(row.bad),
+                "weight": row.weight,
+                "converged": row.converged,
+                "holdout": row.holdout and vars(row.holdout),
+            }
+            for row in comparison.rows
+        },
     }
 
 

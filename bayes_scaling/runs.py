@@ -132,6 +132,31 @@ def read_runs(
     return _validate(table, mapping, units or {}, notes, drop_invalid, drop_duplicates)
 
 
+def read_split(source: str | Path | Any, holdout: str, **reading: Any) -> tuple[Runs, Runs]:
+    """Read training runs in two parts: those to fit, and those that a condition holds out.
+
+    Parameters
+    ----------
+    holdout : condition as in ``where``, over the file's columns and the quantities that were read from them (``compute > 1e21``)
+    reading : as in `read_runs`
+
+    Raises
+    ------
+    InputError
+        As `read_runs`, and if the condition holds out no run or every run.
+    """
+    table, mapping, notes = _open(source, reading.pop("map", None) or {}, reading.pop("where", None))
+    units, invalid, duplicates = (reading.pop(name, None) for name in ("units", "drop_invalid", "drop_duplicates"))
+    runs = _validate(table, mapping, units or {}, notes, bool(invalid), bool(duplicates))
+    used = table.select(np.searchsorted(table.lines, runs.lines))
+    known = {name: values for name, values in runs.columns.items() if name not in used.columns}
+    apart = replace(used, columns={**known, **used.columns}).where(holdout)
+    if not apart.any() or apart.all():
+        raise InputError(f"the condition '{holdout}' holds out {'every run' if apart.all() else 'no run'} of {runs.source}")
+    note = f"{apart.sum()} runs held out: {holdout}"
+    return replace(runs.subset(~apart), notes=(*runs.notes, note)), runs.subset(apart)
+
+
 def read_groups(
     source: str | Path | Any,
     group: Sequence[str],

@@ -71,3 +71,11 @@ def simulated_runs(published: str = "besiroglu", n: int = 60, scatter: float = 0
 def small_fit() -> bs.Fit:
     """A fit to 60 simulated runs."""
     return bs.fit("chinchilla", simulated_runs(), draws=500)
+
+
+def floor_fit(runs: bs.Runs, alpha: float) -> tuple[bs.Fit, dict[str, float]]:
+    """A fit in which only E is free and the scatter known, and so everything has a closed form; and what is held."""
+    law = bs.get_law("chinchilla")
+    truth = {name: float(value) for name, value in law.sampled(law.published["besiroglu"].values).items()}
+    fixed = {**{name: value for name, value in truth.items() if name != "E"}, "sigma": 0.0, "alpha": alpha}
+    return bs.fit(law, runs, noise="known-se", fix=fixed, priors=dict([bs.parse_prior("E=Uniform(0, 10)")]), draws=2000), fixed
