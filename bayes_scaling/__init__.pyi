@@ -30,6 +30,8 @@ from .errors import LawError as LawError
 from .fitted import Fit as Fit
 from .fitting import fit as fit
 from .fitting import fit_many as fit_many
+from .forward import Forward as Forward
+from .forward import forward_validation as forward_validation
 from .law import Check as Check
 from .law import Decision as Decision
 from .law import Input as Input

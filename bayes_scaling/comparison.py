@@ -134,6 +134,11 @@ def _se_of_sum(values: np.ndarray) -> float:
     return float(np.sqrt(len(values)) * values.std(ddof=1)) if len(values) > 1 else float("nan")
 
 
+def se_of_mean(values: np.ndarray) -> float:
+    """Return the standard error of the mean of independent values."""
+    return _se_of_sum(values) / len(values)
+
+
 def leave_one_out(fit: Fit, refit: int = 0) -> LeftOut:
     """Leave each run out by Pareto-smoothed importance sampling, and forecast it (Vehtari, Gelman & Gabry 2017).
 
@@ -176,7 +181,7 @@ def held_out(fit: Fit, runs: Runs, seed: int = 0) -> HeldOut:
     """Score a fit's forecast of runs that it was not fitted to."""
     found = {**score(fit.law.output, forecasts(fit, runs, seed), runs[fit.law.output]), "log": log_predictive(fit, runs)}
     mean = {name: float(values.mean()) for name, values in found.items()}
-    error = {name: _se_of_sum(values) / len(runs) for name, values in found.items()}
+    error = {name: se_of_mean(values) for name, values in found.items()}
     return HeldOut(
         runs=len(runs),
         rmsle=float(np.sqrt(np.mean(found["error"] ** 2))),

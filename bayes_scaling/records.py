@@ -8,6 +8,7 @@ import numpy as np
 
 from bayes_scaling.comparison import Comparison
 from bayes_scaling.fitted import Fit
+from bayes_scaling.forward import Forward
 from bayes_scaling.law import Input, Law
 from bayes_scaling.noise import noise_of
 from bayes_scaling.priors import prior_text
@@ -115,6 +116,17 @@ def comparison_record(comparison: Comparison) -> dict[str, Any]:
             }
             for row in comparison.rows
         },
+    }
+
+
+def forward_record(found: Forward) -> dict[str, Any]:
+    """Return a forward validation: means with standard errors by law, weights, and each cut-off."""
+    splits = range(found.scores.sizes["split"])
+    return {
+        "by": found.by,
+        "cuts": found.scores["split"].values.tolist(),
+        "laws": {law: {**row, "splits": [found.of_split(law, i) for i in splits]} for law, row in found.summary.items()},
+        "weights": dict(found.weights),
     }
 
 

@@ -14,7 +14,7 @@ from bayes_scaling import __version__
 from bayes_scaling.cli.answers import add_allocate, add_decide, add_plot, add_predict
 from bayes_scaling.cli.batch import add_batch
 from bayes_scaling.cli.common import BAD_INPUT, Parser
-from bayes_scaling.cli.compare import add_compare
+from bayes_scaling.cli.compare import add_compare, add_forward
 from bayes_scaling.cli.fit import add_fit
 from bayes_scaling.cli.known import add_data, add_laws
 from bayes_scaling.errors import BayesScalingError
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add_decide(commands)
     add_allocate(commands)
     add_compare(commands)
+    add_forward(commands)
     add_plot(commands)
     add_batch(commands)
     add_data(commands)

@@ -1,4 +1,4 @@
-"""The command ``compare``: laws and noise families against each other, from fits or from runs."""
+"""The commands ``compare`` and ``forward``: laws and noise families against each other, from fits or from runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ def add_compare(commands: Any) -> None:
         "  bayes-scaling compare chinchilla.nc kaplan_nd.nc --compute 1e24      # the plan of their average",
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="FIT.nc|DATA", help="fits to the same runs; or runs, with --law")
-    parser.add_argument("--law", action="append", default=[], metavar="NAME|FILE.py", help="a law to fit; give two, or two --noise")
-    parser.add_argument("--noise", action="append", default=[], metavar="FAMILY", help="fit every law with each of these families")
-    parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input: params, tokens or compute")
+    _add_candidates(parser)
     parser.add_argument(
         "--holdout", metavar="'flops>1e21'",
         help="runs to forecast instead of fitting them (a condition as of --where, also over quantities such as compute)",
@@ -73,36 +71,82 @@ def _stored(options: argparse.Namespace) -> dict[str, Any]:
 def _fits_to_data(options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
     """Fit every law with every noise family; return the fits by name, and the runs that were held out."""
     from bayes_scaling.fitting import fit
-    from bayes_scaling.law import get_law
     from bayes_scaling.runs import read_runs, read_split
 
     if len(options.sources) > 1:
         raise InputError(f"--law goes with one table of runs; {len(options.sources)} given")
-    wanted = [(law, noise) for law in options.law for noise in options.noise or [None]]
-    if len(set(wanted)) < max(2, len(wanted)):
+    wanted = _candidates(options)
+    if len(wanted) < 2:
         raise InputError("a comparison needs two different laws (--law A --law B) or noise families (--noise A --noise B)")
-    reading = {
+    reading, source, apart = _reading(options), options.sources[0], None
+    if options.holdout:
+        runs, apart = read_split(source, options.holdout, **reading)
+    else:
+        runs = read_runs(source, **reading)
+    return {name: fit(runs=runs, seed=options.seed, **arguments) for name, arguments in wanted.items()}, apart
+
+
+def _reading(options: argparse.Namespace) -> dict[str, Any]:
+    return {
         "map": pairs(options.map, "--map"),
         "units": pairs(options.units, "--units"),
         "where": options.where,
         "drop_invalid": options.drop_invalid,
         "drop_duplicates": options.drop_duplicates,
     }
-    source, apart = options.sources[0], None
-    if options.holdout:
-        runs, apart = read_split(source, options.holdout, **reading)
-    else:
-        runs = read_runs(source, **reading)
+
+
+def _add_candidates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--law", action="append", default=[], metavar="NAME|FILE.py", help="a law to fit; may be repeated")
+    parser.add_argument("--noise", action="append", default=[], metavar="FAMILY", help="fit every law with each of these families")
+    parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input: params, tokens or compute")
+
+
+def _candidates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return arguments of `bayes_scaling.fit` for every law with every noise family, by the name to show."""
+    from bayes_scaling.law import get_law
+
     laws = {name: get_law(name) for name in options.law}
     if options.input and not any(law.alternatives for law in laws.values()):
         raise InputError(f"--input {options.input} is for laws of any one input, of which there is none here")
-    fits = {}
-    for name, noise in wanted:
-        axis = options.input if laws[name].alternatives else None
-        label = Path(name).stem if name.endswith(".py") else name
-        if len(options.noise) > 1:
-            label += f", {noise}"
-        if label in fits:
-            raise InputError(f"two of the laws are called '{label}'; rename a file")
-        fits[label] = fit(laws[name], runs, noise=noise, input=axis, seed=options.seed)
-    return fits, apart
+    found = {}
+    for name, law in laws.items():
+        for noise in options.noise or [None]:
+            label = Path(name).stem if name.endswith(".py") else name
+            if len(options.noise) > 1:
+                label += f", {noise}"
+            if label in found:
+                raise InputError(f"two of the laws are called '{label}'; rename a file")
+            found[label] = {"law": law, "noise": noise, "input": options.input if law.alternatives else None}
+    return found
+
+
+def add_forward(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "forward", _forward, "fit small runs, forecast large ones, over a sequence of cut-offs: how well laws extrapolate",
+        "  bayes-scaling forward runs.csv --law chinchilla --law kaplan_nd\n"
+        "  bayes-scaling forward runs.csv --law power_law --input tokens --by tokens --cuts 1e9,1e10,1e11",
+    )  # fmt: skip
+    parser.add_argument("data", metavar="DATA", help="a CSV or Parquet file with one row a run, or the name of a data set")
+    _add_candidates(parser)
+    parser.add_argument("--by", default="compute", metavar="QUANTITY", help="what the cut-offs are in (compute)")
+    parser.add_argument("--cuts", default="4", metavar="N|VALUE,...", help="how many cut-offs (4), or their values")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    add_reading(parser)
+    add_verdict(parser)
+
+
+def _forward(options: argparse.Namespace) -> int:
+    from bayes_scaling.forward import forward_validation
+    from bayes_scaling.records import forward_record
+    from bayes_scaling.runs import read_runs
+
+    if not options.law:
+        raise InputError("name the laws to validate with --law")
+    cuts = int(options.cuts) if options.cuts.isdigit() else [number(text, "--cuts") for text in options.cuts.split(",")]
+    found = forward_validation(
+        _candidates(options), read_runs(options.data, **_reading(options)), by=options.by, cuts=cuts, seed=options.seed
+    )
+    print_json(forward_record(found)) if options.json else print(found)
+    return verdict(bool(found.scores["converged"].all()), options, "a fit did not converge")
