@@ -14,6 +14,7 @@ from .batch import Job as Job
 from .batch import Store as Store
 from .batch import read_job as read_job
 from .batch import run_job as run_job
+from .checking import check as check
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .comparison import leave_one_out as leave_one_out

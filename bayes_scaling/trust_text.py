@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from bayes_scaling.checking import Check
 from bayes_scaling.forward import AVERAGE, Forward
+from bayes_scaling.sensitivity import Left
 from bayes_scaling.units import quantity_text
 
 
@@ -34,3 +38,47 @@ def forward_text(found: Forward) -> str:
 
 def _mark(row: dict[str, float]) -> str:
     return ("" if row["trusted"] else "!") + ("?" if row["warned"] else "")
+
+
+_SHOWN = 5  # runs of the largest influence
+
+
+def check_text(found: Check) -> str:
+    """Return what was examined about a fit, the warnings first."""
+    fit, warnings = found.fit, found.warnings
+    lines = [f"{fit.law.name}, {len(fit.runs)} runs from {fit.runs.source}, {fit.noise.name} noise"]
+    lines += [f"  warning: {text}" for text in warnings] or ["  nothing was found that speaks against this fit"]
+    lines += ["", "what it rests on (power-scaling: above 0.05 counts)", f"  {'':44}{'prior':>7}{'runs':>7}   posterior/prior width"]
+    for name, power in found.power.items():
+        width = fit.diagnosis.width.get(name)
+        lines.append(
+            f"  {name:44}{power.prior:>7.2f}{power.likelihood:>7.2f}{'' if width is None else f'   {width:.2f}'}  {power.verdict}".rstrip()
+        )
+    lines += ["", f"runs that move it most, in posterior standard deviations{' (importance sampling only)' if found.quick else ''}"]
+    lines += [f"  {_left_text(item)}" for item in found.runs[:_SHOWN]]
+    if found.budgets:
+        lines += ["", "without all runs of a budget"]
+        lines += [f"  {_left_text(item)}" for item in found.budgets]
+    if found.noises:
+        lines += ["", "with other noise (elpd less that of the noise used)"]
+        lines += [f"  {_left_text(item.left)}; elpd {item.difference:+.1f} +- {item.difference_se:.1f}" for item in found.noises]
+    levels = found.criticism.levels
+    worst = float(np.max(np.abs(levels.share - levels.points)))
+    fine = "uniform within the band" if levels.inside else "not uniform"
+    lines += ["", f"levels of the runs: {fine} (largest departure {worst:.2f})"]
+    for item in found.criticism.patterns:
+        lines.append(f"  {item.kind} along {item.along}: {item.size:+.2f} (probability {item.probability:.2g})")
+    if found.criticism.unexplained:
+        lines += ["", "runs that the law hardly explains"]
+        lines += [
+            f"  line {run.line}: measured {run.measured:.4g}, expected {run.expected:.4g}, probability {run.probability:.1e}"
+            for run in found.criticism.unexplained[:_SHOWN]
+        ]
+    return "\n".join(lines)
+
+
+def _left_text(item: Left) -> str:
+    name, shift = item.largest
+    count = f" ({item.runs} runs)" if item.runs > 1 else ""
+    how = "" if item.exact or not item.pareto_k > 0.7 else f" (uncertain: Pareto k {item.pareto_k:.2f})"
+    return f"{item.name}{count}: {name} by {shift:+.2f}, width {item.widening[name]:.2f} of what it was{how}"

@@ -17,7 +17,7 @@ from bayes_scaling.cli.common import (
 from bayes_scaling.errors import InputError
 
 
-def _add_stored(parser: argparse.ArgumentParser) -> None:
+def add_stored(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
     _add_part(parser)
 
@@ -27,7 +27,7 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
 
 
-def _stored(options: argparse.Namespace) -> Any:
+def stored(options: argparse.Namespace) -> Any:
     """Load the fit that the options name, and select its group."""
     from bayes_scaling.storage import load_fit
 
@@ -46,7 +46,7 @@ def add_predict(commands: Any) -> None:
         "  bayes-scaling predict fit.nc --at points.csv          # points.csv: params,tokens\n"
         "  bayes-scaling predict loss.nc --at points.csv --then error.nc",
     )  # fmt: skip
-    _add_stored(parser)
+    add_stored(parser)
     parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the first one's output: predict what it predicts")
     parser.add_argument("--at", required=True, metavar="POINTS.csv", help="a row a point, with the law's inputs")
     add_columns(parser)
@@ -60,7 +60,7 @@ def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.runs import read_points
     from bayes_scaling.storage import load_fit
 
-    fit = _stored(options)
+    fit = stored(options)
     then = load_fit(options.then) if options.then else None
     further = () if then is None else (*then.law.input_names, *then.noise.needs)
     needed = tuple(dict.fromkeys([*fit.law.input_names, *fit.noise.needs, *(name for name in further if name != fit.law.output)]))
@@ -102,7 +102,7 @@ def _decide(options: argparse.Namespace) -> int:
     from bayes_scaling.records import decision_record
     from bayes_scaling.text import decision_text
 
-    source: Any = with_set(get_law(options.fit), options.published) if options.published else _stored(options)
+    source: Any = with_set(get_law(options.fit), options.published) if options.published else stored(options)
     given = {name: number(text, f"--given {name}") for name, text in pairs(options.given, "--given").items()}
     found = decide(source, given, published=options.published)
     if options.json:
@@ -122,7 +122,7 @@ def add_allocate(commands: Any) -> None:
         "  bayes-scaling allocate fit.nc --compute 5.76e23 --params 70e9\n"
         "  bayes-scaling allocate fit.nc --target-loss 2.0",
     )  # fmt: skip
-    _add_stored(parser)
+    add_stored(parser)
     parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="a budget; may be repeated")
     parser.add_argument("--target-loss", action="append", default=[], metavar="NATS", help="the reverse: least compute for a loss")
     parser.add_argument("--inference-tokens", metavar="TOKENS", help="tokens served over the model's life, paid from the same budget")
@@ -144,7 +144,7 @@ def _allocate(options: argparse.Namespace) -> int:
     held = {name: number(value, f"--{name}") for name in ("params", "tokens") if (value := getattr(options, name)) is not None}
     if targets and held:
         raise InputError("--params and --tokens go with --compute, not with --target-loss")
-    fit = _stored(options)
+    fit = stored(options)
     if options.unique_tokens is not None and "unique_tokens" not in fit.law.input_names:
         raise InputError(f"law '{fit.law.name}' does not know repeated data, so it cannot use --unique-tokens")
     serving = number(options.inference_tokens, "--inference-tokens") if options.inference_tokens is not None else 0.0
@@ -164,7 +164,7 @@ def add_plot(commands: Any) -> None:
         commands, "plot", _plot, "draw the figures of a fit into a folder",
         "  bayes-scaling plot fit.nc --compute 1e22 --compute 5.76e23 --out figures",
     )  # fmt: skip
-    _add_stored(parser)
+    add_stored(parser)
     parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="budgets to mark and to draw the regret for")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="made if it is not there")
     parser.add_argument("--format", default="png", choices=("png", "svg", "pdf"))
@@ -175,7 +175,7 @@ def _plot(options: argparse.Namespace) -> int:
     from bayes_scaling.plot import save_figures
 
     budgets = [number(value, "--compute") for value in options.compute]
-    fit = _stored(options)
+    fit = stored(options)
     written = save_figures(fit, options.out, compute=budgets, format=options.format)
     if options.json:
         print_json({"figures": [str(path) for path in written]})

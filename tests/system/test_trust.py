@@ -104,3 +104,16 @@ def test_a_stored_fit_can_be_made_again(stored):
     assert np.array_equal(again.posterior["E"], fit.posterior["E"])
     assert again.fixed == fit.fixed
     assert again.attributes["priors"] == fit.attributes["priors"]
+
+
+def test_check(run, stored):
+    code, out, err = run("check", stored[1], "--quick", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert found["warnings"]
+    assert any("largest" in text or "neighbours" in text for text in found["warnings"])  # the exponent that is held is wrong
+    assert set(found["prior_and_posterior"]) >= {"E", "ln loss at the largest inputs"}
+    assert len(found["runs_left_out"]) == 60
+    code, out, _ = run("check", stored[0], "--quick")
+    assert code == 0
+    assert "runs that move it most" in out

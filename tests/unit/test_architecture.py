@@ -29,6 +29,7 @@ ORDER = [
         "engine",
     ),
     *(
+        "uniformity",
         "pointwise",
         "identification",
         "diagnose",
@@ -47,6 +48,9 @@ ORDER = [
         "optimum",
         "allocation",
         "averaging",
+        "sensitivity",
+        "criticism",
+        "checking",
         "records",
         "text",
         "trust_text",
