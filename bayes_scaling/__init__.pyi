@@ -54,6 +54,7 @@ from .runs import read_groups as read_groups
 from .runs import read_runs as read_runs
 from .runs import read_split as read_split
 from .runs import runs_from_columns as runs_from_columns
+from .sheet import sheet as sheet
 from .storage import load_fit as load_fit
 from .storage import save_fit as save_fit
 

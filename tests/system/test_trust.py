@@ -1,10 +1,12 @@
 """The commands that say whether a fit can be trusted, as a user meets them."""
 
 import json
+import re
+import shlex
 
 import numpy as np
 import pytest
-from conftest import floor_fit, simulated_runs
+from conftest import floor_fit, floor_only, simulated_runs
 
 import bayes_scaling as bs
 from bayes_scaling import cli
@@ -117,3 +119,24 @@ def test_check(run, stored):
     code, out, _ = run("check", stored[0], "--quick")
     assert code == 0
     assert "runs that move it most" in out
+
+
+def test_a_fit_can_be_made_again_from_its_sheet_and_the_data(run, table, tmp_path, monkeypatch):
+    """By the command that the sheet prints, and nothing else: units, condition, values held, another prior, seed."""
+    monkeypatch.chdir(tmp_path)
+    first = ("fit", table, "--law", "chinchilla", "--noise", "known-se", "--units", "loss=nat", "--where", "n_params > 5e7 and loss > 2")
+    held = [f"--fix={name}={value!r}" for name, value in floor_only(0.3478)["fix"].items() if name != "alpha"]
+    changed = (*held, "--fix", "alpha=0.3478", "--prior", "E=Uniform(0, 10)", "--seed", 7, "--chains", 3, "--draws", 500)
+    assert run(*first, *changed, "--out", "first.nc")[0] == 0
+    code, _, err = run("sheet", "first.nc", "--out", "sheet.md")
+    assert code == 0, err
+    text = (tmp_path / "sheet.md").read_text()
+    (printed,) = re.findall(r"```\n(bayes-scaling .*)\n```", text)
+    assert run(*shlex.split(printed)[1:])[0] == 0
+    one, two = bs.load_fit("first.nc"), bs.load_fit("chinchilla.nc")
+    assert np.array_equal(one.posterior["E"], two.posterior["E"])
+    assert one.attributes["data"]["hash"] == two.attributes["data"]["hash"]
+    assert one.attributes["data"]["hash"] in text
+    stated_there = ("`L(N, D) = ", "rows meet the condition n_params > 5e7", "held at 0.3478", "`Uniform(low=0, high=10)`", "seed 7", "jax")
+    for stated in stated_there:
+        assert stated in text, stated

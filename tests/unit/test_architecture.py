@@ -51,6 +51,7 @@ ORDER = [
         "sensitivity",
         "criticism",
         "checking",
+        "sheet",
         "records",
         "text",
         "trust_text",
