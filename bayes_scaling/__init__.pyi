@@ -9,10 +9,13 @@ from .allocation import allocate as allocate
 from .allocation import allocate_target as allocate_target
 from .allocation import probability_better as probability_better
 from .allocation import regret as regret
+from .averaging import allocate_average as allocate_average
+from .averaging import predict_average as predict_average
 from .batch import Job as Job
 from .batch import Store as Store
 from .batch import read_job as read_job
 from .batch import run_job as run_job
+from .checking import check as check
 from .comparison import Comparison as Comparison
 from .comparison import compare as compare
 from .comparison import leave_one_out as leave_one_out
@@ -32,6 +35,8 @@ from .errors import LawError as LawError
 from .fitted import Fit as Fit
 from .fitting import fit as fit
 from .fitting import fit_many as fit_many
+from .forward import Forward as Forward
+from .forward import forward_validation as forward_validation
 from .law import Caution as Caution
 from .law import Check as Check
 from .law import Decision as Decision
@@ -57,7 +62,9 @@ from .robustness import robustness as robustness
 from .runs import Runs as Runs
 from .runs import read_groups as read_groups
 from .runs import read_runs as read_runs
+from .runs import read_split as read_split
 from .runs import runs_from_columns as runs_from_columns
+from .sheet import sheet as sheet
 from .storage import load_fit as load_fit
 from .storage import save_fit as save_fit
 

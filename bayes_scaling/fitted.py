@@ -138,10 +138,17 @@ class Fit:
         """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run)."""
         if "log_likelihood" in self.draws.children:
             return np.asarray(self.draws["log_likelihood"][self.law.output])
+        return self.log_density(self.runs)
+
+    def log_density(self, runs: Runs) -> np.ndarray:
+        """Return log densities of the measured outputs of any runs under each draw, shape (chain, draw, run).
+
+        Of a fit by group, the runs must be of its groups.
+        """
         draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
         shape = next(iter(draws.values())).shape[:2]
         fixed = {name: np.full(shape, value) for name, value in self.fixed.items()}
-        return log_likelihood(self.law, self.noise, self.runs, {**fixed, **draws}, self.groups)
+        return log_likelihood(self.law, self.noise, runs, {**fixed, **draws}, self.groups)
 
     def save(self, path: Any) -> None:
         """Write the fit to NetCDF; see `bayes_scaling.load_fit`."""

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.checking import Check
+from bayes_scaling.comparison import Comparison
 from bayes_scaling.fitted import Fit
+from bayes_scaling.forward import Forward
 from bayes_scaling.law import Input, Law
 from bayes_scaling.noise import noise_of
 from bayes_scaling.priors import prior_text
+from bayes_scaling.sensitivity import Left
 
 if TYPE_CHECKING:
     import xarray
@@ -92,6 +96,62 @@ def fit_record(fit: Fit, out: str | None = None) -> dict[str, Any]:
         "timing": fit.attributes["timing"],
         "out": out,
     }
+
+
+def comparison_record(comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison of laws: leave-one-out scores with differences to the best, weights, and how held-out runs were forecast."""
+    return {
+        "n_runs": comparison.runs,
+        "best": comparison.rows[0].name,
+        "laws": {
+            row.name: {
+                "elpd_loo": row.elpd,
+                "se": row.se,
+                "difference": row.difference,
+                "difference_se": row.difference_se,
+                "probability_best": row.probability,
+                "p_loo": row.effective_parameters,
+                "pareto_k_bad": len(row.large_k),
+                "pareto_k_bad_left": len(row.bad),
+                "weight": row.weight,
+                "converged": row.converged,
+                "holdout": row.holdout and vars(row.holdout),
+            }
+            for row in comparison.rows
+        },
+    }
+
+
+def forward_record(found: Forward) -> dict[str, Any]:
+    """Return a forward validation: means with standard errors by law, weights, and each cut-off."""
+    splits = range(found.scores.sizes["split"])
+    return {
+        "by": found.by,
+        "cuts": found.scores["split"].values.tolist(),
+        "laws": {law: {**row, "splits": [found.of_split(law, i) for i in splits]} for law, row in found.summary.items()},
+        "weights": dict(found.weights),
+    }
+
+
+def check_record(found: Check) -> dict[str, Any]:
+    """Return what was examined about a fit, and the warnings in words."""
+    criticism = found.criticism
+    return {
+        "law": found.fit.law.name,
+        "ok": not found.warnings,
+        "warnings": list(found.warnings),
+        "prior_and_posterior": {name: {"width": found.fit.diagnosis.width.get(name), **vars(item)} for name, item in found.power.items()},
+        "runs_left_out": [_left_record(item) for item in found.runs],
+        "budgets_left_out": [_left_record(item) for item in found.budgets],
+        "other_noise": [{**_left_record(item.left), "elpd": item.difference, "elpd_se": item.difference_se} for item in found.noises],
+        "patterns": [{**vars(item), "found": item.found} for item in criticism.patterns],
+        "levels": {"uniform": criticism.levels.inside, "probability": criticism.levels.probability},
+        "unexplained_runs": [vars(run) for run in criticism.unexplained],
+    }
+
+
+def _left_record(item: Left) -> dict[str, Any]:
+    return {"left": item.name, "shift": dict(item.shift), "widening": dict(item.widening), "exact": item.exact, "pareto_k": item.pareto_k}
 
 
 def prediction_records(found: xarray.Dataset) -> list[dict[str, Any]]:

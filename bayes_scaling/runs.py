@@ -40,6 +40,7 @@ class Runs:
     source : where the runs came from
     notes : what a reader should know: columns used, rows left out, duplicates, units, compute that is not 6ND
     factors : the columns that the groups were made of
+    reading : arguments of `read_runs`, where these are all the runs that it read from a file or data set
     """
 
     columns: Mapping[str, np.ndarray]
@@ -49,6 +50,7 @@ class Runs:
     group: np.ndarray | None = None
     ignored: tuple[str, ...] = field(default=())
     factors: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -69,7 +71,7 @@ class Runs:
         """Return the runs at an index or boolean array, with the notes."""
         group = None if self.group is None else self.group[keep]
         columns = {name: values[keep] for name, values in self.columns.items()}
-        return Runs(columns, self.lines[keep], self.source, self.notes, group, self.ignored, self.factors)
+        return replace(self, columns=columns, lines=self.lines[keep], group=group, reading={})
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -129,7 +131,36 @@ def read_runs(
         If the file cannot be read.
     """
     table, mapping, notes = _open(source, map or {}, where)
-    return _validate(table, mapping, units or {}, notes, drop_invalid, drop_duplicates)
+    runs = _validate(table, mapping, units or {}, notes, drop_invalid, drop_duplicates)
+    if not isinstance(source, (str, Path)):
+        return runs
+    options = {"map": dict(map or {}), "units": dict(units or {}), "where": where}
+    return replace(runs, reading={"source": str(source), **options, "drop_invalid": drop_invalid, "drop_duplicates": drop_duplicates})
+
+
+def read_split(source: str | Path | Any, holdout: str, **reading: Any) -> tuple[Runs, Runs]:
+    """Read training runs in two parts: those to fit, and those that a condition holds out.
+
+    Parameters
+    ----------
+    holdout : condition as in ``where``, over the file's columns and the quantities that were read from them (``compute > 1e21``)
+    reading : as in `read_runs`
+
+    Raises
+    ------
+    InputError
+        As `read_runs`, and if the condition holds out no run or every run.
+    """
+    table, mapping, notes = _open(source, reading.pop("map", None) or {}, reading.pop("where", None))
+    units, invalid, duplicates = (reading.pop(name, None) for name in ("units", "drop_invalid", "drop_duplicates"))
+    runs = _validate(table, mapping, units or {}, notes, bool(invalid), bool(duplicates))
+    used = table.select(np.searchsorted(table.lines, runs.lines))
+    known = {name: values for name, values in runs.columns.items() if name not in used.columns}
+    apart = replace(used, columns={**known, **used.columns}).where(holdout)
+    if not apart.any() or apart.all():
+        raise InputError(f"the condition '{holdout}' holds out {'every run' if apart.all() else 'no run'} of {runs.source}")
+    note = f"{apart.sum()} runs held out: {holdout}"
+    return replace(runs.subset(~apart), notes=(*runs.notes, note)), runs.subset(apart)
 
 
 def read_groups(

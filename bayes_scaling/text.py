@@ -144,15 +144,36 @@ def comparison_text(comparison: Comparison) -> str:
     else:
         lines.append(f"{comparison.runs} runs do not say which forecasts best ({best.name}: probability {best.probability:.2f}).")
     for row in comparison.rows:
+        if len(row.large_k) > len(row.bad):
+            lines.append(f"  note: {row.name}: {len(row.large_k) - len(row.bad)} runs of large Pareto k were left out by fitting again")
         if row.bad:
-            listed = ", ".join(map(str, row.bad[:_SHOWN])) + (" ..." if len(row.bad) > _SHOWN else "")
             lines.append(
-                f"  note: {row.name}: {len(row.bad)} runs (lines {listed}) shape the fit so much that importance sampling cannot leave "
-                "them out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
+                f"  note: {row.name}: {len(row.bad)} runs (lines {_listed(row.bad)}) shape the fit so much that importance sampling cannot "
+                "leave them out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
             )
         if not row.converged:
             lines.append(f"  problem: the fit of {row.name} did not converge (see its diagnosis): its place here cannot be trusted")
     return "\n".join(lines)
+
+
+def holdout_text(comparison: Comparison) -> str:
+    """Return the table of how well held-out runs were forecast, best log score first."""
+    width = max(len(row.name) for row in comparison.rows)
+    rows = sorted(((row.name, row.holdout) for row in comparison.rows if row.holdout), key=lambda row: -row[1].log_likelihood)
+    lines = [
+        f"{rows[0][1].runs} runs held out, forecast by the fits to the others (means over runs):",
+        f"{'':{width}}  {'RMSLE':>7}  {'log score':>9} {'(se)':>6}  {'CRPS':>7} {'(se)':>8}  {'in 90 %':>7} {'(se)':>6}",
+    ]
+    for name, found in rows:
+        lines.append(
+            f"{name:{width}}  {found.rmsle:7.4f}  {found.log_likelihood:9.2f} {found.log_likelihood_se:6.2f}  {found.crps:7.4f} "
+            f"{found.crps_se:8.4f}  {found.coverage90:7.2f} {found.coverage90_se:6.2f}"
+        )
+    return "\n".join(lines)
+
+
+def _listed(lines: Sequence[int]) -> str:
+    return ", ".join(map(str, lines[:_SHOWN])) + (" ..." if len(lines) > _SHOWN else "")
 
 
 def _interval(values: Any, write: Any) -> str:

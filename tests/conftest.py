@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,3 +96,20 @@ def stored(tmp_path_factory: pytest.TempPathFactory, small_fit: bs.Fit) -> Path:
     path = tmp_path_factory.mktemp("fits") / "fit.nc"
     small_fit.save(path)
     return path
+
+
+_ANY_FLOOR = dict([bs.parse_prior("E=Uniform(0, 10)")])  # one object: programs are kept by it
+
+
+def floor_only(alpha: float) -> dict[str, Any]:
+    """Arguments of a fit in which only E is free and the scatter known, so that everything has a closed form; alpha is held as well."""
+    law = bs.get_law("chinchilla")
+    truth = {name: float(value) for name, value in law.sampled(law.published["besiroglu"].values).items()}
+    fixed = {**{name: value for name, value in truth.items() if name != "E"}, "sigma": 0.0, "alpha": alpha}
+    return {"law": law, "noise": "known-se", "fix": fixed, "priors": _ANY_FLOOR, "draws": 2000}
+
+
+def floor_fit(runs: bs.Runs, alpha: float) -> tuple[bs.Fit, dict[str, float]]:
+    """The fit, and what is held."""
+    arguments = floor_only(alpha)
+    return bs.fit(runs=runs, **arguments), arguments["fix"]

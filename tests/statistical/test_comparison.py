@@ -1,8 +1,10 @@
 """compare() against leave-one-out in closed form: known standard errors, one linear parameter, a flat prior."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from conftest import simulated_runs
+from conftest import floor_fit, simulated_runs
 from scipy import stats
 
 import bayes_scaling as bs
@@ -13,25 +15,24 @@ SE = np.linspace(0.01, 0.05, 24)
 
 @pytest.fixture(scope="module")
 def runs():
-    found = simulated_runs(n=24)
-    return bs.runs_from_columns({**found.columns, "loss_se": SE})
+    return with_errors(SE)
 
 
-def fitted(runs, alpha):
-    """A fit in which only E is free, and the exponent of params is held."""
-    truth = {name: float(value) for name, value in LAW.sampled(LAW.published["besiroglu"].values).items()}
-    fixed = {**{name: value for name, value in truth.items() if name != "E"}, "sigma": 0.0, "alpha": alpha}
-    return bs.fit(LAW, runs, noise="known-se", fix=fixed, priors=dict([bs.parse_prior("E=Uniform(0, 10)")]), draws=2000), fixed
+def with_errors(errors):
+    return bs.runs_from_columns({**simulated_runs(n=24).columns, "loss_se": errors})
+
+
+fitted = floor_fit
 
 
 def exact(runs, fixed):
     """Log predictive density of each run given the others: normal about their weighted mean."""
-    residual = runs["loss"] - LAW.predict(runs.columns, LAW.complete({**fixed, "E": 0.0}))
+    residual, errors = runs["loss"] - LAW.predict(runs.columns, LAW.complete({**fixed, "E": 0.0})), runs["loss_se"]
     found = []
     for i in range(len(runs)):
-        weight = np.delete(SE**-2.0, i)
+        weight = np.delete(errors**-2.0, i)
         mean, variance = np.average(np.delete(residual, i), weights=weight), 1 / weight.sum()
-        found.append(stats.norm(mean, np.sqrt(variance + SE[i] ** 2)).logpdf(residual[i]))
+        found.append(stats.norm(mean, np.sqrt(variance + errors[i] ** 2)).logpdf(residual[i]))
     return np.array(found)
 
 
@@ -66,3 +67,49 @@ def test_what_cannot_be_compared_is_refused(runs, small_fit):
         bs.compare({"a": fit})
     with pytest.raises(bs.InputError, match="'b' and 'a' were fitted to different runs"):
         bs.compare({"a": fit, "b": small_fit})
+    in_bits = replace(runs, columns={**runs.columns, "loss": runs["loss"] / np.log(2)})
+    with pytest.raises(bs.InputError, match="line 1 has loss .* and .*; fit both to the same, in the same unit"):
+        bs.compare({"a": fit, "b": replace(fit, runs=in_bits)})
+    with pytest.raises(bs.InputError, match="'b' forecasts error and 'a' loss: they cannot be compared"):
+        bs.compare({"a": fit, "b": replace(fit, law=replace(LAW, output="error"))})
+
+
+def test_a_run_that_importance_sampling_cannot_leave_out_is_left_out_by_fitting_again():
+    """One run measured a hundred times better than the others: without it the posterior is twenty times as wide."""
+    errors = np.full(24, 0.02)
+    errors[7] = 0.0002
+    runs = with_errors(errors)
+    runs.columns["loss"][7] += 0.008
+    fit, fixed = fitted(runs, 0.3478)
+    sampled, again = bs.leave_one_out(fit), bs.leave_one_out(fit, refit=5)
+    assert sampled.bad == sampled.large_k == again.large_k == (8,)
+    assert again.bad == ()
+    truth = exact(runs, fixed)
+    assert abs(sampled.pointwise[7] - truth[7]) > 1  # what refits are for
+    assert again.pointwise[7] == pytest.approx(truth[7], abs=0.15)
+    assert np.delete(again.pointwise, 7) == pytest.approx(np.delete(truth, 7), abs=0.02)
+
+
+def test_the_average_of_two_laws(runs):
+    """Forecasts are the mixture; the plan minimises the mixture's expected loss, and with all weight on one law it is that law's."""
+    (a, _), (b, _) = fitted(runs, 0.3478), fitted(runs, 0.45)
+    at = {"params": [1e9, 1e10], "tokens": [1e11, 1e10], "loss_se": [0.01, 0.01]}
+    mixed = bs.predict_average({"a": a, "b": b}, {"a": 1, "b": 3}, at)
+    whole = np.concatenate([np.ravel(bs.predict(fit, at)["expected"][..., 0]) for fit, share in ((a, 1), (b, 3)) for _ in range(share)])
+    assert float((mixed["law"] == 1).mean()) == 0.75
+    assert np.quantile(mixed["expected"][..., 0], [0.1, 0.2, 0.5, 0.9]) == pytest.approx(
+        np.quantile(whole, [0.1, 0.2, 0.5, 0.9]), abs=0.002
+    )
+
+    alone = bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 0}, [1e21, 1e22])
+    plan = bs.allocate(a, [1e21, 1e22])
+    assert alone["decision_params"].values == pytest.approx(plan["decision_params"].values, rel=1e-4)
+    assert alone["expected_regret_loss"].values == pytest.approx(plan["expected_regret_loss"].values, abs=1e-6)
+
+    both = bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 3}, 1e22)
+    sizes = float(both["decision_params"][0]) * np.array([0.95, 1, 1.05])
+    loss = [0.25 * bs.regret(a, 1e22, params=sizes)["expected_loss"] + 0.75 * bs.regret(b, 1e22, params=sizes)["expected_loss"]]
+    assert np.argmin(loss) == 1
+    assert float(both["expected_loss"][0]) == pytest.approx(float(loss[0][1]), abs=1e-4)
+    with pytest.raises(bs.InputError, match="a weight is given for 'c', of which there is no fit"):
+        bs.predict_average({"a": a}, {"c": 1.0}, at)

@@ -1,0 +1,114 @@
+"""check(): everything that speaks for or against a fit beyond its own diagnosis, and the warnings that follow, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bayes_scaling.comparison import ALIKE
+from bayes_scaling.criticism import Criticism, criticise
+from bayes_scaling.errors import InputError
+from bayes_scaling.fitted import Fit
+from bayes_scaling.sensitivity import (
+    Left,
+    OtherNoise,
+    Power,
+    leave_budgets_out,
+    leave_runs_out,
+    looked_at,
+    other_noises,
+    power_scaling,
+)
+
+LARGE_RUN, LARGE_BUDGET = 0.5, 1.0  # posterior standard deviations that leaving a run, or a budget, may move things
+_NAMED = 3  # of a kind in the warnings
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What was examined about a fit.
+
+    Attributes
+    ----------
+    power : power-scaling sensitivity, by what was looked at
+    runs, budgets : what leaving each of them out changes
+    noises : what other noise families would change
+    criticism : posterior predictive checks
+    quick : nothing was fitted again: large Pareto k stay, and budgets and noise families were not looked at
+    """
+
+    fit: Fit
+    power: dict[str, Power]
+    runs: list[Left]
+    budgets: list[Left]
+    noises: list[OtherNoise]
+    criticism: Criticism
+    quick: bool
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What speaks against the fit, in words."""
+        found = [str(problem) for problem in self.fit.diagnosis.problems if problem.serious or problem.kind in ("misfit", "ridge")]
+        for name, power in self.power.items():
+            if power.verdict and name not in self.fit.noise.parameter_names:
+                found.append(f"{name}: {power.verdict} (power-scaling {power.prior:.2f} by the priors, {power.likelihood:.2f} by the runs)")
+        found += [_moves(item, "without") for item in self.runs if abs(item.largest[1]) > LARGE_RUN][:_NAMED]
+        unsure = [item.name for item in self.runs if not item.exact and item.pareto_k > 0.7]
+        if unsure:
+            found.append(
+                f"how far {len(unsure)} runs move things is not known (large Pareto k, not fitted again): {', '.join(unsure[:_NAMED])}"
+            )
+        found += [_moves(item, "without the runs at") for item in self.budgets if abs(item.largest[1]) > LARGE_BUDGET][:_NAMED]
+        for item in self.noises:
+            better = item.difference > max(ALIKE, 2 * item.difference_se)
+            if better:
+                found.append(f"{item.left.name} noise forecasts runs better, by {item.difference:.1f} +- {item.difference_se:.1f} nats")
+            if abs(item.left.largest[1]) > LARGE_BUDGET and item.difference > -ALIKE:
+                found.append(_moves(item.left, "with", " noise, which forecasts about as well"))
+        found += [str(pattern) for pattern in self.criticism.found]
+        levels = self.criticism.levels
+        if not levels.inside:
+            found.append(
+                f"levels of the runs are not uniform (probability by chance {max(levels.probability, 0.0003):.1g}): {levels.shape}"
+            )
+        count, by_chance = len(self.criticism.unexplained), 0.01 * len(self.fit.runs)
+        if count > 3 * by_chance + 1:
+            lines = ", ".join(str(run.line) for run in self.criticism.unexplained[:8])
+            found.append(f"{count} runs are hardly explained (lines {lines}{' ...' if count > 8 else ''}; by chance about {by_chance:.1f})")
+        return tuple(found)
+
+    def __str__(self) -> str:
+        from bayes_scaling.trust_text import check_text
+
+        return check_text(self)
+
+
+def _moves(item: Left, how: str, after: str = "") -> str:
+    name, shift = item.largest
+    return f"{how} {item.name}{after}, {name} moves by {shift:+.1f} posterior standard deviations"
+
+
+def check(fit: Fit, *, compute: float | None = None, quick: bool = False) -> Check:
+    """Examine a fit: sensitivity to priors, noise, single runs and budgets; patterns in what the law leaves.
+
+    Parameters
+    ----------
+    compute : budget at which the decision is looked at, in FLOP; ten times the largest run by default
+    quick : fit nothing again
+
+    Raises
+    ------
+    InputError
+        If the fit has groups (select one).
+    """
+    if fit.groups:
+        raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(fit.groups)}")
+    values = looked_at(fit, compute)
+    return Check(
+        fit=fit,
+        power=power_scaling(fit, values),
+        runs=leave_runs_out(fit, compute, **({"refit": 0} if quick else {})),
+        budgets=[] if quick else leave_budgets_out(fit, compute),
+        noises=[] if quick else other_noises(fit, compute),
+        criticism=criticise(fit),
+        quick=quick,
+    )

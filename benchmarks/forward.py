@@ -1,0 +1,65 @@
+"""Which law forecasts larger runs best? Real runs, fitted up to a cut-off in compute; all beyond it are forecast.
+
+python benchmarks/forward.py SHARED_DATA [STUDY ...]
+
+Prints a table for each data set (log score: mean log predictive density of a held-out run, in nats, higher is better; RMSLE and CRPS in ln
+loss; share of 90 % intervals that hold the run), then the coverage of all: of the laws whose fits said themselves that they were to be
+trusted and had not been warned against by their earlier forecasts, and of the others.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from refits.optimal import gadre_runs, li_runs
+
+import bayes_scaling as bs
+
+SIZE_AND_DATA: dict[str, Any] = {name: name for name in ("chinchilla", "kaplan_nd")}
+IN_COMPUTE: dict[str, Any] = {
+    "power_law in C": {"law": "power_law", "input": "compute"},
+    "power_law_floor in C": {"law": "power_law_floor", "input": "compute"},
+    "bnsl in C": {"law": "bnsl", "input": "compute", "draws": 500},
+}
+
+
+def _repeated(folder: Path) -> bs.Runs:
+    return bs.read_runs(folder / "muennighoff2023_data_constrained.csv", where="used_in_repo_fit == 1")
+
+
+#: Runs by name, and the laws that forecast them.
+STUDIES: dict[str, tuple[Callable[[Path], bs.Runs], Mapping[str, Any]]] = {
+    "ladder": (lambda _: bs.read_runs("ladder"), {**SIZE_AND_DATA, **IN_COMPUTE}),
+    "gadre2024": (
+        lambda folder: gadre_runs(folder, "c4_original", least=20),
+        {**SIZE_AND_DATA, "overtraining": "overtraining", **IN_COMPUTE},
+    ),
+    "li2025_misfitting": (lambda folder: li_runs(folder, "params"), {**SIZE_AND_DATA, **IN_COMPUTE}),
+    "muennighoff2023": (_repeated, {**SIZE_AND_DATA, "data_constrained": "data_constrained", **IN_COMPUTE}),
+}
+
+
+def main(folder: Path, names: list[str]) -> None:
+    covered: dict[str, list[float]] = {"trusted": [], "warned": [], "not trusted": []}
+    for name in names:
+        read, laws = STUDIES[name]
+        runs = read(folder)
+        print(f"\n{name}, {len(runs)} runs\n{(found := bs.forward_validation(laws, runs))}", flush=True)
+        for law in found.laws:
+            for split in range(found.scores.sizes["split"]):
+                one = found.scores.sel(law=law).isel(split=split)
+                kind = "not trusted" if not one["trusted"] else "warned" if one["warned"] else "trusted"
+                values = one["covered"].values
+                covered[kind] += values[np.isfinite(values)].tolist()
+    print("\nshare of 90 % intervals that hold the run, over all forecasts")
+    for kind, values in covered.items():
+        if values:
+            print(f"  {kind:12} {np.mean(values):.2f} of {len(values)}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2:] or list(STUDIES))

@@ -1,0 +1,56 @@
+"""Scores of forecasts and the weights that average them, against closed forms and a general optimiser."""
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from bayes_scaling.scores import choice, crps, score, stacking_weights
+
+
+def test_crps_of_a_normal_forecast():
+    """Gneiting & Raftery 2007: sd (z (2 F(z) - 1) + 2 f(z) - 1 / sqrt(pi))."""
+    measured, centre, spread = np.array([0.0, 1.3, -4.0]), np.array([0.2, 0.0, 1.0]), np.array([1.0, 0.5, 2.0])
+    draws = centre + spread * np.random.default_rng(0).normal(size=(200_000, 3))
+    z = (measured - centre) / spread
+    exact = spread * (z * (2 * stats.norm.cdf(z) - 1) + 2 * stats.norm.pdf(z) - 1 / np.sqrt(np.pi))
+    assert crps(draws, measured) == pytest.approx(exact, abs=0.01)
+
+
+def test_crps_of_the_heaviest_tails_is_finite():
+    with np.errstate(over="ignore"):
+        draws = np.exp(1000 * np.random.default_rng(1).standard_t(0.5, size=(1000, 1)))
+    assert np.isinf(draws).any()
+    assert np.isfinite(score("loss", draws, np.array([2.0]))["crps"][0])
+
+
+def test_scores_are_relative_for_what_is_positive():
+    draws = 3.0 * np.exp(0.1 * np.random.default_rng(0).normal(size=(4000, 1)))
+    for factor in (1.0, 10.0):
+        found = score("loss", factor * draws, factor * np.array([3.6]))
+        assert found["error"][0] == pytest.approx(-np.log(1.2), abs=0.01)
+        assert found["covered"][0] == 0
+        assert found["level"][0] == pytest.approx(stats.norm.cdf(np.log(1.2) / 0.1), abs=0.02)
+    assert np.isfinite(score("loss", np.array([[-1.0], [1.0], [2.0]]), np.array([1.5]))["crps"][0])
+
+
+@pytest.mark.parametrize("laws", [2, 4])
+def test_stacking_weights_are_the_best(laws):
+    rng = np.random.default_rng(laws)
+    scores = rng.normal(scale=1.5, size=(60, laws)) - np.linspace(0, 1, laws)
+    weights = stacking_weights(scores)
+
+    def lost(free):
+        return -np.sum(np.log(np.exp(scores) @ (np.exp(free) / np.exp(free).sum())))
+
+    best = optimize.minimize(lost, np.zeros(laws), method="BFGS", options={"gtol": 1e-8})
+    assert weights.sum() == pytest.approx(1)
+    assert weights == pytest.approx(np.exp(best.x) / np.exp(best.x).sum(), abs=1e-3)
+
+
+def test_stacking_weights_of_hopeless_and_of_far_off_scores():
+    assert stacking_weights(np.stack([np.zeros(20), np.full(20, -5.0)], axis=1)) == pytest.approx([1, 0], abs=1e-6)
+    assert stacking_weights(np.full((20, 2), -1e6)) == pytest.approx([0.5, 0.5])
+
+
+def test_draws_are_shared_out_by_weight():
+    assert np.bincount(choice([0.2, 0.0, 0.8], 1000), minlength=3).tolist() == [200, 0, 800]
