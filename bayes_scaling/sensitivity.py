@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.comparison import BAD_K, MOST_REFITS, leave_one_out
-from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.noise import get_noise, noise_names
-from bayes_scaling.optimum import best_params
+from bayes_scaling.optimum import best_plan, problem_of
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.refitting import chosen_priors, refits
@@ -36,7 +35,7 @@ def looked_at(fit: Fit, compute: float | None = None) -> dict[str, np.ndarray]:
     found = {name: draws[name] for name in names if name not in fit.fixed}
     if set(fit.law.input_names) == {"params", "tokens"}:
         budget = float(compute or _FURTHER * fit.runs["compute"].max())
-        found[f"ln best params at {compute_text(budget)}"] = np.log(best_params(fit.law, draws, budget, Cost()))
+        found[f"ln best params at {compute_text(budget)}"] = np.log(best_plan(problem_of(fit.law), draws, budget).params)
     largest = {name: [fit.runs[name].max()] for name in (*fit.law.input_names, *fit.noise.needs)}
     curve = np.asarray(predict(fit, largest)["expected"])[..., 0]
     label = f"{'ln ' if quantity(fit.law.output).on_log_scale else ''}{fit.law.output} at the largest inputs"
