@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bayes_scaling.comparison import ALIKE
-from bayes_scaling.criticism import Criticism, criticise
+from bayes_scaling.criticism import OF_LEVELS, Criticism, criticise
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.sensitivity import (
@@ -67,9 +67,8 @@ class Check:
         found += [str(pattern) for pattern in self.criticism.found]
         levels = self.criticism.levels
         if not levels.inside:
-            found.append(
-                f"levels of the runs are not uniform (probability by chance {max(levels.probability, 0.0003):.1g}): {levels.shape}"
-            )
+            chance = f"probability by chance {max(levels.probability, 0.0003):.1g}"
+            found.append(f"levels of the runs are not uniform ({chance}): {OF_LEVELS[levels.shape]}")
         count, by_chance = len(self.criticism.unexplained), 0.01 * len(self.fit.runs)
         if count > 3 * by_chance + 1:
             lines = ", ".join(str(run.line) for run in self.criticism.unexplained[:8])

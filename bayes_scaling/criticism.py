@@ -15,6 +15,13 @@ from bayes_scaling.pointwise import BELOW, pointwise
 from bayes_scaling.quantities import coordinate
 from bayes_scaling.uniformity import Uniformity, uniformity
 
+#: What levels of measurements in their forecasts say, by where they are.
+OF_LEVELS = {
+    "low": "measurements lie low, forecasts are too high",
+    "high": "measurements lie high, forecasts are too low",
+    "outside": "too many in the tails, intervals are too narrow",
+    "inside": "too few in the tails, intervals are too wide",
+}
 UNLIKELY = 0.01  # probability by chance below which something counts as found
 _PERMUTATIONS = 1999
 _FEWEST = 12  # runs from which on patterns are looked for

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.calibration import Calibration
 from bayes_scaling.checking import Check
 from bayes_scaling.comparison import Comparison
 from bayes_scaling.fitted import Fit
@@ -147,6 +148,23 @@ def check_record(found: Check) -> dict[str, Any]:
         "patterns": [{**vars(item), "found": item.found} for item in criticism.patterns],
         "levels": {"uniform": criticism.levels.inside, "probability": criticism.levels.probability},
         "unexplained_runs": [vars(run) for run in criticism.unexplained],
+    }
+
+
+def calibration_record(found: Calibration) -> dict[str, Any]:
+    """Return the ranks of a calibration, and how far they are from uniform."""
+    return {
+        "law": found.law,
+        "noise": found.noise,
+        "ok": found.ok,
+        "probability": found.probability,
+        "fits": found.ranks.sizes["fit"],
+        "converged": int(found.ranks["converged"].sum()),
+        "refused": found.ranks.attrs["refused"],
+        "quantities": {
+            name: {"probability": item.probability, "inside": item.inside, "ranks": found.ranks[name].values.tolist()}
+            for name, item in found.levels.items()
+        },
     }
 
 

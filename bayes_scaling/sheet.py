@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bayes_scaling.comparison import leave_one_out
-from bayes_scaling.criticism import criticise
+from bayes_scaling.criticism import OF_LEVELS, criticise
 from bayes_scaling.fitted import KEPT_LOG_LIKELIHOODS, Fit
 from bayes_scaling.refitting import asked, chosen_priors
 
@@ -118,7 +118,8 @@ def _validation(fit: Fit) -> list[str]:
         )
     if not fit.groups:
         criticism = criticise(fit)
-        lines.append(f"- levels of the runs: {'uniform' if criticism.levels.inside else 'not uniform, ' + criticism.levels.shape}")
+        departure = "uniform" if criticism.levels.inside else f"not uniform: {OF_LEVELS[criticism.levels.shape]}"
+        lines.append(f"- levels of the runs: {departure}")
         lines += [f"- {pattern}" for pattern in criticism.found]
     surprising = fit.diagnosis.surprising
     lines += [f"- runs hardly explained: {', '.join(f'line {run.line}' for run in surprising) or 'none'}"]

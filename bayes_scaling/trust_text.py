@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayes_scaling.calibration import RANKED, Calibration
 from bayes_scaling.checking import Check
 from bayes_scaling.forward import AVERAGE, Forward
 from bayes_scaling.sensitivity import Left
@@ -40,6 +41,13 @@ def _mark(row: dict[str, float]) -> str:
     return ("" if row["trusted"] else "!") + ("?" if row["warned"] else "")
 
 
+#: What ranks of the truth among draws say, by where they are.
+OF_RANKS = {
+    "low": "truth is lower than posteriors say",
+    "high": "truth is higher than posteriors say",
+    "outside": "posteriors are too narrow",
+    "inside": "posteriors are too wide",
+}
 _SHOWN = 5  # runs of the largest influence
 
 
@@ -82,3 +90,23 @@ def _left_text(item: Left) -> str:
     count = f" ({item.runs} runs)" if item.runs > 1 else ""
     how = "" if item.exact or not item.pareto_k > 0.7 else f" (uncertain: Pareto k {item.pareto_k:.2f})"
     return f"{item.name}{count}: {name} by {shift:+.2f}, width {item.widening[name]:.2f} of what it was{how}"
+
+
+def calibration_text(found: Calibration) -> str:
+    """Return the quantities of a calibration with their departures from uniform ranks, and the verdict."""
+    converged, refused = found.ranks["converged"].values, found.ranks.attrs["refused"]
+    aside = f"; {refused} others, with impossible outputs, set aside" if refused else ""
+    lines = [
+        f"{found.law}, {found.noise} noise: {converged.sum()} of {len(converged)} fits to {found.ranks.attrs['runs']} simulated runs "
+        f"converged{aside}",
+        f"  {'':32}{'mean rank':>10}{'departure':>11}{'probability':>13}   (of ranks 0 to {RANKED}; uniform if all is well)",
+    ]
+    for name, item in found.levels.items():
+        departure = float(np.max(np.abs(item.share - item.points)))
+        mean = float(found.ranks[name].values[converged].mean())
+        lines.append(
+            f"  {name:32}{mean:>10.1f}{departure:>11.3f}{item.probability:>13.3f}   {'' if item.inside else OF_RANKS[item.shape]}".rstrip()
+        )
+    verdict = "no departure from uniform ranks" if found.ok else "THE POSTERIORS ARE NOT CALIBRATED"
+    lines.append(f"{verdict} (probability of the largest by chance, over all quantities: {found.probability:.3f})")
+    return "\n".join(lines)

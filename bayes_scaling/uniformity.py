@@ -36,12 +36,12 @@ class Uniformity:
 
     @property
     def shape(self) -> str:
-        """What a departure says of a forecast: where its levels are."""
+        """Where the values are: ``low``, ``high``, ``outside`` (at both ends) or ``inside`` (in the middle)."""
         middle = np.mean(self.share - self.points)
         tails = self.share[0] - self.points[0] + self.points[-1] - self.share[-1]
         if abs(middle) > abs(tails) / 2:
-            return "measurements lie low: forecasts are too high" if middle > 0 else "measurements lie high: forecasts are too low"
-        return "too many in the tails: intervals are too narrow" if tails > 0 else "too few in the tails: intervals are too wide"
+            return "low" if middle > 0 else "high"
+        return "outside" if tails > 0 else "inside"
 
 
 def uniformity(values: np.ndarray, points: int = _POINTS) -> Uniformity:

@@ -1,15 +1,16 @@
-"""The commands that criticise and report a stored fit: ``check`` and ``sheet``."""
+"""The commands that criticise and report a stored fit, and that criticise a law: ``check``, ``sheet`` and ``calibrate``."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from bayes_scaling.cli.answers import add_stored, stored_fit
-from bayes_scaling.cli.common import add_verdict, command, number, print_json, verdict
-from bayes_scaling.errors import FileError
+from bayes_scaling.cli.common import DONE, NOT_TRUSTWORTHY, add_columns, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.errors import FileError, InputError
 
 
 def add_check(commands: Any) -> None:
@@ -66,3 +67,48 @@ def _sheet(options: argparse.Namespace) -> int:
     else:
         print(f"written to {options.out}" if options.out else text)
     return verdict(fit.diagnosis.ok, options)
+
+
+def add_calibrate(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "calibrate", _calibrate, "check a law's posteriors by simulation from its priors: ranks of the truth must be uniform",
+        "  bayes-scaling calibrate chinchilla\n"
+        "  bayes-scaling calibrate ./mylaw.py --fits 500 --runs 60 --out ranks.png\n"
+        "  bayes-scaling calibrate chinchilla --at runs.csv      # at the inputs of your own runs",
+    )  # fmt: skip
+    parser.add_argument("law", metavar="NAME|FILE.py", help="see bayes-scaling laws")
+    parser.add_argument("--fits", type=int, default=200, metavar="N", help="simulated data sets (200)")
+    parser.add_argument("--runs", type=int, default=40, metavar="N", help="runs in each, over the law's domain (40)")
+    parser.add_argument("--at", metavar="DATA", help="simulate at the inputs of these runs instead")
+    parser.add_argument("--noise", metavar="FAMILY", help="the law's own by default")
+    parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input")
+    parser.add_argument("--draws", type=int, default=500, metavar="N", help="kept draws a chain (500)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--out", metavar="FIGURE.png", help="draw the ranks with their simultaneous bands")
+    add_columns(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from bayes_scaling.calibration import calibrate
+    from bayes_scaling.records import calibration_record
+    from bayes_scaling.runs import read_runs
+
+    runs: Any = options.runs
+    if runs < 2:
+        raise InputError(f"--runs {runs} must be at least 2")
+    if options.at:
+        runs = read_runs(options.at, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
+    found = calibrate(
+        options.law, fits=options.fits, runs=runs, noise=options.noise, input=options.input, draws=options.draws, seed=options.seed
+    )
+    if options.out:
+        from bayes_scaling.rank_plot import save_ranks
+
+        save_ranks(found, options.out)
+    print_json(calibration_record(found)) if options.json else print(found)
+    if not found.ok:
+        print("bayes-scaling: the posteriors are not calibrated (exit code 3)", file=sys.stderr)
+        return NOT_TRUSTWORTHY
+    return DONE

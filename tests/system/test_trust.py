@@ -9,22 +9,7 @@ import pytest
 from conftest import floor_fit, floor_only, simulated_runs
 
 import bayes_scaling as bs
-from bayes_scaling import cli
 from bayes_scaling.refitting import refits
-
-
-@pytest.fixture
-def run(capsys):
-    """Run the command in this process; return (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        try:
-            code = cli.main(list(map(str, arguments)))
-        except SystemExit as leaving:
-            code = leaving.code
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +72,12 @@ def test_compare_laws_on_runs(run, table):
         (("compare", "TABLE", "--law", "chinchilla", "--law", "kaplan_nd", "--holdout", "loss>9"), "holds out no run"),
         (("compare", "TABLE", "--law", "chinchilla", "--law", "kaplan_nd", "--input", "compute"), "--input compute is for laws of any one"),
         (("compare", "RIGHT"), "at least two fits; 1 given"),
+        (("forward", "TABLE"), "name the laws to validate with --law"),
+        (("forward", "TABLE", "--law", "chinchilla", "--by", "epochs"), "has no column for 'epochs'"),
+        (("check", "RIGHT", "--compute", "much"), "--compute: 'much' is not a number"),
+        (("sheet", "RIGHT", "--out", "nowhere/fit.md"), "no folder 'nowhere'"),
+        (("calibrate", "chinchilla", "--runs", "1"), "--runs 1 must be at least 2"),
+        (("calibrate", "chinchila"), "did you mean 'chinchilla'"),
         (("compare", "RIGHT", "RIGHT"), "is given more than once"),
         (("compare", "RIGHT", "WRONG", "--holdout", "loss>3"), "--holdout goes with runs and --law"),
     ],

@@ -1,0 +1,224 @@
+"""calibrate(): simulation-based calibration of a law: do its posteriors hold the truth as often as they say?
+
+Parameters are drawn from the priors, runs are simulated from them and fitted. Among the draws of its posterior, the truth then has a rank
+that is uniform, for every parameter and everything that follows from them, if and only if the posterior is right (Talts et al. 2018;
+Modrak et al. 2023 for the log likelihood as a quantity that sees what parameters do not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling.errors import InputError
+from bayes_scaling.fitted import Fit
+from bayes_scaling.fitting import fit_many
+from bayes_scaling.law import Law, get_law
+from bayes_scaling.model import Settings, at_runs, check_fixed, model_priors
+from bayes_scaling.noise import Noise, noise_of
+from bayes_scaling.quantities import quantity
+from bayes_scaling.runs import Runs
+from bayes_scaling.uniformity import Uniformity, uniformity
+
+if TYPE_CHECKING:
+    import xarray
+
+RANKED = 99  # draws that the truth is ranked among: so many that ranks are a hundred
+DOUBT = 0.05
+_TRIES = 100  # data sets simulated for each that is wanted, at most
+_TRIALS = 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """Ranks of the truth among posterior draws.
+
+    Attributes
+    ----------
+    law, noise : names
+    ranks : Dataset of dim fit: the rank (0 to 99) of each quantity; ``converged``. Attribute ``refused``: simulated data sets set aside
+        because they held impossible outputs, which their parameters do not bias (the posterior given the data is what it is)
+    """
+
+    law: str
+    noise: str
+    ranks: xarray.Dataset
+
+    @cached_property
+    def levels(self) -> dict[str, Uniformity]:
+        """Of the ranks of each quantity, over fits that converged."""
+        kept = self.ranks["converged"].values
+        return {str(name): uniformity((self.ranks[name].values[kept] + 0.5) / (RANKED + 1)) for name in self.ranks if name != "converged"}
+
+    @property
+    def probability(self) -> float:
+        """Of so large a departure in any quantity by chance (Bonferroni)."""
+        return float(min(1.0, len(self.levels) * min(item.probability for item in self.levels.values())))
+
+    @property
+    def ok(self) -> bool:
+        return self.probability > DOUBT
+
+    def __str__(self) -> str:
+        from bayes_scaling.trust_text import calibration_text
+
+        return calibration_text(self)
+
+
+def calibrate(
+    law: str | Law,
+    *,
+    fits: int = 200,
+    runs: int | Runs = 40,
+    noise: str | Noise | None = None,
+    input: str | None = None,
+    fix: Mapping[str, float] | None = None,
+    priors: Mapping[str, Any] | None = None,
+    draws: int = 500,
+    seed: int = 0,
+    **options: Any,
+) -> Calibration:
+    """Check a law's posteriors by simulation from its priors.
+
+    Parameters
+    ----------
+    law : name, file of a law of your own, or a Law
+    fits : simulated data sets
+    runs : how many in each, log-uniform over the law's domain, new in each data set; or runs at whose inputs to simulate
+    draws : kept draws a chain
+    options : further arguments of `bayes_scaling.fit_many`
+
+    Raises
+    ------
+    InputError
+        If the law has a model of its own, or its priors hardly ever give possible outputs.
+    """
+    import xarray
+
+    named = get_law(law)
+    chosen = named.with_input(input) if input is not None else named
+    family = noise_of(chosen, noise)
+    if chosen.model is not None:
+        raise InputError(f"law '{chosen.name}' has a model of its own: what it would simulate is not known here")
+    if fits < 20:
+        raise InputError(f"fits = {fits} are too few for ranks to say anything: at least 20")
+    settings = Settings(dict(fix or {}), dict(priors or {}))
+    check_fixed(chosen, family, settings.fixed)
+    used = model_priors(chosen, family, settings)
+    truths, data, refused = _simulated(chosen, family, used, fits, runs, seed)
+    rng = np.random.default_rng(seed)
+    axis = chosen.input_names[0] if named.alternatives else None
+    found: dict[str, np.ndarray] = {}
+    converged = np.zeros(fits, bool)
+    for place, simulated in enumerate(data):
+        # A seed for each: under one seed the draws of alike posteriors err alike, and ranks would show the seed's error.
+        arguments = {"noise": noise, "input": axis, "fix": fix, "priors": priors, "draws": draws, "seed": (seed + place) % 2**32, **options}
+        ((_, fit),) = fit_many(named, [simulated], errors="return", **arguments)
+        if not isinstance(fit, Fit):
+            continue
+        converged[place] = fit.diagnosis.converged
+        for name, (own, others) in _quantities(fit, truths[place]).items():
+            found.setdefault(name, np.zeros(fits, int))[place] = _rank(own, others, rng)
+    if converged.sum() < 20:
+        raise InputError(f"only {converged.sum()} of {fits} fits of law '{chosen.name}' converged: more runs in each may help")
+    columns = {name: ("fit", ranks) for name, ranks in found.items()}
+    attributes = {"refused": refused, "runs": len(data[0]), "seed": seed}
+    return Calibration(chosen.name, family.name, xarray.Dataset({**columns, "converged": ("fit", converged)}, attrs=attributes))
+
+
+def _rank(own: float, others: np.ndarray, rng: np.random.Generator) -> int:
+    """Return the rank of a value among others, by lot where they are equal."""
+    return int((others < own).sum() + rng.integers((others == own).sum() + 1))
+
+
+def _quantities(fit: Fit, truth: Mapping[str, float]) -> dict[str, tuple[float, np.ndarray]]:
+    """Return the truth, and thinned draws, of parameters, what is derived from them, the log likelihood and the law's answers."""
+    flat = {name: values.ravel() for name, values in fit.parameters().items()}
+    index = np.linspace(0, len(next(iter(flat.values()))) - 1, RANKED).astype(int)
+    whole = {name: float(value) for name, value in fit.law.complete(truth).items()}
+    density = fit.log_density(fit.runs).sum(axis=-1).ravel()[index]
+    found = {name: (whole[name], flat[name][index]) for name in flat if name not in fit.fixed}
+    found["log likelihood"] = (_log_likelihood(fit, whole), density)
+    if fit.law.decision is not None:
+        own = _answers(fit.law, {name: np.array([value]) for name, value in whole.items()})
+        others = _answers(fit.law, {name: values[index] for name, values in flat.items()})
+        found.update({f"answer: {name}": (float(own[name][0]), others[name]) for name in own})
+    return found
+
+
+def _log_likelihood(fit: Fit, truth: Mapping[str, float]) -> float:
+    import jax
+
+    with jax.enable_x64(True):
+        columns = fit.runs.model_columns(fit.noise.columns(fit.law))
+        wide = at_runs({name: np.asarray(value, float) for name, value in truth.items()}, columns)
+        scatter = fit.noise.distribution(fit.law.formula(columns, wide), wide, columns)
+        return float(np.sum(np.asarray(scatter.log_prob(columns[fit.law.output]))))
+
+
+def _answers(law: Law, parameters: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the law's answers to the example that comes with its question, shape of the draws."""
+    import jax
+
+    decision = law.decision
+    assert decision is not None  # asked for laws with a question
+    given = {item.name: np.array(float(decision.example.get(item.name, decision.optional.get(item.name, 1.0)))) for item in decision.given}
+    with jax.enable_x64(True):
+        found = decision.answer(parameters, given)
+        shape = np.shape(next(iter(parameters.values())))
+        return {item.name: np.broadcast_to(np.asarray(found[item.name], float), shape) for item in decision.answers}
+
+
+def _simulated(
+    law: Law, noise: Noise, priors: Mapping[str, Any], count: int, runs: int | Runs, seed: int
+) -> tuple[list[dict[str, float]], list[Runs], int]:
+    """Return parameters and the runs simulated from them, and how many data sets were set aside."""
+    import jax
+
+    key = jax.random.PRNGKey(seed)
+    size = runs if isinstance(runs, int) else len(runs)
+    truths: list[dict[str, float]] = []
+    data: list[Runs] = []
+    with jax.enable_x64(True):
+        for block in range(_TRIES):
+            key, *keys = jax.random.split(key, len(priors) + 2)
+            drawn = {
+                name: np.asarray(prior.sample(own, (count,))) if hasattr(prior, "sample") else np.full(count, float(prior))
+                for own, (name, prior) in zip(keys, priors.items(), strict=False)
+            }
+            columns = _inputs(law, noise, (count, size), runs, seed + block)
+            wide = {name: values[:, None] for name, values in law.complete(drawn).items()}
+            measured = np.asarray(noise.distribution(law.formula(columns, wide), wide, columns).sample(keys[-1]))
+            columns[law.output] = np.broadcast_to(measured, (count, size))
+            possible = np.all(quantity(law.output).admits(measured) & ~np.isin(measured, noise.excludes), axis=1)
+            for row in np.flatnonzero(possible):
+                truths.append({name: float(values[row]) for name, values in drawn.items()})
+                data.append(
+                    Runs({name: values[row] for name, values in columns.items()}, np.arange(1, size + 1), f"simulation {len(data)}")
+                )
+                if len(data) == count:
+                    return truths, data, block * count + int(row) + 1 - count
+    raise InputError(f"the priors of law '{law.name}' hardly ever give possible outputs: {len(data)} of {_TRIES * count} data sets")
+
+
+def _inputs(law: Law, noise: Noise, shape: tuple[int, int], runs: int | Runs, seed: int) -> dict[str, np.ndarray]:
+    """Return inputs of a shape: of the runs given, or log-uniform over the domain (uniform where it reaches zero or below)."""
+    if isinstance(runs, Runs):
+        return {name: np.broadcast_to(runs[name], shape) for name in (*law.input_names, *noise.needs)}
+    rng = np.random.default_rng(seed)
+    found = {}
+    for item in law.inputs:
+        if item.asked_only:
+            found[item.name] = np.full(shape, item.default)
+            continue
+        u = rng.uniform(size=shape)
+        found[item.name] = item.low + u * (item.high - item.low) if item.low <= 0 else item.low * (item.high / item.low) ** u
+    for name in noise.needs:
+        if name != "trials":
+            raise InputError(f"{noise.name} noise needs {name}: give runs that have it, at whose inputs to simulate")
+        found[name] = np.full(shape, _TRIALS)
+    return found

@@ -1,0 +1,73 @@
+"""Simulation-based calibration of a law of one's own; that ranks of a wrong posterior are found out is tested with the bands."""
+
+import numpy as np
+import pytest
+
+import bayes_scaling as bs
+from bayes_scaling.calibration import _rank, _simulated
+from bayes_scaling.law import get_law
+from bayes_scaling.model import Settings, model_priors
+from bayes_scaling.noise import noise_of
+
+LAW_FILE = """
+import jax.numpy as jnp
+from numpyro.distributions import LogNormal
+
+from bayes_scaling.law import Input, Law, Parameter
+
+LAW = Law(
+    name="constant", title="the same everywhere", equation="loss = a", citation="none", use="tests", avoid="all else",
+    inputs=(Input("x", "count", "whatever was scaled", 10, 1e7),),
+    parameters=(Parameter("a", LogNormal(1.0, 0.5), "the loss"),),
+    formula=lambda inputs, p: p["a"] * jnp.ones_like(inputs["x"]),
+    noise="normal-log",
+)
+"""
+
+
+@pytest.fixture(scope="module")
+def law(tmp_path_factory):
+    path = tmp_path_factory.mktemp("law") / "constant.py"
+    path.write_text(LAW_FILE)
+    return get_law(path)
+
+
+def test_ranks_of_a_law_of_ones_own(law):
+    found = bs.calibrate(law, fits=30, runs=6, fix={"sigma": 0.1}, seed=3)
+    assert set(found.levels) == {"a", "log likelihood"}
+    assert found.probability > 0.001  # false alarm: one in a thousand
+    assert found.ranks["converged"].sum() >= 24
+    assert "simulated runs converged" in str(found)
+
+
+def test_simulated_runs_are_of_the_priors_and_the_noise(law):
+    noise = noise_of(law)
+    priors = model_priors(law, noise, Settings({"sigma": 0.1}))
+    truths, data, refused = _simulated(law, noise, priors, 3000, 4, 0)
+    a = np.log([truth["a"] for truth in truths])
+    left = np.array([np.log(runs["loss"]) for runs in data]) - a[:, None]
+    assert (a.mean(), a.std()) == (pytest.approx(1.0, abs=0.03), pytest.approx(0.5, abs=0.03))
+    assert (left.mean(), left.std()) == (pytest.approx(0, abs=0.004), pytest.approx(0.1, abs=0.004))
+    assert np.corrcoef(left[:, 0], left[:, 1])[0, 1] == pytest.approx(0, abs=0.06)
+    assert refused == 0
+
+
+def test_ties_are_ranked_by_lot():
+    rng = np.random.default_rng(0)
+    found = [_rank(np.inf, np.r_[np.zeros(49), np.full(50, np.inf)], rng) for _ in range(400)]
+    assert min(found) == 49
+    assert max(found) == 99
+    assert _rank(1.5, np.array([1.0, 2.0, 3.0]), rng) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"law": "power_law", "fits": 5}, "fits = 5 are too few"),
+        ({"law": "chinchilla", "noise": "known-se"}, "known-se noise needs loss_se: give runs that have it"),
+        ({"law": "chinchilla", "fix": {"gamma": 1}}, "gamma"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(arguments, message):
+    with pytest.raises(bs.InputError, match=message):
+        bs.calibrate(**arguments)
