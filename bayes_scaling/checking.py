@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bayes_scaling.comparison import ALIKE
-from bayes_scaling.criticism import OF_LEVELS, Criticism, criticise
+from bayes_scaling.criticism import OF_LEVELS, OUTLYING, Criticism, criticise
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.sensitivity import (
@@ -73,6 +73,13 @@ class Check:
         if count > 3 * by_chance + 1:
             lines = ", ".join(str(run.line) for run in self.criticism.unexplained[:8])
             found.append(f"{count} runs are hardly explained (lines {lines}{' ...' if count > 8 else ''}; by chance about {by_chance:.1f})")
+        outlying = self.criticism.outlying
+        if outlying:
+            listed = ", ".join(map(str, outlying[:8])) + (" ..." if len(outlying) > 8 else "")
+            found.append(
+                f"{len(outlying)} runs lie over {OUTLYING:g} times the scatter of most off the curve (lines {listed}): look at them; "
+                "noise without heavy tails would follow them"
+            )
         return tuple(found)
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from bayes_scaling.diagnose import SurprisingRun
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import measured_inputs, most_draws, thinned
-from bayes_scaling.pointwise import BELOW, pointwise
+from bayes_scaling.pointwise import BELOW, CURVE, pointwise
 from bayes_scaling.quantities import coordinate
 from bayes_scaling.uniformity import Uniformity, uniformity
 
@@ -23,6 +23,7 @@ OF_LEVELS = {
     "inside": "too few in the tails, intervals are too wide",
 }
 UNLIKELY = 0.01  # probability by chance below which something counts as found
+OUTLYING = 10.0  # robust standard deviations of the residuals from the curve, beyond which a run is named, whatever the noise allows
 _PERMUTATIONS = 1999
 _FEWEST = 12  # runs from which on patterns are looked for
 _LARGEST = 0.2  # share of the runs that lie towards extrapolation
@@ -75,13 +76,15 @@ class Criticism:
     levels : whether levels are uniform
     patterns : everything looked for, also what was not found
     unexplained : runs that the law hardly explains
+    outlying : lines of runs far off the curve by the scatter of most: heavy-tailed noise explains them, and hides them
     """
 
     level: np.ndarray
     residual: np.ndarray
     levels: Uniformity
     patterns: tuple[Pattern, ...]
-    unexplained: tuple[SurprisingRun, ...] = field(default=())
+    unexplained: tuple[SurprisingRun, ...] = ()
+    outlying: tuple[int, ...] = ()
 
     @property
     def found(self) -> tuple[Pattern, ...]:
@@ -116,7 +119,11 @@ def criticise(fit: Fit, seed: int = 0) -> Criticism:
         top = place >= np.quantile(place, 1 - _LARGEST)
         mean = float(residual[top].mean())
         patterns.append(Pattern("largest", name, mean, float(2 * ndtr(-abs(mean) * np.sqrt(top.sum())))))
-    return Criticism(level, residual, uniformity(level), tuple(patterns), fit.diagnosis.surprising)
+    curve = np.median(pointwise(CURVE, fit.law, fit.noise, runs, flat), axis=0)
+    off = np.abs(coordinate(fit.law.output, runs[fit.law.output]) - coordinate(fit.law.output, curve))
+    far = runs.lines[off > OUTLYING * 1.4826 * np.median(off)] if not fit.noise.spread else []
+    lines = tuple(int(line) for line in far)
+    return Criticism(level, residual, uniformity(level), tuple(patterns), fit.diagnosis.surprising, lines)
 
 
 def neighbours(values: np.ndarray) -> np.ndarray:

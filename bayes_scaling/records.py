@@ -148,6 +148,7 @@ def check_record(found: Check) -> dict[str, Any]:
         "patterns": [{**vars(item), "found": item.found} for item in criticism.patterns],
         "levels": {"uniform": criticism.levels.inside, "probability": criticism.levels.probability},
         "unexplained_runs": [vars(run) for run in criticism.unexplained],
+        "outlying_runs": list(criticism.outlying),
     }
 
 

@@ -96,7 +96,10 @@ def test_patterns_are_found_where_they_are(small_fit):
     clean = criticise(small_fit)
     assert not [pattern for pattern in clean.found if pattern.probability < 0.002]
     assert clean.levels.inside
+    assert clean.outlying == ()
     runs = small_fit.runs
+    high = runs["loss"] * np.where(runs.lines == 17, 1.2, 1)
+    assert criticise(replace(small_fit, runs=replace(runs, columns={**runs.columns, "loss": high}))).outlying == (17,)
     logs = np.log(runs["compute"])
     bent = runs["loss"] * np.exp(0.01 * ((logs - logs.mean()) / logs.std()) ** 2)
     found = criticise(replace(small_fit, runs=replace(runs, columns={**runs.columns, "loss": bent})))
