@@ -94,8 +94,12 @@ def _outcome(chunk: Chunk, one: Wanted, found: Fit | InputError) -> Outcome:
         "attempts": found.attributes["attempts"],
     }
     if chunk.loo:
-        left_out = leave_one_out(found)
-        record["loo"] = {"elpd": left_out.elpd, "se": left_out.se, "p": left_out.effective_parameters, "bad_k": len(left_out.bad)}
+        try:
+            left_out = leave_one_out(found)
+        except InputError as error:  # too many runs and draws: the fit is as good without
+            record["reasons"] = [*record["reasons"], f"no leave-one-out scores: {error}"]
+        else:
+            record["loo"] = {"elpd": left_out.elpd, "se": left_out.se, "p": left_out.effective_parameters, "bad_k": len(left_out.bad)}
     if not chunk.keep_draws:
         return Outcome(record, found.runs)
     draws = {name: found.draws[name].to_dataset() for name in ("posterior", "sample_stats")}
