@@ -205,10 +205,8 @@ def _simulated(
     raise InputError(f"the priors of law '{law.name}' hardly ever give possible outputs: {len(data)} of {_TRIES * count} data sets")
 
 
-def _inputs(law: Law, noise: Noise, shape: tuple[int, int], runs: int | Runs, seed: int) -> dict[str, np.ndarray]:
-    """Return inputs of a shape: of the runs given, or log-uniform over the domain (uniform where it reaches zero or below)."""
-    if isinstance(runs, Runs):
-        return {name: np.broadcast_to(runs[name], shape) for name in (*law.input_names, *noise.needs)}
+def inputs_within(law: Law, shape: int | tuple[int, ...], seed: int = 0) -> dict[str, np.ndarray]:
+    """Return inputs of a shape, drawn log-uniformly over the declared domain (uniformly where it reaches zero or below)."""
     rng = np.random.default_rng(seed)
     found = {}
     for item in law.inputs:
@@ -217,6 +215,14 @@ def _inputs(law: Law, noise: Noise, shape: tuple[int, int], runs: int | Runs, se
             continue
         u = rng.uniform(size=shape)
         found[item.name] = item.low + u * (item.high - item.low) if item.low <= 0 else item.low * (item.high / item.low) ** u
+    return found
+
+
+def _inputs(law: Law, noise: Noise, shape: tuple[int, int], runs: int | Runs, seed: int) -> dict[str, np.ndarray]:
+    """Return inputs of a shape: of the runs given, or within the law's domain, with trials for noise that needs them."""
+    if isinstance(runs, Runs):
+        return {name: np.broadcast_to(runs[name], shape) for name in (*law.input_names, *noise.needs)}
+    found = inputs_within(law, shape, seed)
     for name in noise.needs:
         if name != "trials":
             raise InputError(f"{noise.name} noise needs {name}: give runs that have it, at whose inputs to simulate")

@@ -58,7 +58,7 @@ def refits(fit: Fit, data: Sequence[Runs], *, noise: str | Noise | None = None, 
     """
     options = {**asked(fit), **changes}
     if noise is not None:
-        options.update(_of_noise(fit, noise, options))
+        options.update(of_noise(fit, noise, options))
     if options["grouped"]:  # fits by group have no program for many at once
         for place, runs in enumerate(data):
             try:
@@ -70,7 +70,8 @@ def refits(fit: Fit, data: Sequence[Runs], *, noise: str | Noise | None = None, 
     yield from fit_many(fit.law, data, errors="return", **options)
 
 
-def _of_noise(fit: Fit, noise: str | Noise, options: Mapping[str, Any]) -> dict[str, Any]:
+def of_noise(fit: Fit, noise: str | Noise, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of another noise family: priors and fixed values of the scatter belong to the old one."""
     old = set(fit.noise.parameter_names)
     kept = {kind: {name: value for name, value in options[kind].items() if name not in old} for kind in ("fix", "priors")}
     return {"noise": noise, **kept}

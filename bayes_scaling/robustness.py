@@ -18,7 +18,7 @@ from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.limits import Limits
 from bayes_scaling.noise import get_noise, noise_names
-from bayes_scaling.priors import parse_prior, prior_text
+from bayes_scaling.refitting import chosen_priors, of_noise
 from bayes_scaling.runs import Runs
 
 KINDS = ("noise", "prior", "rows", "law")
@@ -87,7 +87,7 @@ def robustness(
     for kind in kinds:
         if kind not in KINDS:
             raise InputError(f"cannot change '{kind}'{nearest(kind, KINDS)}")
-    settings: dict[str, Any] = {"fix": dict(fit.fixed), "priors": _own_priors(fit), "draws": draws, "seed": seed}
+    settings: dict[str, Any] = {"fix": dict(fit.fixed), "priors": chosen_priors(fit), "draws": draws, "seed": seed}
     base = allocate(fit, compute, cost=cost, limits=limits, given=given)
     size = float(base["decision_params"][0])
     say = progress or (lambda _: None)
@@ -102,9 +102,7 @@ def robustness(
         noise = get_noise(family, fit.law.output)
         if family != fit.noise.name and not noise.of_counts and all(name in fit.runs.columns for name in noise.needs):
             say(f"noise {family}")
-            # Priors and fixed values of the scatter belong to their family.
-            own = {key: {k: v for k, v in settings[key].items() if k not in fit.noise.parameter_names} for key in ("fix", "priors")}
-            add("noise", family, fit_once(fit.law, fit.runs, noise=noise, **{**settings, **own}))
+            add("noise", family, fit_once(fit.law, fit.runs, **{**settings, **of_noise(fit, noise, settings)}))
     for name, factor in (("twice as wide", 2.0), ("half as wide", 0.5)) if "prior" in kinds else ():
         scaled = _scaled_priors(fit, factor)
         if scaled:
@@ -145,18 +143,11 @@ def _options(problem: optimum.Problem, base: Any, law: Law) -> dict[str, Any]:
     return _taken(law, {name: float(base[f"decision_{name}"][0]) for name in problem.options[0]})
 
 
-def _own_priors(fit: Fit) -> dict[str, Any]:
-    """Return the priors of a fit that are not those of its law and noise."""
-    usual = {item.name: prior_text(item.prior) for item in (*fit.law.parameters, *fit.noise.parameters)}
-    texts = fit.attributes["priors"]
-    return dict(parse_prior(f"{name}={text}") for name, text in texts.items() if name in usual and text != usual[name])
-
-
 def _scaled_priors(fit: Fit, factor: float) -> dict[str, Any]:
     """Return the law's normal and log-normal priors with another scale; others have none that is theirs alone."""
     from numpyro.distributions import LogNormal, Normal
 
-    priors = {**{item.name: item.prior for item in fit.law.parameters if not item.latent}, **_own_priors(fit)}
+    priors = {**{item.name: item.prior for item in fit.law.parameters if not item.latent}, **chosen_priors(fit)}
     kept = {name: prior for name, prior in priors.items() if name in fit.law.parameter_names and name not in fit.fixed}
     return {name: type(prior)(prior.loc, factor * prior.scale) for name, prior in kept.items() if type(prior) in (LogNormal, Normal)}
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import jax
 import numpy as np
 from refits import Refit, all_refits, draws_of
-from simulation import inputs_within
 
 import bayes_scaling as bs
+from bayes_scaling.calibration import inputs_within
 from bayes_scaling.law import Law, Parameter, Published
 from bayes_scaling.noise import noise_of
 from bayes_scaling.quantities import quantity

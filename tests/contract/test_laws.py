@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from simulation import inputs_within
 
 import bayes_scaling as bs
 from bayes_scaling import engine
+from bayes_scaling.calibration import inputs_within
 from bayes_scaling.decision import decide
 from bayes_scaling.fitting import build_density
 from bayes_scaling.model import Settings

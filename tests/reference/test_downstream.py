@@ -9,10 +9,10 @@ import pytest
 import xarray
 from scipy import stats
 from scipy.optimize import brentq
-from simulation import inputs_within
 
 import bayes_scaling as bs
 from bayes_scaling import engine
+from bayes_scaling.calibration import inputs_within
 from bayes_scaling.cli import main
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import build_density
