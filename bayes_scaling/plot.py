@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.axes import Axes
 
+    from bayes_scaling.extrapolation import Forecast
+
 _DRAWS = 1000  # draws behind a band: enough for its 5 % and 95 % edges to be still to the eye
 
 
@@ -254,6 +256,45 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     input_axis(ax, name, x)
     ax.legend(loc="best", fontsize=8 if fit.groups else None)
     mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
+
+
+@styled
+def forecast(found: Forecast, *, upto: float | None = None, target: float | None = None, ax: Axes | None = None) -> Axes:
+    """Draw a curve and where it goes: bands of the curve, and the 90 % interval of new measurements.
+
+    Parameters
+    ----------
+    upto : how far to draw, in x; by default four times the last x
+    target : a value to mark
+    """
+    known = found.curve
+    x = np.geomspace(known.last_x, max(upto or 0.0, 4 * known.last_x), 41)
+    ahead = found.predict(x, [0.05, 0.25, 0.5, 0.75, 0.95])
+    ax = axes_or_new(ax, 6.4, 4.2)
+    low, lower, middle, upper, high = ahead["curve"].values.T
+    ax.fill_between(x, low, high, color=BLUE, alpha=0.2, linewidth=0, label="curve, 90 %")
+    ax.fill_between(x, lower, upper, color=BLUE, alpha=0.3, linewidth=0, label="curve, 50 %")
+    ax.plot(x, middle, color=BLUE, linewidth=1.5, label="median")
+    for edge, label in ((0, "new measurement, 90 %"), (-1, None)):
+        ax.plot(x, ahead["measured"][:, edge], color=GREY, linewidth=1, linestyle=":", label=label)
+    ax.scatter(known.x, known.y, s=10, color="black", zorder=3, label="measured")
+    if target is not None:
+        ax.axhline(target, color=ORANGE, linewidth=1, linestyle="--", label=f"target {target:g}")
+    # The end of the curve is what matters; its beginning may be decades higher.
+    recent = known.y[known.x >= known.last_x / 1000]
+    shown = np.concatenate([recent, ahead["measured"].values.ravel(), [] if target is None else [target]])
+    ax.set_ylim(shown.min() / 1.03, shown.max() * 1.03)
+    ax.set_xlim(max(known.x[0], known.last_x / 1000), x[-1])
+    log_axis(ax.xaxis, _tick_of(x[-1]))
+    ax.set_yscale("log")
+    _log_ticks(ax.yaxis, lambda value: f"{value:g}")
+    if np.log10(shown.max() / shown.min()) < 0.7:
+        ax.set_yscale("linear")
+    ax.set_xlabel("x")
+    ax.set_ylabel("loss or error")
+    ax.legend(frameon=False, fontsize=8)
+    mark_untrusted(ax, found.ok)
     return ax
 
 

@@ -17,6 +17,7 @@ from bayes_scaling.cli.check import add_calibrate, add_check, add_sheet
 from bayes_scaling.cli.common import BAD_INPUT, Parser
 from bayes_scaling.cli.compare import add_compare, add_forward
 from bayes_scaling.cli.decisions import add_plan, add_recipes, add_robustness
+from bayes_scaling.cli.extrapolate import add_extrapolate
 from bayes_scaling.cli.fit import add_fit
 from bayes_scaling.cli.known import add_data, add_laws
 from bayes_scaling.errors import BayesScalingError
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_laws(commands)
     add_fit(commands)
+    add_extrapolate(commands)
     add_predict(commands)
     add_decide(commands)
     add_allocate(commands)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from bayes_scaling.cli import extrapolate
 from bayes_scaling.cli.common import (
     add_reading,
     add_verdict,
@@ -17,6 +18,7 @@ from bayes_scaling.cli.common import (
     print_json,
     verdict,
 )
+from bayes_scaling.cli.extrapolate import add_curve
 from bayes_scaling.errors import InputError
 
 
@@ -46,6 +48,7 @@ def add_fit(commands: Any) -> None:
     parser.add_argument("--draws", type=int, default=1000, metavar="N", help="kept draws a chain")
     parser.add_argument("--warmup", type=int, metavar="N", help="default: chosen, and lengthened while the draws are not good")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
+    add_curve(parser.add_argument_group("with --law extrapolate (see bayes-scaling extrapolate)"))
     parser.add_argument("--device", default="auto", metavar="auto|cpu|gpu")
     parser.add_argument("--precision", type=int, default=64, metavar="64|32", help="bits of the arithmetic")
     add_verdict(parser)
@@ -60,6 +63,11 @@ def _fit(options: argparse.Namespace) -> int:
 
     if options.out and not os.path.isdir(os.path.dirname(options.out) or "."):
         raise FileError(f"no folder '{os.path.dirname(options.out)}' to write '{os.path.basename(options.out)}' into")
+    if options.law == extrapolate.NAME:
+        return _extrapolate(options)
+    asked = [name for name in ("at", "target", "plot") if getattr(options, name)]
+    if asked:
+        raise InputError(f"--{asked[0]} is for --law {extrapolate.NAME}; see bayes-scaling predict and plot for a fit of a law")
     law = get_law(options.law)
     priors = {}
     for name, prior in map(parse_prior, options.prior):
@@ -108,6 +116,14 @@ def _fit(options: argparse.Namespace) -> int:
         if options.out:
             print(f"\nwritten to {options.out}{_next_step(result, options.out)}")
     return verdict(result.diagnosis.ok, options)
+
+
+def _extrapolate(options: argparse.Namespace) -> int:
+    """Forecast a curve: no single law is fitted, so that options of laws and their sampler mean nothing."""
+    wrong = [name for name in ("noise", "fix", "prior", "pool", "warmup") if getattr(options, name)]
+    if wrong:
+        raise InputError(f"--{wrong[0]} means nothing for --law {extrapolate.NAME}, which averages over curves with priors of its own")
+    return extrapolate.run_extrapolate(options)
 
 
 def _pool(text: str) -> tuple[str, str]:

@@ -29,6 +29,7 @@ ORDER = [
         "engine",
     ),
     *(
+        "extrapolation",
         "uniformity",
         "pointwise",
         "identification",
@@ -68,7 +69,7 @@ ORDER = [
         "cli",
     ),
 ]
-PACKAGES = ("engine", "batch", "cli")
+PACKAGES = ("engine", "extrapolation", "batch", "cli")
 
 
 def imports(path):

@@ -1,0 +1,122 @@
+"""The command ``extrapolate``, and what ``fit --law extrapolate`` does."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bayes_scaling.cli.common import add_reading, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.errors import FileError, InputError
+
+if TYPE_CHECKING:
+    from bayes_scaling.extrapolation import Curve
+
+NAME = "extrapolate"
+
+
+def add_extrapolate(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, NAME, run_extrapolate, "forecast where one learning or scaling curve goes, or each of many",
+        "  bayes-scaling extrapolate curve.csv --input tokens --at 1e12 --target 2.1\n"
+        "  bayes-scaling extrapolate curves.csv --map x=steps,loss=val_loss --group run --kind training --json",
+    )  # fmt: skip
+    parser.add_argument("data", metavar="DATA", help="a CSV or Parquet file with a row a point: one input, and loss or error")
+    add_curve(parser)
+    parser.add_argument("--input", metavar="QUANTITY", help="what was scaled: params, tokens, compute, examples or x")
+    parser.add_argument("--group", metavar="COL", help="every group of rows is a curve of its own")
+    parser.add_argument("--out", metavar="FORECAST.nc", help="write the draws here (NetCDF); of many curves, into this folder")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--draws", type=int, default=1000, metavar="N")
+    add_reading(parser)
+    add_verdict(parser)
+
+
+def add_curve(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--kind", default="generic", metavar="KIND", help="whose prior: generic, training, image, language, ...")
+    parser.add_argument("--at", action="append", default=[], metavar="X[,X]", help="where (default 1.5, 2, 4, 10 times the last x)")
+    parser.add_argument("--target", metavar="Y", help="when is this value reached?")
+    parser.add_argument("--plot", metavar="FIGURE", help="draw the forecast here (png, pdf, svg)")
+
+
+def run_extrapolate(options: argparse.Namespace) -> int:
+    """Run the command."""
+    from bayes_scaling.extrapolation import extrapolate_many
+    from bayes_scaling.extrapolation.words import forecast_record, forecast_text
+
+    for path in (options.out, options.plot):
+        if path and not os.path.isdir(os.path.dirname(path) or "."):
+            raise FileError(f"no folder '{os.path.dirname(path)}' to write '{os.path.basename(path)}' into")
+    target = number(options.target, "--target") if options.target else None
+    at = [number(text, "--at") for texts in options.at for text in texts.split(",")]
+    curves = _curves(options)
+    if len(curves) > 1 and options.plot:
+        raise InputError(f"--plot draws one curve; {options.data} has {len(curves)} (--where picks one)")
+    with _Progress(len(curves)) as told:
+        found = list(extrapolate_many(curves, options.kind, draws=options.draws, seed=options.seed, told=told))
+    if options.out and len(found) == 1:
+        found[0].save(options.out)
+    elif options.out:
+        os.makedirs(options.out, exist_ok=True)
+        for place, forecast in enumerate(found, start=1):
+            forecast.save(os.path.join(options.out, f"{place:04d}.nc"))  # a curve's name may be no file's name
+    if options.plot:
+        from bayes_scaling import plot
+
+        plot.save_figure(plot.forecast(found[0], upto=max(at, default=None), target=target), options.plot)
+    if options.json:
+        records = [forecast_record(forecast, at, target) for forecast in found]
+        print_json(records[0] if len(records) == 1 else records)
+    else:
+        print("\n\n".join(forecast_text(forecast, at, target) for forecast in found))
+    bad = sum(not forecast.ok for forecast in found)
+    return verdict(bad == 0, options, f"{bad} of {len(found)} forecasts are not trustworthy")
+
+
+def _curves(options: argparse.Namespace) -> list[Curve]:
+    from bayes_scaling.curves import AXES, UNIT
+    from bayes_scaling.extrapolation import Curve
+    from bayes_scaling.runs import read_runs
+
+    runs = read_runs(
+        options.data,
+        map=pairs(options.map, "--map") | ({"group": options.group} if options.group else {}),
+        units=pairs(options.units, "--units"),
+        where=options.where,
+        drop_invalid=options.drop_invalid,
+        drop_duplicates=options.drop_duplicates,
+    )
+    for note in runs.notes:
+        print(f"note: {note}", file=sys.stderr)
+    inputs = [axis.name for axis in AXES if axis.name in runs.columns]
+    chosen = options.input or (inputs[0] if len(inputs) == 1 else None)
+    if chosen not in inputs:
+        have = ", ".join(inputs) or "none"
+        raise InputError(f"{options.data}: which input is the curve drawn against? it has {have}; choose with --input, or --map x=COLUMN")
+    outputs = [name for name in UNIT if name in runs.columns]
+    if len(outputs) != 1:
+        raise InputError(f"{options.data}: a curve needs one output, loss or error; it has {' and '.join(outputs) or 'neither'}")
+    parts = [(label, runs.of_group(label)) for label in runs.groups] if options.group else [(os.path.basename(str(options.data)), runs)]
+    return [Curve(part[chosen], part[outputs[0]], label) for label, part in parts]
+
+
+class _Progress:
+    """A progress bar on stderr, shown only to people, and only for many curves."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+
+    def __enter__(self) -> Any:
+        self.bar = None
+        if self.total > 1 and sys.stderr.isatty():
+            from tqdm import tqdm
+
+            bar = self.bar = tqdm(total=self.total, desc="extrapolating", unit=" curves", leave=False, file=sys.stderr)
+            return lambda done, _: bar.update(done - bar.n)
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
