@@ -34,6 +34,7 @@ from .errors import DeviceError as DeviceError
 from .errors import FileError as FileError
 from .errors import InputError as InputError
 from .errors import LawError as LawError
+from .export import export as export
 from .fitted import Fit as Fit
 from .fitting import fit as fit
 from .fitting import fit_many as fit_many

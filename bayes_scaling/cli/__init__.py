@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from bayes_scaling import __version__
 from bayes_scaling.cli.answers import add_allocate, add_decide, add_plot, add_predict
 from bayes_scaling.cli.batch import add_batch
-from bayes_scaling.cli.check import add_calibrate, add_check, add_sheet
+from bayes_scaling.cli.check import add_calibrate, add_check, add_export, add_sheet
 from bayes_scaling.cli.common import BAD_INPUT, Parser
 from bayes_scaling.cli.compare import add_compare, add_forward
 from bayes_scaling.cli.decisions import add_plan, add_recipes, add_robustness
@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     add_recipes(commands)
     add_check(commands)
     add_sheet(commands)
+    add_export(commands)
     add_calibrate(commands)
     add_compare(commands)
     add_forward(commands)

@@ -15,6 +15,7 @@ from bayes_scaling.cli.common import (
     number,
     pairs,
     print_json,
+    reading,
     verdict,
 )
 from bayes_scaling.errors import InputError
@@ -27,9 +28,13 @@ def add_fit(commands: Any) -> None:
         "  bayes-scaling fit runs.csv --law chinchilla --out fit.nc\n"
         "  bayes-scaling fit runs.csv --law chinchilla --units params=billion,tokens=billion --where 'flops<1e21'\n"
         "  bayes-scaling fit runs.csv --law power_law_floor --input compute --prior 'E=LogNormal(0.5, 0.3)'\n"
-        "  bayes-scaling fit ladder --law chinchilla --noise normal-log --json",
+        "  bayes-scaling fit ladder --law chinchilla --noise normal-log --json\n"
+        "  bayes-scaling fit panel.csv --law chinchilla --curve run=last --join runs.csv --map tokens='Step*batch_tokens'\n"
+        "  bayes-scaling fit results --law bounded_metric:loss --where \"task == 'arc_easy' and metric == 'acc'\" --join models.csv",
     )  # fmt: skip
-    parser.add_argument("data", metavar="DATA", help="a CSV or Parquet file with one row a run, or the name of a data set")
+    parser.add_argument(
+        "data", metavar="DATA", help="CSV, TSV or Parquet with one row a run (or W&B's exports), results of lm-eval, a data set's name"
+    )
     parser.add_argument("--law", required=True, metavar="NAME|FILE.py", help="see bayes-scaling laws")
     parser.add_argument("--out", metavar="FIT.nc", help="write the draws here (NetCDF), for predict, allocate and plot")
     parser.add_argument("--noise", metavar="FAMILY", help="student-t (default), normal-log, normal, laplace, known-se")
@@ -70,15 +75,9 @@ def _fit(options: argparse.Namespace) -> int:
     pool = dict(_pool(text) for texts in options.pool for text in texts.split(","))
     if pool and not options.group:
         raise InputError("--pool needs groups: name their column with --group COL")
-    columns = pairs(options.map, "--map") | ({"group": options.group} if options.group else {})
-    runs = read_runs(
-        options.data,
-        map=columns,
-        units=pairs(options.units, "--units"),
-        where=options.where,
-        drop_invalid=options.drop_invalid,
-        drop_duplicates=options.drop_duplicates,
-    )
+    how = reading(options)
+    how["map"] |= {"group": options.group} if options.group else {}
+    runs = read_runs(options.data, **how)
     with Progress() as progress:
         result = fit(
             law,
