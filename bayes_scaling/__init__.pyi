@@ -59,6 +59,7 @@ from .priors import parse_prior as parse_prior
 from .problems import coverage_of_problems as coverage_of_problems
 from .problems import unbiased_pass_at_k as unbiased_pass_at_k
 from .recipes import compute_multiplier as compute_multiplier
+from .report import report as report
 from .risk import Risk as Risk
 from .robustness import Change as Change
 from .robustness import robustness as robustness

@@ -22,6 +22,7 @@ from bayes_scaling.axes import (
     _tick_of,
     axes_or_new,
     colour_scale,
+    compute_label,
     compute_tick,
     count_tick,
     draw_band,
@@ -36,9 +37,10 @@ from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
 from bayes_scaling.law import Input, Law
+from bayes_scaling.parameter_plot import against_published as against_published
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity
-from bayes_scaling.units import compute_text, count_text
+from bayes_scaling.units import count_text
 
 if TYPE_CHECKING:
     import xarray
@@ -66,7 +68,7 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     frontier = optimum.best_outcome(problem, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))))
     ax = axes_or_new(ax, 7, 4.5)
     points = ax.scatter(spent, runs[fit.law.output], c=runs["params"], norm="log", cmap="viridis", s=16, linewidth=0, zorder=3)
-    draw_band(ax, compute, frontier, ORANGE, "compute-optimal frontier: median, 50 % and 90 %")
+    draw_band(ax, compute, frontier, ORANGE, "compute-optimal: median, 50 %, 90 %")
     ax.set(xlabel="training compute (FLOP, 6 x params x tokens)", ylabel="loss (nat/token)")
     log_axis(ax.xaxis, compute_tick)
     ax.set_yscale("log")
@@ -116,7 +118,7 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
         curve = optimum.outcome(fit.law, wide, params, problem.tokens(params, level, option), option)
         low, middle, high = np.quantile(curve, [0.05, 0.5, 0.95], axis=0)
         ax.fill_between(params, low, high, color=colour, alpha=0.3, linewidth=0)
-        ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_text(level))
+        ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_label(level))
         ax.scatter(shown, runs[fit.law.output][near], color=colour, s=16, zorder=3)
         best = optimum.best_plan(problem, draws, level)
         q = np.quantile(best.params, [0.05, 0.5, 0.95])
@@ -127,7 +129,7 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     log_axis(ax.xaxis, count_tick)
     ax.set_yscale("log")
     plain_loss_axis(ax)
-    ax.legend(title="compute\n(diamond: optimum, 90 %)", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(title="FLOP, band 90 %\n(diamond: optimum)", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
@@ -151,12 +153,12 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
     for ax, name, colour in zip(panels, ("params", "tokens"), (BLUE, GREEN), strict=True):
         draws = np.asarray(plan[name]).reshape(-1, len(budgets))[:, order]
         if len(budgets) >= 8:
-            draw_band(ax, budgets[order], draws, colour, "optimum: median, 50 % and 90 %")
+            draw_band(ax, budgets[order], draws, colour, "optimum: median, 50 %, 90 %")
         else:
             q = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
             ax.vlines(budgets[order], q[0], q[4], color=colour, linewidth=1.5)
             ax.vlines(budgets[order], q[1], q[3], color=colour, linewidth=5, alpha=0.6)
-            ax.scatter(budgets[order], q[2], color=colour, s=30, zorder=3, label="optimum: median, 50 % and 90 %")
+            ax.scatter(budgets[order], q[2], color=colour, s=30, zorder=3, label="optimum: median, 50 %, 90 %")
         chosen = np.asarray(plan[f"decision_{name}"])[order]
         marks = {"marker": "d", "s": 24, "color": "black", "zorder": 4} if len(budgets) < 8 else {}
         if marks:
@@ -187,10 +189,10 @@ def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
     ax.plot(sizes, draws.mean(axis=0), color=BLUE, linewidth=1.8, label="expected regret")
     chosen = found.attrs["decision_params"]
     ax.axvline(chosen, color="black", linewidth=1, linestyle="--", label=f"decision: {count_text(chosen)} params")
-    ax.set(xlabel=f"params, at {compute_text(compute)}", ylabel="regret (nat/token)", xlim=(sizes[0], sizes[-1]))
+    ax.set(xlabel=f"params, at {compute_label(compute)} FLOP", ylabel="regret (nat/token)", xlim=(sizes[0], sizes[-1]))
     ax.set_ylim(0, max(4 * draws.mean(axis=0).min(), float(np.interp(chosen * 2.5, sizes, q95))))
     log_axis(ax.xaxis, count_tick)
-    ax.legend(loc="upper center")
+    ax.legend(loc="upper center", frameon=True, framealpha=0.85, edgecolor="none")  # over the line of the decision
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
@@ -214,7 +216,7 @@ def design(fit: Fit, plan: xarray.Dataset, *, ax: Axes | None = None) -> Axes:
         ax.annotate(str(place + 1), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7)
     if "decision_params" in plan.attrs:
         size, target = plan.attrs["decision_params"], plan.attrs["target_compute"]
-        label = f"decision at {compute_text(target)}"
+        label = f"decision at {compute_label(target)} FLOP"
         ax.scatter(size, plan.attrs["decision_tokens"], marker="d", s=50, color="black", label=label, zorder=4)
     ax.set(xlabel="params", ylabel="tokens")
     log_axis(ax.xaxis, count_tick)
@@ -244,7 +246,7 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
         ax.scatter(
             one.runs[name], one.runs[fit.law.output], color=colour if label else GREY, s=16, zorder=3, label=None if label else "runs"
         )
-        draw_band(ax, x, curves, colour, label or "curve: median, 50 % and 90 %")
+        draw_band(ax, x, curves, colour, label or "curve: median, 50 %, 90 %")
         if "E" in draws and not label:
             low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
             ax.axhspan(low, high, color=ORANGE, alpha=0.15, linewidth=0)

@@ -19,6 +19,7 @@ from bayes_scaling.cli.compare import add_compare, add_forward
 from bayes_scaling.cli.decisions import add_plan, add_recipes, add_robustness
 from bayes_scaling.cli.fit import add_fit
 from bayes_scaling.cli.known import add_data, add_laws
+from bayes_scaling.cli.report import add_report
 from bayes_scaling.errors import BayesScalingError
 
 
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     add_compare(commands)
     add_forward(commands)
     add_plot(commands)
+    add_report(commands)
     add_batch(commands)
     add_data(commands)
     return parser
