@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.units import tidy
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -88,7 +90,7 @@ def prose(value: Any) -> str:
         digits, exponent = found[1], found[2].translate(_RAISED)
         return f"{'' if digits == '1' else f'{digits} × '}10{exponent} FLOP"
 
-    return text(re.sub(r"(?<![\w.])(\d(?:\.\d+)?)e(\d+) FLOP", power, str(value)))
+    return text(re.sub(r"(?<![\w.])(\d(?:\.\d+)?)e(\d+) FLOP", power, tidy(str(value))))
 
 
 def paragraph(value: Any, kind: str = "") -> str:

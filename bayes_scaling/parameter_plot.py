@@ -24,7 +24,9 @@ def compared_names(fit: Fit) -> list[str]:
 
 
 @styled
-def against_published(fit: Fit, names: Sequence[str] | None = None, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+def against_published(
+    fit: Fit, names: Sequence[str] | None = None, *, across: int = 3, axes: Sequence[Axes] | None = None
+) -> Sequence[Axes]:
     """Draw the posterior of each parameter beside the published values of the law, with 90 % intervals where errors were stated.
 
     Others fitted other runs: a difference is one of models, data and ways of counting, not an error of either.
@@ -32,6 +34,7 @@ def against_published(fit: Fit, names: Sequence[str] | None = None, *, axes: Seq
     Parameters
     ----------
     names : parameters; by default all that any published set gives
+    across : panels in a row
     axes : one for each of them
 
     Raises
@@ -49,7 +52,7 @@ def against_published(fit: Fit, names: Sequence[str] | None = None, *, axes: Seq
         if name not in draws:
             raise InputError(f"no draws of '{name}'; there are {', '.join(draws)}")
     labels = ["this fit", *fit.law.published]
-    across = min(len(chosen), 3)
+    across = min(len(chosen), across)
     down = -(-len(chosen) // across)
     if axes is None:
         _, grid = plt.subplots(down, across, figsize=(1.0 + 1.9 * across, down * (0.9 + 0.24 * len(labels))), sharey=True, squeeze=False)

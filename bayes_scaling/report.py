@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ from bayes_scaling.words import (
 )
 
 _WIDTH = 5.4  # inches: at that width a figure's text is readable on a phone
+_MANY, _FEW = 17, 9  # budgets of a band: few where each is a search
+_DRAWN = 500  # draws behind a band where each is a search
 _NAMED = 5  # runs of the largest influence
 
 
@@ -251,6 +253,8 @@ def _figures(asked: _Asked, row: Mapping[str, Any] | None) -> list[str]:
     drawn, said, output = [], _run_texts(fit), law.output.replace("_", " ")
     if row is not None and set(law.input_names) == {"params", "tokens"} and not asked.limits:
         drawn += _spending_figures(asked, row, said)
+    elif row is not None:
+        drawn.append(_split_figure(asked, row, _FEW))
     elif len(law.input_names) == 1:
         ax = plot.curve(fit, ax=new_axes(_WIDTH, 4.0))
         (name,) = law.input_names
@@ -286,8 +290,36 @@ def _spending_figures(asked: _Asked, row: Mapping[str, Any], said: Sequence[str]
     caption = f"{output[0].upper()}{output[1:]} against size at equal compute: dots are runs, diamonds the best size with its interval."
     drawn.append(page.figure(ax, "profiles", shown, caption, [(ax, fit.runs["params"], measured, said)]))
 
-    budgets = np.unique([*np.geomspace(first, furthest, 17), budget])
-    plan = allocate(fit, budgets, cost=asked.cost)
+    drawn.append(_split_figure(asked, row, _MANY))
+    if asked.cost is None:
+        ax = plot.regret(fit, budget, ax=new_axes(_WIDTH, 4.0))
+        decided = count_text(row["decision"]["params"])
+        shown = f"What each size is expected to lose at {compute_text(budget)}: least at {decided} params, more on either side."
+        caption = f"What choosing another size than {decided} params would cost at {compute_text(budget)}."
+        drawn.append(page.figure(ax, "regret", shown, caption))
+    return drawn
+
+
+def _fewer_draws(fit: Fit, most: int) -> Fit:
+    """Return the fit with every so-manieth draw, so that about that many are left."""
+    every = max(1, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] // most)
+    tree = fit.draws.map_over_datasets(lambda part: part.isel(draw=slice(None, None, every)) if "draw" in part.dims else part)
+    tree.attrs = fit.draws.attrs
+    return replace(fit, draws=tree)
+
+
+def _split_figure(asked: _Asked, row: Mapping[str, Any], count: int) -> str:
+    """Return the figure of the best params and tokens against compute, at so many budgets over the runs and beyond."""
+    # Where each plan is a search, some of the draws do for a band; the answer above has all of them.
+    fit = _fewer_draws(asked.fit, _DRAWN) if count == _FEW else asked.fit
+    budget, spent = float(row["compute"]), fit.runs["compute"]
+    furthest = max([float(spent.max()) * 10, *(2 * each for each in asked.budgets)])
+    # Limits may leave no plan at budgets that were not asked about.
+    budgets = np.unique([*np.geomspace(budget / 3 if asked.limits else float(spent.min()), furthest, count), budget])
+    try:
+        plan = allocate(fit, budgets, **asked.spending)
+    except InputError:
+        plan = allocate(fit, budgets := np.array([budget]), **asked.spending)
     panels = list(plot.allocation(plan, axes=list(new_axes(_WIDTH, 6.4, 2))))
     marks = []
     for ax, name in zip(panels, ("params", "tokens"), strict=True):
@@ -296,15 +328,7 @@ def _spending_figures(asked: _Asked, row: Mapping[str, Any], said: Sequence[str]
         marks.append((ax, budgets, middle, values))
     low, high = (count_text(row["params"][key]) for key in ("q05", "q95"))
     shown = f"Best params and best tokens grow with compute; at {compute_text(budget)} the best size lies between {low} and {high} params."
-    drawn.append(page.figure(panels, "split", shown, "The best split against compute, with 50 % and 90 % bands.", marks))
-
-    if asked.cost is None:
-        ax = plot.regret(fit, budget, ax=new_axes(_WIDTH, 4.0))
-        decided = count_text(row["decision"]["params"])
-        shown = f"What each size is expected to lose at {compute_text(budget)}: least at {decided} params, more on either side."
-        caption = f"What choosing another size than {decided} params would cost at {compute_text(budget)}."
-        drawn.append(page.figure(ax, "regret", shown, caption))
-    return drawn
+    return page.figure(panels, "split", shown, "The best split against compute, with 50 % and 90 % bands.", marks)
 
 
 def _parameters(asked: _Asked) -> list[str]:
@@ -334,15 +358,9 @@ def _parameters(asked: _Asked) -> list[str]:
                 "this fit's posterior (inside its 90 % interval, or how many standard deviations off)."
             )
         )
-        count, widest = len(law.published), max(len(name) for name in law.published)
-        figure = against_published(fit, names)
-        figure[0].figure.set_size_inches(_WIDTH + 0.04 * widest, -(-len(names) // 3) * (0.9 + 0.24 * (count + 1)))  # pyright: ignore[reportAttributeAccessIssue]
-        parts.append(
-            page.figure(
-                figure, "published", f"Posteriors of {', '.join(names)} beside {count} published sets of values; the list below has them.",
-                "Blue: this fit, 50 % and 90 %. Orange: published, with 90 % intervals where errors were stated.",
-            )
-        )  # fmt: skip
+        shown = f"Posteriors of {', '.join(names)} beside {len(law.published)} published sets of values; the list below has them."
+        caption = "Blue: this fit, 50 % and 90 %. Orange: published, with 90 % intervals where errors were stated."
+        parts.append(page.figure(against_published(fit, names, across=2), "published", shown, caption))
         parts.append(_published_list(fit, law, names))
     return [*parts, "</section>"]
 
@@ -361,7 +379,7 @@ def _published_list(fit: Fit, law: Law, names: Sequence[str]) -> str:
 
 def _diagnostics(asked: _Asked) -> list[str]:
     fit = asked.fit
-    said = page.bullets(("ok" if good else "no", item) for good, item in diagnosis_words(fit))
+    said = page.bullets(diagnosis_words(fit))
     parts = ['<section id="trust"><h2>Can it be trusted?</h2>', said]
     if fit.diagnosis.surprising:
         rows = [(run.line, f"{run.measured:.4g}", f"{run.expected:.4g}", f"{run.probability:.1e}") for run in fit.diagnosis.surprising[:10]]

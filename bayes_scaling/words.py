@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.diagnose import UNEXPLAINED
 from bayes_scaling.engine import convergence
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
@@ -118,33 +119,35 @@ def sentence(said: str) -> str:
     return f"{said[0].upper()}{said[1:].rstrip('.')}."
 
 
-def diagnosis_words(fit: Fit) -> list[tuple[bool, str]]:
-    """Return what was examined about a fit, each with whether it is well, in sentences that need no knowledge of samplers."""
+def diagnosis_words(fit: Fit) -> list[tuple[str, str]]:
+    """Return what was examined about a fit in sentences that need no knowledge of samplers, each with how it went: ``ok``, ``no``, or
+    nothing for what is only worth knowing.
+    """
     d, chains = fit.diagnosis, fit.posterior.sizes["chain"]
-    said = [
+    agree, enough = bool(d.max_rhat < convergence.MAX_RHAT), bool(d.min_ess > convergence.MIN_ESS)
+    tests = [
         (
-            bool(d.max_rhat < convergence.MAX_RHAT),
-            f"{chains} independent chains {'agree' if d.max_rhat < convergence.MAX_RHAT else 'DISAGREE'}: the largest R-hat is "
-            f"{d.max_rhat:.3f} (1 is perfect; below {convergence.MAX_RHAT:g} is asked for).",
+            agree,
+            f"{chains} independent chains {'agree' if agree else 'DISAGREE'}: the largest R-hat is {d.max_rhat:.3f} (1 is perfect; below "
+            f"{convergence.MAX_RHAT:g} is asked for).",
         ),
-        (
-            bool(d.min_ess > convergence.MIN_ESS),
-            f"The draws are worth at least {d.min_ess:.0f} independent ones (more than {convergence.MIN_ESS} are asked for).",
-        ),
+        (enough, f"The draws are worth at least {d.min_ess:.0f} independent ones (more than {convergence.MIN_ESS} are asked for)."),
         (d.divergences == 0, f"{d.divergences or 'No'} transitions diverged{'' if d.divergences else ': no corner was missed'}."),
         (d.arrived == d.starts or d.converged, f"{d.arrived} of {d.starts} searches from random starts ended at the same best fit."),
     ]
     if d.explained is not None:
-        said.append((d.explained > 0.5, f"The law explains {max(d.explained, 0):.1%} of the spread of the runs."))
-    said += [(not problem.serious, sentence(str(problem))) for problem in d.problems]
+        tests.append((d.explained > UNEXPLAINED, f"The law explains {max(d.explained, 0):.1%} of the spread of the runs."))
     if d.surprising:
         by_chance = 0.01 * len(fit.runs)
         lines = ", ".join(str(run.line) for run in d.surprising[:8]) + (" ..." if len(d.surprising) > 8 else "")
+        one = len(d.surprising) == 1
         many = len(d.surprising) > 3 * by_chance + 1
-        said.append((not many, f"{len(d.surprising)} runs disagree with the law (lines {lines}); by chance {by_chance:.1f} would."))
+        said = f"{len(d.surprising)} run{' disagrees' if one else 's disagree'} with the law (line{'' if one else 's'} {lines})"
+        tests.append((not many, f"{said}; by chance about {by_chance:.1f} would."))
     else:
-        said.append((True, "No run disagrees with the law."))
-    return said
+        tests.append((True, "No run disagrees with the law."))
+    notes = [("no" if problem.serious else "", sentence(str(problem))) for problem in d.problems]
+    return [*(("ok" if good else "no", said) for good, said in tests), *notes]
 
 
 def published_words(fit: Fit, name: str, value: float) -> str:
