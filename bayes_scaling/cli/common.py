@@ -30,7 +30,7 @@ def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], 
         epilog=f"examples:\n{example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, command=name)
     return parser
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bayes_scaling.cli.common import add_reading, add_verdict, command, number, print_json, reading, verdict
 from bayes_scaling.errors import InputError
+from bayes_scaling.progress import follow
 
 
 def add_compare(commands: Any) -> None:
@@ -83,7 +84,7 @@ def _fits_to_data(options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
         runs, apart = read_split(source, options.holdout, **reading(options))
     else:
         runs = read_runs(source, **reading(options))
-    return {name: fit(runs=runs, seed=options.seed, **arguments) for name, arguments in wanted.items()}, apart
+    return {name: fit(runs=runs, seed=options.seed, **arguments) for name, arguments in follow(wanted.items(), "fits", len(wanted))}, apart
 
 
 def _add_candidates(parser: argparse.ArgumentParser) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
 from typing import Any
 
 from bayes_scaling.cli.common import (
@@ -18,6 +16,7 @@ from bayes_scaling.cli.common import (
     reading,
     verdict,
 )
+from bayes_scaling.cli.progress import Sampling
 from bayes_scaling.errors import InputError
 
 
@@ -78,7 +77,7 @@ def _fit(options: argparse.Namespace) -> int:
     how = reading(options)
     how["map"] |= {"group": options.group} if options.group else {}
     runs = read_runs(options.data, **how)
-    with Progress() as progress:
+    with Sampling() as progress:
         result = fit(
             law,
             runs,
@@ -120,28 +119,3 @@ def _next_step(fit: Any, out: str) -> str:
         return ""
     group = f" --group {fit.groups[0]}" if fit.groups else ""
     return f"; next: bayes-scaling allocate {out} --compute {10 * fit.runs['compute'].max():.1g}{group}".replace("e+", "e")
-
-
-class Progress:
-    """A progress bar on stderr, shown only to people; the sampler reports once a chunk of iterations."""
-
-    def __enter__(self) -> Callable[[int, int], None] | None:
-        self.bar = None
-        if not sys.stderr.isatty():
-            return None
-        from tqdm import tqdm
-
-        self.bar = tqdm(desc="sampling", unit=" iterations", leave=False, file=sys.stderr)
-        return self.report
-
-    def report(self, done: int, planned: int) -> None:
-        assert self.bar is not None
-        if done < self.bar.n:  # a further attempt begins
-            self.bar.reset()
-            self.bar.set_description("sampling again, more carefully")
-        self.bar.total = planned
-        self.bar.update(done - self.bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()

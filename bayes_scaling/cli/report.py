@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from bayes_scaling.cli.answers import add_stored, stored_fit
 from bayes_scaling.cli.common import add_verdict, command, number, print_json, verdict
+from bayes_scaling.cli.progress import say
 from bayes_scaling.cli.spending import add_spending, read_cost, read_given, read_limits
 
 
@@ -44,7 +44,7 @@ def _report(options: argparse.Namespace) -> int:
         limits=limits if limits.any else None,
         refits=options.refits,
         title=options.title,
-        progress=(lambda text: print(text, file=sys.stderr)) if sys.stderr.isatty() else None,
+        progress=lambda text: say(f"report: {text}"),
     )
     print_json({"out": options.out}) if options.json else print(f"written to {options.out}")
     return verdict(fit.diagnosis.ok, options)
