@@ -178,6 +178,11 @@ class Fit:
 
         return fit_text(self)
 
+    def _repr_html_(self) -> str:
+        from bayes_scaling.notebook import fit_html
+
+        return fit_html(self)
+
     def __repr__(self) -> str:
         verdict = "ok" if self.diagnosis.ok else "NOT TRUSTWORTHY"
         return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {verdict}>"

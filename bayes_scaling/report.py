@@ -38,6 +38,7 @@ from bayes_scaling.words import (
     published_words,
     sentence,
     share_text,
+    span_text,
     trust_words,
     unit_of,
 )
@@ -338,12 +339,7 @@ def _parameters(asked: _Asked) -> list[str]:
         term.published: f"coefficient as papers give it: {term.coefficient} at {term.input} = 1" for term in law.terms if term.published
     }
     rows = [
-        (
-            name,
-            number_text(row["median"]),
-            f"{number_text(row['q05'])} to {number_text(row['q95'])}",
-            meaning.get(name, "derived, as papers give it"),
-        )
+        (name, *_spans(row), meaning.get(name, "derived, as papers give it"))
         for name, row in fit.summary().items()
         if name not in law.latent_names
     ]
@@ -363,6 +359,11 @@ def _parameters(asked: _Asked) -> list[str]:
         parts.append(page.figure(against_published(fit, names, across=2), "published", shown, caption))
         parts.append(_published_list(fit, law, names))
     return [*parts, "</section>"]
+
+
+def _spans(row: Mapping[str, float]) -> tuple[str, str]:
+    median, low, high = span_text(row["median"], row["q05"], row["q95"])
+    return median, f"{low} to {high}"
 
 
 def _published_list(fit: Fit, law: Law, names: Sequence[str]) -> str:

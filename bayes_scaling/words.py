@@ -29,7 +29,11 @@ def span_text(median: float, low: float, high: float) -> tuple[str, str, str]:
     if max(abs(median), abs(high)) >= 1e4:
         return count_text(median), count_text(low), count_text(high)
     width = high - low
-    decimals = 3 if width <= 0 else min(max(1 - math.floor(math.log10(width)), 0), 8)
+    decimals = 3 if width <= 0 else max(1 - math.floor(math.log10(width)), 0)
+    if 0 < low < 0.5 * 10**-decimals:  # a skewed one reaches near zero, but not to it
+        decimals = -math.floor(math.log10(low))
+    if decimals > 6:
+        return number_text(median), number_text(low), number_text(high)
     return f"{median:.{decimals}f}", f"{low:.{decimals}f}", f"{high:.{decimals}f}"
 
 
@@ -127,27 +131,37 @@ def diagnosis_words(fit: Fit) -> list[tuple[str, str]]:
     agree, enough = bool(d.max_rhat < convergence.MAX_RHAT), bool(d.min_ess > convergence.MIN_ESS)
     tests = [
         (
+            "rhat",
             agree,
             f"{chains} independent chains {'agree' if agree else 'DISAGREE'}: the largest R-hat is {d.max_rhat:.3f} (1 is perfect; below "
             f"{convergence.MAX_RHAT:g} is asked for).",
         ),
-        (enough, f"The draws are worth at least {d.min_ess:.0f} independent ones (more than {convergence.MIN_ESS} are asked for)."),
-        (d.divergences == 0, f"{d.divergences or 'No'} transitions diverged{'' if d.divergences else ': no corner was missed'}."),
-        (d.arrived == d.starts or d.converged, f"{d.arrived} of {d.starts} searches from random starts ended at the same best fit."),
+        ("ess", enough, f"The draws are worth at least {d.min_ess:.0f} independent ones (more than {convergence.MIN_ESS} are asked for)."),
+        (
+            "divergences",
+            d.divergences == 0,
+            f"{d.divergences or 'No'} transitions diverged{'' if d.divergences else ': no corner was missed'}.",
+        ),
+        (
+            "modes",
+            d.arrived == d.starts or d.converged,
+            f"{d.arrived} of {d.starts} searches from random starts ended at the same best fit.",
+        ),
     ]
     if d.explained is not None:
-        tests.append((d.explained > UNEXPLAINED, f"The law explains {max(d.explained, 0):.1%} of the spread of the runs."))
+        tests.append(("", d.explained > UNEXPLAINED, f"The law explains {max(d.explained, 0):.1%} of the spread of the runs."))
     if d.surprising:
         by_chance = 0.01 * len(fit.runs)
         lines = ", ".join(str(run.line) for run in d.surprising[:8]) + (" ..." if len(d.surprising) > 8 else "")
         one = len(d.surprising) == 1
         many = len(d.surprising) > 3 * by_chance + 1
         said = f"{len(d.surprising)} run{' disagrees' if one else 's disagree'} with the law (line{'' if one else 's'} {lines})"
-        tests.append((not many, f"{said}; by chance about {by_chance:.1f} would."))
+        tests.append(("", not many, f"{said}; by chance about {by_chance:.1f} would."))
     else:
-        tests.append((True, "No run disagrees with the law."))
+        tests.append(("", True, "No run disagrees with the law."))
     notes = [("no" if problem.serious else "", sentence(str(problem))) for problem in d.problems]
-    return [*(("ok" if good else "no", said) for good, said in tests), *notes]
+    told = {problem.kind for problem in d.problems}  # a problem says it better than the failed test
+    return [*(("ok" if good else "no", said) for kind, good, said in tests if good or kind not in told), *notes]
 
 
 def published_words(fit: Fit, name: str, value: float) -> str:

@@ -41,8 +41,8 @@ def _noises(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     from bayes_scaling.law import get_law
     from bayes_scaling.noise import noise_names
 
-    named: Any = getattr(parsed_args, "law", None)
-    law = named[0] if isinstance(named, list) and named else named
+    named = getattr(parsed_args, "law", None)
+    law = str(named[0] if isinstance(named, list) and named else named or "")
     try:
         return noise_names(get_law(law).output if law else "loss")
     except ValueError:

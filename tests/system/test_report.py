@@ -201,3 +201,12 @@ def test_on_paper(written, tmp_path):
     content = (tmp_path / "report.pdf").read_bytes()
     assert content.startswith(b"%PDF")
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 14
+
+
+def test_a_notebook_shows_parameters_and_the_verdict(small_fit):
+    page = Page(small_fit._repr_html_())
+    assert "This posterior can be trusted" in page.text
+    for name, row in small_fit.summary().items():
+        assert name in page.text
+        assert f"{row['rhat']:.3f}" in page.text
+    assert len(page.all("svg")) == len(small_fit.summary())

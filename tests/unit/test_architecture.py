@@ -71,6 +71,7 @@ ORDER = [
         "plot",
         "words",
         "page",
+        "notebook",
         "report",
         "batch",
         "cli",
