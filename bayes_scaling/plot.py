@@ -38,6 +38,7 @@ from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
 from bayes_scaling.law import Input, Law
 from bayes_scaling.parameter_plot import against_published as against_published
+from bayes_scaling.parameter_plot import compared_names
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity
 from bayes_scaling.units import count_text
@@ -171,6 +172,12 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         log_axis(ax.xaxis, compute_tick)
         ax.set_yscale("log")
         log_axis(ax.yaxis, count_tick)
+        beyond = float(plan["decades_beyond_compute"][order[-1]]) if "decades_beyond_compute" in plan else 0.0
+        edge = budgets.max() / 10**beyond
+        if budgets.min() < edge < budgets.max():
+            right = ax.get_xlim()[1]
+            ax.axvspan(edge, right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the runs")
+            ax.set_xlim(right=right)
         ax.legend(loc="upper left")
         mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
     return panels
@@ -431,9 +438,10 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
         plt.close(figure)
         written.append(path)
 
-    if len(fit.law.input_names) == 1:
+    inputs = fit.law.input_names
+    if len(inputs) == 1:
         save("curve", curve(fit).figure)
-    else:
+    elif set(inputs) == {"params", "tokens"}:
         spent = optimum.problem_of(fit.law).cost.compute(fit.runs["params"], fit.runs["tokens"])
         furthest = max([spent.max() * 10, *(budget * 2 for budget in compute)])
         save("loss_compute", loss_compute(fit, upto=furthest).figure)
@@ -441,5 +449,10 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
         save("allocation", allocation(allocate(fit, np.geomspace(spent.min(), furthest, 17)))[0].figure)
         for budget in compute or [float(spent.max() * 10)]:
             save(f"regret_{budget:.3g}".replace("+", ""), regret(fit, budget).figure)
+    elif compute:
+        raise InputError(f"law '{fit.law.name}' also takes {', '.join(inputs)}: figures of a budget are for params and tokens alone")
+    save("residuals", residuals(fit).figure)
+    if compared_names(fit):
+        save("parameters", against_published(fit)[0].figure)
     save("pairs", pairs(fit).viz["figure"].item())
     return written
