@@ -70,7 +70,7 @@ def report(
     fit: Fit,
     path: str | Path | None = None,
     *,
-    compute: float | Iterable[float] = (),
+    compute: float | Sequence[float] = (),
     given: Mapping[str, Any] | None = None,
     cost: Cost | None = None,
     limits: Limits | None = None,
@@ -110,7 +110,7 @@ def report(
     target = None if path is None else Path(path)
     if target is not None and not target.parent.is_dir():
         raise FileError(f"no folder '{target.parent}' to write '{target.name}' into")
-    budgets = tuple(float(budget) for budget in np.atleast_1d(np.asarray(compute if np.isscalar(compute) else list(compute), float)))  # pyright: ignore[reportArgumentType, reportCallIssue]
+    budgets = tuple(np.atleast_1d(np.asarray(compute, float)).tolist())
     asked = _Asked(fit, budgets, dict(given or {}), cost, limits, refits, progress or (lambda _: None))
     name = title or f"{fit.law.name} fitted to {len(fit.runs)} runs"
     answer, row = _answer(asked)

@@ -102,7 +102,7 @@ def decision_words(found: xarray.Dataset, law: Law) -> list[tuple[str, list[str]
         said = []
         for item in decision.answers:
             low, median, high = np.quantile(np.asarray(case[item.name]), [0.05, 0.5, 0.95], method="nearest")
-            unit = f" {item.unit}" if item.unit not in ("", "count", "FLOP") else ""
+            unit = f" {item.unit}" if item.unit not in ("", "count", "FLOP", "fraction") else ""
             values = (float(median), float(low), float(high))
             shown = tuple(map(compute_text, values)) if item.unit == "FLOP" else span_text(*values)
             said.append(f"{item.meaning[0].upper()}{item.meaning[1:]}: {shown[0]}{unit} ({shown[1]} to {shown[2]}).")
