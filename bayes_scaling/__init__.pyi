@@ -34,6 +34,7 @@ from .errors import DeviceError as DeviceError
 from .errors import FileError as FileError
 from .errors import InputError as InputError
 from .errors import LawError as LawError
+from .export import export as export
 from .extrapolation import Curve as Curve
 from .extrapolation import CurvePrior as CurvePrior
 from .extrapolation import Forecast as Forecast
@@ -65,6 +66,7 @@ from .priors import parse_prior as parse_prior
 from .problems import coverage_of_problems as coverage_of_problems
 from .problems import unbiased_pass_at_k as unbiased_pass_at_k
 from .recipes import compute_multiplier as compute_multiplier
+from .report import report as report
 from .risk import Risk as Risk
 from .robustness import Change as Change
 from .robustness import robustness as robustness

@@ -18,6 +18,7 @@ from bayes_scaling.fitted import Fit
 from bayes_scaling.limits import Limits
 from bayes_scaling.optimum import Problem
 from bayes_scaling.prediction import decades_beyond, matched, new_measurement
+from bayes_scaling.progress import follow
 from bayes_scaling.risk import Risk
 from bayes_scaling.units import count_text
 
@@ -86,7 +87,7 @@ def allocate(
     _check_held(problem, params, tokens, budgets)
     draws = fit.parameters()
     columns: dict[str, list[np.ndarray]] = {}
-    for budget in budgets:
+    for budget in follow(budgets, "budgets", len(budgets)):
         for name, values in _one_budget(fit, draws, float(budget), problem, chosen_risk, params, tokens, band, seed).items():
             columns.setdefault(name, []).append(np.asarray(values))
     data = {}

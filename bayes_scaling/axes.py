@@ -46,12 +46,25 @@ def styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
     return styled
 
 
+@styled
+def new_axes(width: float, height: float, rows: int = 1) -> Any:
+    """Return Axes, one or an array of them above each other, in the package's style: what is drawn into keeps the style that it has."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(rows, 1, figsize=(width, height))[1]
+
+
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     if ax is not None:
         return ax
     import matplotlib.pyplot as plt
 
     return plt.subplots(figsize=(width, height))[1]
+
+
+def plain(text: str) -> str:
+    """Return text of a user's as a figure shows it as it is: a dollar sign would begin a formula."""
+    return text.replace("$", r"\$")
 
 
 def log_axis(axis: Any, write: Any) -> None:
@@ -81,6 +94,13 @@ def compute_tick(value: float) -> str:
     exponent = int(np.floor(np.log10(value) + 1e-9))
     digit = value / 10.0**exponent
     return f"$10^{{{exponent}}}$" if abs(digit - 1) < 1e-6 else rf"${digit:g}\times10^{{{exponent}}}$"
+
+
+def compute_label(value: float) -> str:
+    """Write an amount of compute for a legend, with three digits: 5.76 x 10^23."""
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    digits = f"{value / 10.0**exponent:.3g}"
+    return f"$10^{{{exponent}}}$" if digits == "1" else rf"${digits}\times10^{{{exponent}}}$"
 
 
 def mark_untrusted(ax: Any, trustworthy: bool) -> None:
@@ -128,7 +148,7 @@ def input_axis(ax: Any, name: str, values: np.ndarray) -> None:
     kind = quantity(name)
     may_be_zero = kind.low == 0 and not kind.is_fraction
     if values.min() > 0 and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
-        log_axis(ax.xaxis, _tick_of(values.max()))
+        log_axis(ax.xaxis, compute_tick if name.endswith("compute") else _tick_of(values.max()))
 
 
 def _tick_of(largest: float) -> Callable[[float], str]:

@@ -20,6 +20,7 @@ from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings, at_runs, check_fixed, model_priors
 from bayes_scaling.noise import Noise, noise_of
+from bayes_scaling.progress import follow
 from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
 from bayes_scaling.uniformity import Uniformity, uniformity
@@ -114,7 +115,7 @@ def calibrate(
     axis = chosen.input_names[0] if named.alternatives else None
     found: dict[str, np.ndarray] = {}
     converged = np.zeros(fits, bool)
-    for place, simulated in enumerate(data):
+    for place, simulated in follow(enumerate(data), "simulated fits", len(data)):
         # A seed for each: under one seed the draws of alike posteriors err alike, and ranks would show the seed's error.
         arguments = {"noise": noise, "input": axis, "fix": fix, "priors": priors, "draws": draws, "seed": (seed + place) % 2**32, **options}
         ((_, fit),) = fit_many(named, [simulated], errors="return", **arguments)

@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
+from bayes_scaling.progress import follow
 from bayes_scaling.refitting import refits
 from bayes_scaling.runs import Runs
 from bayes_scaling.scores import forecasts, log_mean, log_predictive, score, stacking_weights
@@ -170,7 +171,7 @@ def _left_out_by_refits(fit: Fit, rows: np.ndarray) -> dict[int, float]:
     """Return the log predictive density of some runs, each under a fit to the others, by row; without those whose fit is of no use."""
     data = [fit.runs.subset(np.arange(len(fit.runs)) != row) for row in rows]
     found = {}
-    for place, again in refits(fit, data):
+    for place, again in follow(refits(fit, data), "fits without a run", len(data)):
         if isinstance(again, Fit) and again.groups == fit.groups and again.diagnosis.converged:
             row = int(rows[place])
             found[row] = float(log_predictive(again, fit.runs.subset(np.array([row])))[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,7 +111,7 @@ def fetch(item: DataSet) -> Path:
 
     pooch.get_logger().setLevel("WARNING")
     try:
-        return Path(pooch.retrieve(item.url, f"sha256:{item.sha256}", item.file, cache_folder() / "data", progressbar=True))
+        return Path(pooch.retrieve(item.url, f"sha256:{item.sha256}", item.file, cache_folder() / "data", progressbar=sys.stderr.isatty()))
     except Exception as error:  # pooch passes through whatever the transport raises; the user needs the same remedy for all
         raise FileError(
             f"cannot download '{item.name}' from {item.url}: {type(error).__name__}; "

@@ -18,6 +18,7 @@ from bayes_scaling.pointwise import DENSITY, pointwise
 from bayes_scaling.runs import Runs
 
 if TYPE_CHECKING:
+    import pandas
     import xarray
 
 #: Log likelihoods go into `Fit.tree` and into files up to this many values (runs x draws); beyond, `Fit.log_likelihood` computes them.
@@ -110,7 +111,7 @@ class Fit:
         """
         from bayes_scaling.engine.convergence import statistics
 
-        draws = _scalars(self.posterior)
+        draws = self.scalars()
         found = statistics(np.stack(list(draws.values()), axis=-1))
         rows = {}
         for i, (name, values) in enumerate(draws.items()):
@@ -124,6 +125,16 @@ class Fit:
                 **{key: float(found[key][i]) for key in ("ess_bulk", "ess_tail", "rhat")},
             }
         return {name: rows[name] for name in sorted(rows, key=self._rank)}
+
+    def scalars(self) -> dict[str, np.ndarray]:
+        """Return draws of shape (chain, draw) by name, a group's parameters as ``alpha[label]``."""
+        draws, posterior = {}, self.posterior
+        for name, values in posterior.data_vars.items():
+            if "group" not in values.dims:
+                draws[str(name)] = np.asarray(values)
+            else:
+                draws.update({f"{name}[{label}]": np.asarray(values.sel(group=label)) for label in posterior["group"].values})
+        return draws
 
     def _rank(self, name: str) -> tuple[int, bool, int, str]:
         """Order for people: coefficients, exponents, then reference terms, then what describes the scatter or the pooling."""
@@ -150,6 +161,12 @@ class Fit:
         fixed = {name: np.full(shape, value) for name, value in self.fixed.items()}
         return log_likelihood(self.law, self.noise, runs, {**fixed, **draws}, self.groups)
 
+    def to_frame(self, what: str = "draws") -> pandas.DataFrame:
+        """Return draws, summary or runs as a pandas DataFrame; see `bayes_scaling.export.frame`."""
+        from bayes_scaling.export import frame
+
+        return frame(self, what)
+
     def save(self, path: Any) -> None:
         """Write the fit to NetCDF; see `bayes_scaling.load_fit`."""
         from bayes_scaling.storage import save_fit
@@ -161,20 +178,14 @@ class Fit:
 
         return fit_text(self)
 
+    def _repr_html_(self) -> str:
+        from bayes_scaling.notebook import fit_html
+
+        return fit_html(self)
+
     def __repr__(self) -> str:
         verdict = "ok" if self.diagnosis.ok else "NOT TRUSTWORTHY"
         return f"<Fit of {self.law.name} to {len(self.runs)} runs, {self.noise.name} noise, {verdict}>"
-
-
-def _scalars(posterior: xarray.Dataset) -> dict[str, np.ndarray]:
-    """Return draws of shape (chain, draw) by name, a group's parameters as ``alpha[label]``."""
-    draws = {}
-    for name, values in posterior.data_vars.items():
-        if "group" not in values.dims:
-            draws[str(name)] = np.asarray(values)
-        else:
-            draws.update({f"{name}[{label}]": np.asarray(values.sel(group=label)) for label in posterior["group"].values})
-    return draws
 
 
 def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, np.ndarray], groups: tuple[str, ...] = ()) -> np.ndarray:

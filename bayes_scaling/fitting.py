@@ -356,6 +356,7 @@ def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
             "hash": runs.data_hash,
             "notes": list(runs.notes),
             "ignored": list(runs.ignored),
+            "factors": list(runs.factors),
             "reading": dict(runs.reading),
         },
         "versions": versions(),

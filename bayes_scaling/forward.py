@@ -13,6 +13,7 @@ from bayes_scaling.comparison import se_of_mean
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
+from bayes_scaling.progress import follow
 from bayes_scaling.runs import Runs
 from bayes_scaling.scores import choice, forecasts, log_predictive, score, stacking_weights
 
@@ -181,7 +182,8 @@ def _scores_of_law(
     scores |= {name: np.zeros(len(known)) for name in ("trusted", "converged", "warned")}
     draws = [np.empty(0)] * len(known)
     arguments.setdefault("lanes", 1)  # the program that single fits use, which is compiled already
-    for split, fit in fit_many(law, [runs.subset(part) for part in known], seed=seed, **arguments):
+    fits = fit_many(law, [runs.subset(part) for part in known], seed=seed, **arguments)
+    for split, fit in follow(fits, f"{law.name}: fits to small runs", len(known)):
         apart = runs.subset(~known[split])
         drawn = forecasts(fit, apart, seed)
         draws[split] = drawn

@@ -98,7 +98,7 @@ def _problems_of_part(
                 True,
                 f"all runs have about the same {name} ({count_text(float(np.median(runs[name])))}): "
                 "its exponent and its term cannot be told from the floor",
-                f"Add runs with other values of {name}, or fix its exponent",
+                f"Add runs with other values of {name}{_others(runs[name])}, or fix its exponent",
             )
             for name in constant
         ]
@@ -108,20 +108,37 @@ def _problems_of_part(
             others = np.stack([np.ones(len(runs)), *(other for key, other in varying.items() if key != name)], axis=1)
             residual = values - others @ np.linalg.lstsq(others, values, rcond=None)[0]
             if residual.std() < COLLINEAR:
-                ratio = ""
+                ratio, example = "", "other sizes at the same compute"
                 if set(varying) == {"params", "tokens"}:
-                    low, high = np.exp(np.quantile(logs["tokens"] - logs["params"], [0, 1]))
-                    ratio = f" (tokens per param from {low:.3g} to {high:.3g})"
+                    ratio, example = _ratio_in_words(runs)
                 problems.append(
                     Problem(
                         "collinear inputs",
                         True,
                         f"{' and '.join(varying)} move together{ratio}: their terms cannot be told apart, so no optimum can be derived",
-                        "Add runs off this line: other sizes at the same compute",
+                        f"Add runs off this line: {example}",
                     )
                 )
                 break
     return problems
+
+
+def _ratio_in_words(runs: Runs) -> tuple[str, str]:
+    """Say how alike the runs' tokens per param are, and which two runs of the same compute as one of them would lie off that line."""
+    ratio = runs["tokens"] / runs["params"]
+    middle = float(np.median(ratio))
+    near = int(np.sum(np.abs(np.log(ratio / middle)) < np.log(1.25)))
+    said = f": {near} of {len(ratio)} runs have about {middle:.3g} tokens a param (all from {ratio.min():.3g} to {ratio.max():.3g})"
+    place = int(np.argsort(runs["params"], kind="stable")[len(runs) // 2])
+    params, tokens = float(runs["params"][place]), float(runs["tokens"][place])
+    plans = " and ".join(f"{count_text(params * factor)} params on {count_text(tokens / factor)} tokens" for factor in (0.25, 4.0))
+    return said, f"other sizes at the same compute, for example {plans} (as much compute each as line {runs.lines[place]})"
+
+
+def _others(values: np.ndarray) -> str:
+    """Return values a factor of four to both sides of those that runs have, as an example."""
+    middle = float(np.median(values))
+    return f", for example {count_text(middle / 4)} and {count_text(middle * 4)}" if middle > 0 else ""
 
 
 def _bearing(law: Law, priors: Mapping[str, Any], runs: Runs, names: Sequence[str], inputs: Sequence[str]) -> list[str]:

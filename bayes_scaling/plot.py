@@ -22,6 +22,7 @@ from bayes_scaling.axes import (
     _tick_of,
     axes_or_new,
     colour_scale,
+    compute_label,
     compute_tick,
     count_tick,
     draw_band,
@@ -36,9 +37,11 @@ from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
 from bayes_scaling.law import Input, Law
+from bayes_scaling.parameter_plot import against_published as against_published
+from bayes_scaling.parameter_plot import compared_names
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity
-from bayes_scaling.units import compute_text, count_text
+from bayes_scaling.units import count_text
 
 if TYPE_CHECKING:
     import xarray
@@ -68,7 +71,7 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     frontier = optimum.best_outcome(problem, wide, np.broadcast_to(compute, (len(next(iter(draws.values()))), len(compute))))
     ax = axes_or_new(ax, 7, 4.5)
     points = ax.scatter(spent, runs[fit.law.output], c=runs["params"], norm="log", cmap="viridis", s=16, linewidth=0, zorder=3)
-    draw_band(ax, compute, frontier, ORANGE, "compute-optimal frontier: median, 50 % and 90 %")
+    draw_band(ax, compute, frontier, ORANGE, "compute-optimal: median, 50 %, 90 %")
     ax.set(xlabel="training compute (FLOP, 6 x params x tokens)", ylabel="loss (nat/token)")
     log_axis(ax.xaxis, compute_tick)
     ax.set_yscale("log")
@@ -118,7 +121,7 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
         curve = optimum.outcome(fit.law, wide, params, problem.tokens(params, level, option), option)
         low, middle, high = np.quantile(curve, [0.05, 0.5, 0.95], axis=0)
         ax.fill_between(params, low, high, color=colour, alpha=0.3, linewidth=0)
-        ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_text(level))
+        ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_label(level))
         ax.scatter(shown, runs[fit.law.output][near], color=colour, s=16, zorder=3)
         best = optimum.best_plan(problem, draws, level)
         q = np.quantile(best.params, [0.05, 0.5, 0.95])
@@ -129,7 +132,7 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     log_axis(ax.xaxis, count_tick)
     ax.set_yscale("log")
     plain_loss_axis(ax)
-    ax.legend(title="compute\n(diamond: optimum, 90 %)", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(title="FLOP, band 90 %\n(diamond: optimum)", fontsize=8, title_fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
@@ -153,12 +156,12 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
     for ax, name, colour in zip(panels, ("params", "tokens"), (BLUE, GREEN), strict=True):
         draws = np.asarray(plan[name]).reshape(-1, len(budgets))[:, order]
         if len(budgets) >= 8:
-            draw_band(ax, budgets[order], draws, colour, "optimum: median, 50 % and 90 %")
+            draw_band(ax, budgets[order], draws, colour, "optimum: median, 50 %, 90 %")
         else:
             q = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
             ax.vlines(budgets[order], q[0], q[4], color=colour, linewidth=1.5)
             ax.vlines(budgets[order], q[1], q[3], color=colour, linewidth=5, alpha=0.6)
-            ax.scatter(budgets[order], q[2], color=colour, s=30, zorder=3, label="optimum: median, 50 % and 90 %")
+            ax.scatter(budgets[order], q[2], color=colour, s=30, zorder=3, label="optimum: median, 50 %, 90 %")
         chosen = np.asarray(plan[f"decision_{name}"])[order]
         marks = {"marker": "d", "s": 24, "color": "black", "zorder": 4} if len(budgets) < 8 else {}
         if marks:
@@ -171,6 +174,12 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         log_axis(ax.xaxis, compute_tick)
         ax.set_yscale("log")
         log_axis(ax.yaxis, count_tick)
+        beyond = float(plan["decades_beyond_compute"][order[-1]]) if "decades_beyond_compute" in plan else 0.0
+        edge = budgets.max() / 10**beyond
+        if budgets.min() < edge < budgets.max():
+            right = ax.get_xlim()[1]
+            ax.axvspan(edge, right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the runs")
+            ax.set_xlim(right=right)
         ax.legend(loc="upper left")
         mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
     return panels
@@ -189,10 +198,10 @@ def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
     ax.plot(sizes, draws.mean(axis=0), color=BLUE, linewidth=1.8, label="expected regret")
     chosen = found.attrs["decision_params"]
     ax.axvline(chosen, color="black", linewidth=1, linestyle="--", label=f"decision: {count_text(chosen)} params")
-    ax.set(xlabel=f"params, at {compute_text(compute)}", ylabel="regret (nat/token)", xlim=(sizes[0], sizes[-1]))
+    ax.set(xlabel=f"params, at {compute_label(compute)} FLOP", ylabel="regret (nat/token)", xlim=(sizes[0], sizes[-1]))
     ax.set_ylim(0, max(4 * draws.mean(axis=0).min(), float(np.interp(chosen * 2.5, sizes, q95))))
     log_axis(ax.xaxis, count_tick)
-    ax.legend(loc="upper center")
+    ax.legend(loc="upper center", frameon=True, framealpha=0.85, edgecolor="none")  # over the line of the decision
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
@@ -216,7 +225,7 @@ def design(fit: Fit, plan: xarray.Dataset, *, ax: Axes | None = None) -> Axes:
         ax.annotate(str(place + 1), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7)
     if "decision_params" in plan.attrs:
         size, target = plan.attrs["decision_params"], plan.attrs["target_compute"]
-        label = f"decision at {compute_text(target)}"
+        label = f"decision at {compute_label(target)} FLOP"
         ax.scatter(size, plan.attrs["decision_tokens"], marker="d", s=50, color="black", label=label, zorder=4)
     ax.set(xlabel="params", ylabel="tokens")
     log_axis(ax.xaxis, count_tick)
@@ -246,7 +255,7 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
         ax.scatter(
             one.runs[name], one.runs[fit.law.output], color=colour if label else GREY, s=16, zorder=3, label=None if label else "runs"
         )
-        draw_band(ax, x, curves, colour, label or "curve: median, 50 % and 90 %")
+        draw_band(ax, x, curves, colour, label or "curve: median, 50 %, 90 %")
         if "E" in draws and not label:
             low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
             ax.axhspan(low, high, color=ORANGE, alpha=0.15, linewidth=0)
@@ -470,9 +479,10 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
         plt.close(figure)
         written.append(path)
 
-    if len(fit.law.input_names) == 1:
+    inputs = fit.law.input_names
+    if len(inputs) == 1:
         save("curve", curve(fit).figure)
-    else:
+    elif set(inputs) == {"params", "tokens"}:
         spent = optimum.problem_of(fit.law).cost.compute(fit.runs["params"], fit.runs["tokens"])
         furthest = max([spent.max() * 10, *(budget * 2 for budget in compute)])
         save("loss_compute", loss_compute(fit, upto=furthest).figure)
@@ -480,5 +490,10 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
         save("allocation", allocation(allocate(fit, np.geomspace(spent.min(), furthest, 17)))[0].figure)
         for budget in compute or [float(spent.max() * 10)]:
             save(f"regret_{budget:.3g}".replace("+", ""), regret(fit, budget).figure)
+    elif compute:
+        raise InputError(f"law '{fit.law.name}' also takes {', '.join(inputs)}: figures of a budget are for params and tokens alone")
+    save("residuals", residuals(fit).figure)
+    if compared_names(fit):
+        save("parameters", against_published(fit)[0].figure)
     save("pairs", pairs(fit).viz["figure"].item())
     return written

@@ -14,6 +14,7 @@ from bayes_scaling.fitted import Fit
 from bayes_scaling.limits import Limits
 from bayes_scaling.optimum import Draws, Problem
 from bayes_scaling.prediction import matched
+from bayes_scaling.progress import follow
 
 if TYPE_CHECKING:
     import xarray
@@ -111,7 +112,7 @@ def compute_multiplier(
         return np.log(second.outcome(at)) - np.log(first.outcome(at))
 
     columns: dict[str, list[np.ndarray]] = {"multiplier": [], "loss": [], "other_loss": []}
-    for budget in budgets:
+    for budget in follow(budgets, "budgets", len(budgets)):
         loss = first.outcome(budget)
         columns["loss"].append(loss)
         columns["other_loss"].append(second.outcome(budget))

@@ -18,6 +18,7 @@ from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.limits import Limits
 from bayes_scaling.noise import get_noise, noise_names
+from bayes_scaling.progress import follow
 from bayes_scaling.refitting import chosen_priors, of_noise
 from bayes_scaling.runs import Runs
 
@@ -111,7 +112,8 @@ def robustness(
     parts = {name: part for name, part in _without(fit).items() if len(part) >= _FEWEST and "rows" in kinds}
     if parts:
         say(f"{len(parts)} refits without parts of the runs")
-        found = dict(fit_many(fit.law, list(parts.values()), noise=fit.noise, **settings))
+        again = fit_many(fit.law, list(parts.values()), noise=fit.noise, **settings)
+        found = dict(follow(again, "refits without parts of the runs", len(parts)))
         for place, name in enumerate(parts):
             add("rows", name, found[place])
     for named in laws if "law" in kinds else ():

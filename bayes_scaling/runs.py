@@ -16,9 +16,12 @@ import numpy as np
 
 from bayes_scaling import units as units_module
 from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.foreign import open_table
 from bayes_scaling.quantities import QUANTITIES
 from bayes_scaling.quantities import quantity as kind_of
-from bayes_scaling.table import Table, read_table, table_from_dataframe
+from bayes_scaling.table import Table, is_frame, read_table
+from bayes_scaling.trajectories import join as join_tables
+from bayes_scaling.trajectories import one_a_run, refuse_repeats, refuse_unmatched
 
 # Values that no count of this kind can have all of: a whole column below means that it is in thousands, millions or billions.
 _SMALLEST_PLAUSIBLE = {"params": 1e3, "tokens": 1e4, "compute": 1e8}
@@ -109,17 +112,25 @@ def read_runs(
     map: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     where: str | None = None,
+    curve: Mapping[str, str] | None = None,
+    join: str | Path | Any | None = None,
+    on: str | None = None,
     drop_invalid: bool = False,
     drop_duplicates: bool = False,
 ) -> Runs:
-    """Read training runs from a CSV or Parquet file, a named data set, or a pandas DataFrame.
+    """Read training runs from a file or folder, a named data set, or a DataFrame.
 
     Parameters
     ----------
-    source : path, name of a data set (``ladder``, ``chinchilla``), or DataFrame
-    map : quantity -> column, where a column has no common name
+    source : CSV, TSV or Parquet file (exports of Weights & Biases among them), folder of results of the lm-evaluation-harness, name of a
+        data set (``ladder``, ``chinchilla``), or frame of pandas, polars or pyarrow
+    map : quantity -> column, where a column has no common name; or arithmetic over columns (``{"tokens": "step * batch_tokens"}``, with
+        names that are no words in backquotes)
     units : quantity -> unit, where a column is not in base units (``{"params": "billion", "compute": "PF-day"}``)
     where : condition on the file's columns that a row must meet
+    curve : for training curves, with many rows a run: column that names the run -> which point to take, ``last`` or ``best``
+    join : a further table with a row for each run (or model, of results of the harness), whose columns are added
+    on : column that both tables are joined by, or ``left=right``; by default the run, or the model
     drop_invalid : leave out rows with a missing or impossible value, with a note, instead of refusing the file
     drop_duplicates : leave out rows that repeat an earlier one in every column of the table
 
@@ -130,12 +141,14 @@ def read_runs(
     FileError
         If the file cannot be read.
     """
-    table, mapping, notes = _open(source, map or {}, where)
+    table, mapping, notes = _open(source, map or {}, where, curve, join, on)
     runs = _validate(table, mapping, units or {}, notes, drop_invalid, drop_duplicates)
-    if not isinstance(source, (str, Path)):
+    if is_frame(source) or (join is not None and is_frame(join)):
         return runs
     options = {"map": dict(map or {}), "units": dict(units or {}), "where": where}
-    return replace(runs, reading={"source": str(source), **options, "drop_invalid": drop_invalid, "drop_duplicates": drop_duplicates})
+    shape = {"curve": dict(curve or {}), "join": None if join is None else str(join), "on": on}
+    dropping = {"drop_invalid": drop_invalid, "drop_duplicates": drop_duplicates}
+    return replace(runs, reading={"source": str(source), **options, **shape, **dropping})
 
 
 def read_split(source: str | Path | Any, holdout: str, **reading: Any) -> tuple[Runs, Runs]:
@@ -151,7 +164,8 @@ def read_split(source: str | Path | Any, holdout: str, **reading: Any) -> tuple[
     InputError
         As `read_runs`, and if the condition holds out no run or every run.
     """
-    table, mapping, notes = _open(source, reading.pop("map", None) or {}, reading.pop("where", None))
+    shape = (reading.pop(name, None) for name in ("where", "curve", "join", "on"))
+    table, mapping, notes = _open(source, reading.pop("map", None) or {}, *shape)
     units, invalid, duplicates = (reading.pop(name, None) for name in ("units", "drop_invalid", "drop_duplicates"))
     runs = _validate(table, mapping, units or {}, notes, bool(invalid), bool(duplicates))
     used = table.select(np.searchsorted(table.lines, runs.lines))
@@ -170,6 +184,9 @@ def read_groups(
     map: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     where: str | None = None,
+    curve: Mapping[str, str] | None = None,
+    join: str | Path | Any | None = None,
+    on: str | None = None,
     drop_invalid: bool = False,
     drop_duplicates: bool = False,
 ) -> dict[str, Runs | InputError]:
@@ -187,8 +204,7 @@ def read_groups(
     FileError
         If the file cannot be read.
     """
-    table, mapping, notes = _open(source, map or {}, where)
-    mapping = {**mapping, "group": ",".join(group)}
+    table, mapping, notes = _open(source, {**(map or {}), "group": ",".join(group)}, where, curve, join, on)
     _find_columns(table, mapping)
     for column in group:
         empty = [line for line, cell in zip(table.lines, table.columns[column], strict=True) if not str(cell).strip()]
@@ -209,11 +225,13 @@ def read_groups(
     return found
 
 
-def _open(source: Any, mapping: Mapping[str, str], where: str | None) -> tuple[Table, Mapping[str, str], list[str]]:
-    """Return the table with the rows that meet a condition, the mapping with the data set's own, and notes."""
+def _open(
+    source: Any, mapping: Mapping[str, str], where: str | None, curve: Mapping[str, str] | None, other: Any, on: str | None
+) -> tuple[Table, Mapping[str, str], list[str]]:
+    """Return the table with the rows to use, the mapping with the data set's own, and notes."""
     notes: list[str] = []
-    if hasattr(source, "columns") and hasattr(source, "iloc"):
-        table = table_from_dataframe(source)
+    if is_frame(source):
+        table = open_table(source)
     else:
         from bayes_scaling.datasets import resolve
 
@@ -222,14 +240,30 @@ def _open(source: Any, mapping: Mapping[str, str], where: str | None) -> tuple[T
         if found.where and where is None:
             where = found.where
             notes.append(f"rows of the data set's own choice: {where}")
-        table = replace(read_table(found.path)[0], source=found.label)
+        table = replace(open_table(found.path), source=found.label)
+    matched = np.ones(len(table), bool)
+    joined = None if other is None else open_table(other)
+    if joined is not None:
+        table, matched = join_tables(table, joined, on)
+    elif on:
+        raise InputError(f"--on {on} goes with --join: which table should be joined?")
     if where is not None:
         keep = table.where(where)
         notes.append(f"{keep.sum()} of {len(table)} rows meet the condition {where}")
         if not keep.any():
             raise InputError(f"no row of {table.source} meets the condition '{where}'")
-        table = table.select(keep)
-    return table, mapping, notes
+        table, matched = table.select(keep), matched[keep]
+    if joined is not None:
+        refuse_unmatched(table, matched, on, joined.source)
+    # A quantity may be arithmetic over columns, which is then a column called by it.
+    for name, text in mapping.items():
+        if name != "group" and text not in table.columns and any(sign in text for sign in "*/+`"):
+            table = replace(table, columns={**table.columns, text: table.compute(text)})
+    if curve:
+        table = one_a_run(table, curve, _find_columns(table, mapping))
+    group = mapping.get("group", "group").split(",")
+    refuse_repeats(table, group)
+    return table, mapping, [*table.notes, *notes]
 
 
 def _labels(table: Table, factors: Sequence[str]) -> np.ndarray:
@@ -288,7 +322,11 @@ def read_points(
 
 
 def _canonical(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
+    """Return a column's name as quantities spell theirs: ``val/loss`` and ``summary.val_loss`` are ``val_loss``."""
+    name = name.strip().lower()
+    for kind in ("config.", "summary.", "config/", "summary/"):
+        name = name.removeprefix(kind)
+    return name.translate(str.maketrans(" -/", "___"))
 
 
 def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
@@ -308,6 +346,8 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
         candidates = [column for column in table.columns if _canonical(column) in names and column not in taken]
         exact = [column for column in candidates if column == name]
         if len(candidates) > 1 and not exact:
+            if name != "group" and not QUANTITIES[name].core:
+                continue  # few laws take it; where one does, the error lists the columns
             raise InputError(
                 f"{table.source}: columns {', '.join(candidates)} could each be {name}; choose with --map {name}={candidates[0]}"
             )
@@ -369,7 +409,7 @@ def _validate(
     if not keep.any():
         raise InputError(f"{table.source}: no row is left")
 
-    duplicates = _duplicate_rows(table, keep)
+    duplicates = table.duplicates(keep)
     if duplicates:
         text = "; ".join(f"line {table.lines[b]} repeats line {table.lines[a]}" for a, b in duplicates[:_LISTED])
         more = f"; and {len(duplicates) - _LISTED} more" if len(duplicates) > _LISTED else ""
@@ -464,20 +504,6 @@ def _bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> di
                 reason = f"{column} = {value:.6g} must be {'finite and positive' if kind.low == 1 else kind.range_text()}"
             reasons.setdefault(int(row), reason)
     return dict(sorted(reasons.items()))
-
-
-def _duplicate_rows(table: Table, keep: np.ndarray) -> list[tuple[int, int]]:
-    """Return (first row, repeating row) for rows that are equal in every column of the table."""
-    seen: dict[tuple, int] = {}
-    pairs = []
-    cells = list(table.columns.values())
-    for row in np.flatnonzero(keep):
-        key = tuple(column[row] for column in cells)
-        if key in seen:
-            pairs.append((seen[key], int(row)))
-        else:
-            seen[key] = int(row)
-    return pairs
 
 
 def _compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:

@@ -14,6 +14,7 @@ from bayes_scaling.fitted import Fit
 from bayes_scaling.noise import get_noise, noise_names
 from bayes_scaling.optimum import best_plan, problem_of
 from bayes_scaling.prediction import predict
+from bayes_scaling.progress import follow
 from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.refitting import chosen_priors, refits
 from bayes_scaling.units import compute_text
@@ -180,7 +181,7 @@ def _without(fit: Fit, kept: list[np.ndarray], compute: float | None) -> list[di
     """Return what fits to parts of the runs are asked for; nothing where a fit is of no use. All are asked at the whole fit's places."""
     budget = compute or (_FURTHER * float(fit.runs["compute"].max()) if "compute" in fit.runs.columns else None)
     found: list[dict[str, np.ndarray]] = [{} for _ in kept]
-    for place, again in refits(fit, [fit.runs.subset(part) for part in kept]):
+    for place, again in follow(refits(fit, [fit.runs.subset(part) for part in kept]), "fits without runs", len(kept)):
         if isinstance(again, Fit) and again.diagnosis.converged:
             found[place] = looked_at(again, budget)
     return found
@@ -227,7 +228,7 @@ def other_noises(fit: Fit, compute: float | None = None) -> list[OtherNoise]:
     families = [get_noise(name, fit.law.output) for name in noise_names(fit.law.output) if name != fit.noise.name]
     values, own = looked_at(fit, compute), leave_one_out(fit, MOST_REFITS)
     found = []
-    for family in families:
+    for family in follow(families, "fits with other noise", len(families)):
         if family.of_counts != fit.noise.of_counts or not set(family.needs) <= set(fit.runs.columns):
             continue
         if np.any(np.isin(fit.runs[fit.law.output], family.excludes)):

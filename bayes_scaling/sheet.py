@@ -145,6 +145,9 @@ def command_of(fit: Fit) -> list[str]:
     for name, value in reading["units"].items():
         words += ["--units", f"{name}={value}"]
     words += ["--where", reading["where"]] if reading["where"] else []
+    words += [word for name, kind in (reading.get("curve") or {}).items() for word in ("--curve", f"{name}={kind}")]
+    for name in ("join", "on"):
+        words += [f"--{name}", reading[name]] if reading.get(name) else []
     words += [f"--{name.replace('_', '-')}" for name in ("drop_invalid", "drop_duplicates") if reading[name]]
     words += ["--input", options["input"]] if options["input"] else []
     for name, value in options["fix"].items():

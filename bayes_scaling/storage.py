@@ -114,4 +114,5 @@ def _runs(tree: Any, data: dict[str, Any], law: Law) -> Runs:
     constant = {str(name): np.asarray(values) for name, values in tree["constant_data"].data_vars.items()}
     lines, group = constant.pop("line"), constant.pop("group_of_run", None)
     columns = {**constant, law.output: np.asarray(tree["observed_data"][law.output])}
-    return Runs(columns, lines, data["source"], tuple(data["notes"]), group, tuple(data["ignored"]), reading=data.get("reading", {}))
+    about = {"factors": tuple(data.get("factors", ())), "reading": data.get("reading", {})}
+    return Runs(columns, lines, data["source"], tuple(data["notes"]), group, tuple(data["ignored"]), **about)

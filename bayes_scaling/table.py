@@ -1,4 +1,4 @@
-"""A table as it was read: header and text cells, with the line that each row came from, and the `--where` expressions over it."""
+"""A table as it was read: header and cells, with the line that each row came from, and expressions over its columns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import ast
 import csv
 import hashlib
 import operator
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,22 @@ from bayes_scaling.errors import FileError, InputError, nearest
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Text cells by column name, shape (rows,) each; ``lines`` holds the line of the file (or the row number) of each row."""
+    """Cells by column name, shape (rows,) each.
+
+    Attributes
+    ----------
+    lines : line of the file (or number of the row, where the table is no file's) of each row
+    notes : what a reader should know about how it was read
+    unique : a column whose labels must not repeat among rows that are fitted together: what the rows are of (a run, a model)
+    choices : columns to choose among until they do not
+    """
 
     columns: dict[str, np.ndarray]
     lines: np.ndarray
     source: str
+    notes: tuple[str, ...] = ()
+    unique: str = ""
+    choices: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -58,8 +70,26 @@ class Table:
                 hint = "; write numbers without thousands separators and with a decimal point"
             raise InputError(f"{self.source}: line {line}, column '{name}': '{cell[:40]}' is not a number{hint}") from None
 
+    def texts(self, name: str) -> list[str]:
+        """Return the cells of a column as text, without spaces around it; empty where there is no value."""
+        return [str(cell).strip() for cell in self.columns[name].tolist()]
+
     def select(self, keep: np.ndarray) -> Table:
-        return Table({name: cells[keep] for name, cells in self.columns.items()}, self.lines[keep], self.source)
+        """Return the rows at an index or boolean array."""
+        return replace(self, columns={name: cells[keep] for name, cells in self.columns.items()}, lines=self.lines[keep])
+
+    def duplicates(self, keep: np.ndarray) -> list[tuple[int, int]]:
+        """Return (first row, repeating row) for rows to keep that are equal in every column."""
+        seen: dict[tuple, int] = {}
+        pairs = []
+        cells = list(self.columns.values())
+        for row in np.flatnonzero(keep):
+            key = tuple(column[row] for column in cells)
+            if key in seen:
+                pairs.append((seen[key], int(row)))
+            else:
+                seen[key] = int(row)
+        return pairs
 
     def where(self, expression: str) -> np.ndarray:
         """Evaluate a condition such as ``flops<1e21 and split == 'context'`` to booleans of shape (rows,).
@@ -69,14 +99,43 @@ class Table:
         InputError
             If it is not a condition over the table's columns, numbers and quoted text.
         """
+        text, table = self._named(expression)
         try:
-            tree = ast.parse(expression.strip(), mode="eval").body
+            tree = ast.parse(text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise InputError(f"cannot read the condition '{expression}'; write it as \"flops<1e21 and split == 'context'\"") from None
-        result = _evaluate(tree, self, expression)
+        result = _evaluate(tree, table, expression)
         if not (isinstance(result, np.ndarray) and result.dtype == bool):
             raise InputError(f"the condition '{expression}' is not a comparison; write it as \"flops<1e21\"")
         return result
+
+    def compute(self, expression: str) -> np.ndarray:
+        """Evaluate arithmetic over columns, such as ``step * batch_tokens`` or ```batch size` * 2048``, to floats of shape (rows,).
+
+        Raises
+        ------
+        InputError
+            If it is no such arithmetic, or a cell is not a number.
+        """
+        text, table = self._named(expression)
+        try:
+            tree = ast.parse(text.strip(), mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise InputError(f"'{expression}' is neither a column of {self.source} nor arithmetic over its columns") from None
+        result = _evaluate(tree, table, expression)
+        if isinstance(result, str) or (isinstance(result, np.ndarray) and result.dtype == bool):
+            raise InputError(f"'{expression}' is no number; write arithmetic over columns, such as step * batch_tokens")
+        return np.broadcast_to(np.asarray(_as_number(result, table), float), len(self)).copy()
+
+    def _named(self, expression: str) -> tuple[str, Table]:
+        """Return an expression and a table in which columns that are in backquotes have names that Python's grammar takes."""
+        quoted = list(dict.fromkeys(re.findall("`([^`]+)`", expression)))
+        for name in quoted:
+            if name not in self.columns:
+                raise InputError(f"'{expression}' names '{name}', which is no column of {self.source}{nearest(name, self.columns)}")
+        alias = {name: f"_column_{place}" for place, name in enumerate(quoted)}
+        text = re.sub("`([^`]+)`", lambda found: alias[found[1]], expression)
+        return text, replace(self, columns={**self.columns, **{other: self.columns[name] for name, other in alias.items()}})
 
 
 _COMPARE: dict[type, Callable[[Any, Any], Any]] = {
@@ -120,9 +179,8 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
         return node.value
     if isinstance(node, ast.Name):
         if node.id not in table.columns:
-            raise InputError(
-                f"the condition '{text}' names '{node.id}', which is no column of {table.source}{nearest(node.id, table.columns)}"
-            )
+            known = (name for name in table.columns if not name.startswith("_column_"))
+            raise InputError(f"the condition '{text}' names '{node.id}', which is no column of {table.source}{nearest(node.id, known)}")
         return node
     raise InputError(f"cannot read '{ast.unparse(node)}' in the condition '{text}'; use columns, numbers, quoted text, and/or/not")
 
@@ -140,11 +198,11 @@ def _as_number(value: Any, table: Table) -> Any:
 
 
 def _as_text(value: Any, table: Table) -> Any:
-    return np.array([str(cell).strip() for cell in table.columns[value.id]]) if isinstance(value, ast.Name) else str(value)
+    return np.array(table.texts(value.id)) if isinstance(value, ast.Name) else str(value)
 
 
 def read_table(path: str | Path) -> tuple[Table, str]:
-    """Read a CSV (or Parquet) file; return the table and the sha256 of the file.
+    """Read a file of comma-separated values, of tabs (``.tsv``, ``.tab``), or Parquet; return the table and the sha256 of the file.
 
     Raises
     ------
@@ -173,11 +231,11 @@ def read_table(path: str | Path) -> tuple[Table, str]:
         raise FileError(f"'{path}' is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8") from None
     if "\0" in text:
         raise FileError(f"'{path}' holds NUL bytes: it is not a CSV file")
-    return _parse_csv(text, str(path)), digest
+    return _parse_csv(text, str(path), "\t" if path.suffix.lower() in (".tsv", ".tab") else ","), digest
 
 
-def _parse_csv(text: str, source: str) -> Table:
-    reader = csv.reader(text.splitlines(keepends=True))
+def _parse_csv(text: str, source: str, separator: str) -> Table:
+    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator)
     lines, rows, header = [], [], None
     try:
         for row in reader:
@@ -194,12 +252,15 @@ def _parse_csv(text: str, source: str) -> Table:
         raise InputError(f"{source}: line {reader.line_num}: {error}") from None
     if header is None:
         raise InputError(f"{source} is empty; a CSV file with a header line and one row a run is needed")
+    if len(header) == 1 and separator == "," and ("\t" in header[0] or ";" in header[0]):
+        remedy = "name the file .tsv" if "\t" in header[0] else "save it with commas"
+        kind = "tabs" if "\t" in header[0] else "semicolons"
+        raise InputError(f"{source}: the header has {kind} and no comma: is another separator used? Then {remedy}")
     repeated = {name for name in header if header.count(name) > 1}
     if repeated:
         raise InputError(f"{source}: the column name '{min(repeated)}' appears {header.count(min(repeated))} times; rename one")
     if not rows:
-        hint = " (no comma in the header: is another separator used?)" if len(header) == 1 else ""
-        raise InputError(f"{source} has a header but no rows{hint}")
+        raise InputError(f"{source} has a header but no rows")
     return Table({name: np.array(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}, np.array(lines), source)
 
 
@@ -215,9 +276,37 @@ def _read_parquet(path: Path) -> Table:
     return table_from_dataframe(frame, str(path))
 
 
+def is_frame(source: Any) -> bool:
+    """Whether something is a table of columns that can be asked for by name: a frame of pandas or polars, a table of pyarrow."""
+    return not isinstance(source, (str, Path)) and (hasattr(type(source), "columns") or hasattr(type(source), "column_names"))
+
+
 def table_from_dataframe(frame: Any, source: str = "DataFrame") -> Table:
-    """Take the columns of a pandas DataFrame; rows are numbered from 1."""
-    columns = {str(name): np.asarray(frame[name]) for name in frame.columns}
-    if len(columns) != len(frame.columns):
+    """Take the columns of a pandas or polars DataFrame, or of a pyarrow Table; rows are numbered from 1.
+
+    Columns are taken one by one through numpy, which all of these offer: none of the libraries is needed for the others' frames.
+
+    Raises
+    ------
+    InputError
+        If column names repeat, or the frame is a plan that has not been carried out.
+    """
+    if not hasattr(frame, "__len__"):
+        raise InputError(f"a {type(frame).__name__} has no rows yet: collect it first, as frame.collect()")
+    names = list(getattr(frame, "column_names", None) or frame.columns)
+    columns = {str(name): _cells(frame[name]) for name in names}
+    if len(columns) != len(names):
         raise InputError(f"{source}: column names are not unique")
+    if not len(frame):
+        raise InputError(f"{source} has no rows")
     return Table(columns, np.arange(1, len(frame) + 1), source)
+
+
+def _cells(column: Any) -> np.ndarray:
+    """Return a column's values: numbers as they are, anything else as objects with empty text where there is no value."""
+    values = np.asarray(column)
+    if values.dtype.kind != "O":
+        return values
+    # None, NaN and pandas' NA are what libraries put where there is nothing; only they are not equal to themselves, or are None.
+    absent = np.array([cell is None or type(cell).__name__ in ("NAType", "NaTType") or cell != cell for cell in values], bool)
+    return np.where(absent, "", values) if absent.any() else values

@@ -13,7 +13,7 @@ from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
 from bayes_scaling.records import allocation_records, law_record
 from bayes_scaling.robustness import Change
-from bayes_scaling.units import compute_text, count_text, quantity_text
+from bayes_scaling.units import compute_text, count_text, quantity_text, tidy
 
 if TYPE_CHECKING:
     import xarray
@@ -38,7 +38,7 @@ def law_text(law: Law) -> str:
     lines += [f"  {name:14} {item['unit']:10} {item['meaning']}" for name, item in found["inputs"].items()]
     lines.append(f"output: {law.output}; noise: {found['noise']}")
     lines.append("parameters and priors")
-    lines += [f"  {name:10} {item['prior']:36} {item['meaning']}" for name, item in found["parameters"].items()]
+    lines += [f"  {name:10} {item['prior']:36} {tidy(item['meaning'])}" for name, item in found["parameters"].items()]
     if law.variants:
         lines.append("variants")
         lines += [f"  {item.name:26} {item.title}: {item.equation}" for item in law.variants.values()]

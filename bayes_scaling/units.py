@@ -7,6 +7,7 @@ Conversion happens once, at the edge, and only as declared: no unit is ever gues
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -76,7 +77,12 @@ def count_text(value: float) -> str:
 
 def compute_text(value: float) -> str:
     """Write an amount of compute: ``5.76e23 FLOP``."""
-    return f"{value:.3g}".replace("e+", "e") + " FLOP" if math.isfinite(value) else "unbounded FLOP"
+    return re.sub(r"e\+0?", "e", f"{value:.3g}") + " FLOP" if math.isfinite(value) else "unbounded FLOP"
+
+
+def tidy(text: str) -> str:
+    """Return text with numbers such as 1.8e+07 written as 1.8e7."""
+    return re.sub(r"(?<=\d)e\+0?(?=\d)", "e", text)
 
 
 def quantity_text(value: float) -> str:

@@ -33,7 +33,7 @@ class Job:
     laws : names, or paths of Python files that define ``LAW`` (which are run)
     path : folder of the results, made if it is not there
     group : columns; rows that agree in all of them are a group. Without any, all rows are one
-    map, units, where, drop_invalid, drop_duplicates : as in `bayes_scaling.read_runs`
+    map, units, where, curve, join, on, drop_invalid, drop_duplicates : as in `bayes_scaling.read_runs`
     options : by law; ``""`` holds what applies to all
     chains, draws, warmup, seed, precision : as in `bayes_scaling.fit`
     keep_draws : whether draws are stored; the summary always is
@@ -52,6 +52,9 @@ class Job:
     map: Mapping[str, str] = field(default_factory=dict)
     units: Mapping[str, str] = field(default_factory=dict)
     where: str | None = None
+    curve: Mapping[str, str] | None = None
+    join: Any = None
+    on: str | None = None
     drop_invalid: bool = False
     drop_duplicates: bool = False
     options: Mapping[str, LawOptions] = field(default_factory=dict)
@@ -147,6 +150,9 @@ _KEYS: dict[str, dict[str, tuple[Any, str]]] = {
         "laws": (_texts, "a list of names, [\"chinchilla\"]"),
         "group": (_texts, "a list of columns, [\"curve\"]"),
         "where": (_text, "a condition, \"flops<1e21\""),
+        "curve": (_table_of(_text), "a table of text, { run = \"last\" }"),
+        "join": (_text, "the path of a table"),
+        "on": (_text, "a column, or \"column=column\""),
         "map": (_table_of(_text), "a table of text, { params = \"n_params\" }"),
         "units": (_table_of(_text), "a table of text, { params = \"billion\" }"),
         "drop_invalid": (_flag, "true or false"),
@@ -227,4 +233,5 @@ def _at(job: Job, folder: Path) -> Job:
     laws = {law: str(folder / law) if law.endswith(".py") else law for law in job.laws}
     options = {laws.get(name, name): item for name, item in job.options.items()}
     data = job.data if job.data in DATA_SETS else str(folder / job.data)
-    return replace(job, data=data, laws=tuple(laws.values()), options=options, path=folder / job.path)
+    joined = str(folder / job.join) if job.join else None
+    return replace(job, data=data, join=joined, laws=tuple(laws.values()), options=options, path=folder / job.path)

@@ -137,7 +137,7 @@ def make_plan(job: Job) -> Plan:
         If the data as a whole, a law or an option cannot be used. A group that cannot is no error: its fits say why.
     """
     laws = {name: _checked(name, job) for name in job.laws}
-    reading = {name: getattr(job, name) for name in ("map", "units", "where", "drop_invalid", "drop_duplicates")}
+    reading = {name: getattr(job, name) for name in ("map", "units", "where", "curve", "join", "on", "drop_invalid", "drop_duplicates")}
     groups = read_groups(job.data, job.group, **reading) if job.group else {ALL: read_runs(job.data, **reading)}
     fits = []
     for law in job.laws:

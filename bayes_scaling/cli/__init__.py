@@ -13,22 +13,29 @@ from collections.abc import Sequence
 from bayes_scaling import __version__
 from bayes_scaling.cli.answers import add_allocate, add_decide, add_plot, add_predict
 from bayes_scaling.cli.batch import add_batch
-from bayes_scaling.cli.check import add_calibrate, add_check, add_sheet
+from bayes_scaling.cli.check import add_calibrate, add_check, add_export, add_sheet
 from bayes_scaling.cli.common import BAD_INPUT, Parser
 from bayes_scaling.cli.compare import add_compare, add_forward
+from bayes_scaling.cli.completion import complete
 from bayes_scaling.cli.decisions import add_plan, add_recipes, add_robustness
 from bayes_scaling.cli.extrapolate import add_extrapolate
 from bayes_scaling.cli.fit import add_fit
 from bayes_scaling.cli.known import add_data, add_laws
+from bayes_scaling.cli.progress import shown
+from bayes_scaling.cli.report import add_report
 from bayes_scaling.errors import BayesScalingError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        complete(parser)
+    options = parser.parse_args(arguments)
     try:
-        code = options.run(options)
-        sys.stdout.flush()
+        with shown(options.command):
+            code = options.run(options)
+            sys.stdout.flush()
         return code
     except BayesScalingError as error:
         print(f"bayes-scaling: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -46,7 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="bayes-scaling",
         description="Bayesian fits of neural scaling laws, and what they say about how to spend compute.",
-        epilog="example:\n  bayes-scaling fit ladder --law chinchilla --out fit.nc\n  bayes-scaling allocate fit.nc --compute 1e15",
+        epilog="examples:\n  bayes-scaling fit ladder --law chinchilla --out fit.nc\n  bayes-scaling allocate fit.nc --compute 1e15\n"
+        "  bayes-scaling report fit.nc --compute 1e15 --out report.html\n\n"
+        'completion by the shell (bash, zsh): eval "$(register-python-argcomplete bayes-scaling)"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"bayes-scaling {__version__}")
@@ -62,10 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     add_recipes(commands)
     add_check(commands)
     add_sheet(commands)
+    add_export(commands)
     add_calibrate(commands)
     add_compare(commands)
     add_forward(commands)
     add_plot(commands)
+    add_report(commands)
     add_batch(commands)
     add_data(commands)
     return parser

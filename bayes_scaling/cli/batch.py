@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from bayes_scaling.cli.common import DONE, add_verdict, command, print_json, verdict
+from bayes_scaling.cli.progress import hush
 from bayes_scaling.errors import InputError
 
 _LISTED = 10  # fits that need attention, or failed, that are printed; the summary has all
@@ -69,6 +70,7 @@ def _follow(batch: Any) -> None:
         return
     from tqdm import tqdm
 
+    hush()
     with tqdm(desc="fits", unit=" fits", leave=False, file=sys.stderr) as bar:
         for _ in batch:
             now = batch.progress

@@ -1,4 +1,4 @@
-"""The commands that criticise and report a stored fit, and that criticise a law: ``check``, ``sheet`` and ``calibrate``."""
+"""The commands that criticise and report a stored fit, and that criticise a law: ``check``, ``sheet``, ``export`` and ``calibrate``."""
 
 from __future__ import annotations
 
@@ -66,6 +66,31 @@ def _sheet(options: argparse.Namespace) -> int:
         print_json({"out": options.out, "sheet": text})
     else:
         print(f"written to {options.out}" if options.out else text)
+    return verdict(fit.diagnosis.ok, options)
+
+
+def add_export(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = command(
+        commands, "export", _export, "write a fit's draws, summary or runs as Parquet, CSV, TSV or JSON",
+        "  bayes-scaling export fit.nc --out draws.parquet\n"
+        "  bayes-scaling export fit.nc --what summary --out summary.csv\n"
+        "  bayes-scaling export fit.nc --what runs --out runs.json",
+    )  # fmt: skip
+    parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--what", default="draws", metavar="draws|summary|runs", help="a row a draw (default), a parameter, or a run")
+    parser.add_argument("--out", required=True, metavar="FILE", help="its name says the format: .parquet, .csv, .tsv, .json")
+    add_verdict(parser)
+
+
+def _export(options: argparse.Namespace) -> int:
+    from bayes_scaling.export import export
+    from bayes_scaling.storage import load_fit
+
+    fit = load_fit(options.fit, options.law)
+    export(fit, options.out, options.what)
+    print_json({"out": options.out, "what": options.what}) if options.json else print(f"{options.what} written to {options.out}")
     return verdict(fit.diagnosis.ok, options)
 
 

@@ -30,20 +30,40 @@ def command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], 
         epilog=f"examples:\n{example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, command=name)
     return parser
 
 
 def add_columns(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--map", action="append", default=[], metavar="params=n_params,...", help="columns without a common name")
+    parser.add_argument(
+        "--map", action="append", default=[], metavar="params=n_params,...",
+        help="columns without a common name, or arithmetic over columns: tokens='step*524288'",
+    )  # fmt: skip
     parser.add_argument("--units", action="append", default=[], metavar="params=billion,...", help="columns that are not in base units")
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:
     add_columns(parser)
     parser.add_argument("--where", metavar="'flops<1e21'", help="use only the rows that meet a condition")
+    parser.add_argument("--curve", metavar="RUN=last|best", help="of training curves, whose runs column RUN names, take one row a run")
+    parser.add_argument("--join", metavar="TABLE", help="add the columns of a table with a row for each run, or model")
+    parser.add_argument("--on", metavar="COL[=COL]", help="the column that both tables are joined by; by default the run, or model")
     parser.add_argument("--drop-invalid", action="store_true", help="leave out rows that cannot be used, with a note")
     parser.add_argument("--drop-duplicates", action="store_true", help="leave out exact repetitions, with a note")
+
+
+def reading(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `bayes_scaling.read_runs` that the options of `add_reading` give."""
+    return {
+        "map": pairs(options.map, "--map"),
+        "units": pairs(options.units, "--units"),
+        "where": options.where,
+        "curve": pairs([options.curve], "--curve") if options.curve else None,
+        "join": options.join,
+        "on": options.on,
+        "drop_invalid": options.drop_invalid,
+        "drop_duplicates": options.drop_duplicates,
+    }
 
 
 def add_verdict(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bayes_scaling.cli.common import add_reading, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.cli.common import add_reading, add_verdict, command, number, print_json, reading, verdict
 from bayes_scaling.errors import InputError
+from bayes_scaling.progress import follow
 
 
 def add_compare(commands: Any) -> None:
@@ -60,7 +61,7 @@ def _stored(options: argparse.Namespace) -> dict[str, Any]:
     from bayes_scaling.comparison import names_of
     from bayes_scaling.storage import load_fit
 
-    for name in ("noise", "input", "holdout", "map", "units", "where"):
+    for name in ("noise", "input", "holdout", "map", "units", "where", "curve", "join", "on"):
         if getattr(options, name):
             raise InputError(f"--{name} goes with runs and --law, not with stored fits")
     if not options.sources[0].endswith(".nc"):
@@ -78,22 +79,12 @@ def _fits_to_data(options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
     wanted = _candidates(options)
     if len(wanted) < 2:
         raise InputError("a comparison needs two different laws (--law A --law B) or noise families (--noise A --noise B)")
-    reading, source, apart = _reading(options), options.sources[0], None
+    source, apart = options.sources[0], None
     if options.holdout:
-        runs, apart = read_split(source, options.holdout, **reading)
+        runs, apart = read_split(source, options.holdout, **reading(options))
     else:
-        runs = read_runs(source, **reading)
-    return {name: fit(runs=runs, seed=options.seed, **arguments) for name, arguments in wanted.items()}, apart
-
-
-def _reading(options: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "map": pairs(options.map, "--map"),
-        "units": pairs(options.units, "--units"),
-        "where": options.where,
-        "drop_invalid": options.drop_invalid,
-        "drop_duplicates": options.drop_duplicates,
-    }
+        runs = read_runs(source, **reading(options))
+    return {name: fit(runs=runs, seed=options.seed, **arguments) for name, arguments in follow(wanted.items(), "fits", len(wanted))}, apart
 
 
 def _add_candidates(parser: argparse.ArgumentParser) -> None:
@@ -128,7 +119,7 @@ def add_forward(commands: Any) -> None:
         "  bayes-scaling forward runs.csv --law chinchilla --law kaplan_nd\n"
         "  bayes-scaling forward runs.csv --law power_law --input tokens --by tokens --cuts 1e9,1e10,1e11",
     )  # fmt: skip
-    parser.add_argument("data", metavar="DATA", help="a CSV or Parquet file with one row a run, or the name of a data set")
+    parser.add_argument("data", metavar="DATA", help="a table with one row a run, or the name of a data set: see bayes-scaling fit")
     _add_candidates(parser)
     parser.add_argument("--by", default="compute", metavar="QUANTITY", help="what the cut-offs are in (compute)")
     parser.add_argument("--cuts", default="4", metavar="N|VALUE,...", help="how many cut-offs (4), or their values")
@@ -146,7 +137,7 @@ def _forward(options: argparse.Namespace) -> int:
         raise InputError("name the laws to validate with --law")
     cuts = int(options.cuts) if options.cuts.isdigit() else [number(text, "--cuts") for text in options.cuts.split(",")]
     found = forward_validation(
-        _candidates(options), read_runs(options.data, **_reading(options)), by=options.by, cuts=cuts, seed=options.seed
+        _candidates(options), read_runs(options.data, **reading(options)), by=options.by, cuts=cuts, seed=options.seed
     )
     print_json(forward_record(found)) if options.json else print(found)
     return verdict(bool(found.scores["converged"].all()), options, "a fit did not converge")

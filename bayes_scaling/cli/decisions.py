@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import asdict
 from typing import Any
 
 from bayes_scaling.cli.answers import add_stored, stored_fit
 from bayes_scaling.cli.common import add_columns, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.cli.progress import say
 from bayes_scaling.cli.spending import add_spending, read_cost, read_given, read_limits
 from bayes_scaling.errors import FileError, InputError
 
@@ -37,8 +37,7 @@ def _robustness(options: argparse.Namespace) -> int:
     fit = stored_fit(options)
     settings: dict[str, Any] = {"cost": read_cost(options), "limits": read_limits(options), "given": read_given(options)}
     settings |= {"kinds": options.only} if options.only else {}
-    say = (lambda text: print(text, file=sys.stderr)) if sys.stderr.isatty() else None
-    rows = robustness(fit, compute, laws=options.try_law, draws=options.draws, progress=say, **settings)
+    rows = robustness(fit, compute, laws=options.try_law, draws=options.draws, progress=lambda text: say(f"refitting: {text}"), **settings)
     print_json({"compute": compute, "rows": [asdict(row) for row in rows]}) if options.json else print(robustness_text(rows, compute))
     return verdict(fit.diagnosis.ok, options)
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bayes_scaling.cli.common import add_reading, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.cli.common import add_reading, add_verdict, command, number, print_json, reading, verdict
 from bayes_scaling.errors import FileError, InputError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def run_extrapolate(options: argparse.Namespace) -> int:
     """Run the command."""
     from bayes_scaling.extrapolation import extrapolate_many
     from bayes_scaling.extrapolation.words import forecast_record, forecast_text
+    from bayes_scaling.progress import follow
 
     for path in (options.out, options.plot):
         if path and not os.path.isdir(os.path.dirname(path) or "."):
@@ -54,8 +55,8 @@ def run_extrapolate(options: argparse.Namespace) -> int:
     curves = _curves(options)
     if len(curves) > 1 and options.plot:
         raise InputError(f"--plot draws one curve; {options.data} has {len(curves)} (--where picks one)")
-    with _Progress(len(curves)) as told:
-        found = list(extrapolate_many(curves, options.kind, draws=options.draws, seed=options.seed, told=told))
+    forecasts = extrapolate_many(curves, options.kind, draws=options.draws, seed=options.seed)
+    found = list(follow(forecasts, "extrapolating", len(curves)))
     if options.out and len(found) == 1:
         found[0].save(options.out)
     elif options.out:
@@ -80,14 +81,9 @@ def _curves(options: argparse.Namespace) -> list[Curve]:
     from bayes_scaling.extrapolation import Curve
     from bayes_scaling.runs import read_runs
 
-    runs = read_runs(
-        options.data,
-        map=pairs(options.map, "--map") | ({"group": options.group} if options.group else {}),
-        units=pairs(options.units, "--units"),
-        where=options.where,
-        drop_invalid=options.drop_invalid,
-        drop_duplicates=options.drop_duplicates,
-    )
+    given = reading(options)
+    given["map"] |= {"group": options.group} if options.group else {}
+    runs = read_runs(options.data, **given)
     for note in runs.notes:
         print(f"note: {note}", file=sys.stderr)
     inputs = [axis.name for axis in AXES if axis.name in runs.columns]
@@ -100,23 +96,3 @@ def _curves(options: argparse.Namespace) -> list[Curve]:
         raise InputError(f"{options.data}: a curve needs one output, loss or error; it has {' and '.join(outputs) or 'neither'}")
     parts = [(label, runs.of_group(label)) for label in runs.groups] if options.group else [(os.path.basename(str(options.data)), runs)]
     return [Curve(part[chosen], part[outputs[0]], label) for label, part in parts]
-
-
-class _Progress:
-    """A progress bar on stderr, shown only to people, and only for many curves."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-
-    def __enter__(self) -> Any:
-        self.bar = None
-        if self.total > 1 and sys.stderr.isatty():
-            from tqdm import tqdm
-
-            bar = self.bar = tqdm(total=self.total, desc="extrapolating", unit=" curves", leave=False, file=sys.stderr)
-            return lambda done, _: bar.update(done - bar.n)
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Callable
 from typing import Any
 
 from bayes_scaling.cli import extrapolate
@@ -16,9 +14,11 @@ from bayes_scaling.cli.common import (
     number,
     pairs,
     print_json,
+    reading,
     verdict,
 )
 from bayes_scaling.cli.extrapolate import add_curve
+from bayes_scaling.cli.progress import Sampling
 from bayes_scaling.errors import InputError
 
 
@@ -29,9 +29,13 @@ def add_fit(commands: Any) -> None:
         "  bayes-scaling fit runs.csv --law chinchilla --out fit.nc\n"
         "  bayes-scaling fit runs.csv --law chinchilla --units params=billion,tokens=billion --where 'flops<1e21'\n"
         "  bayes-scaling fit runs.csv --law power_law_floor --input compute --prior 'E=LogNormal(0.5, 0.3)'\n"
-        "  bayes-scaling fit ladder --law chinchilla --noise normal-log --json",
+        "  bayes-scaling fit ladder --law chinchilla --noise normal-log --json\n"
+        "  bayes-scaling fit panel.csv --law chinchilla --curve run=last --join runs.csv --map tokens='Step*batch_tokens'\n"
+        "  bayes-scaling fit results --law bounded_metric:loss --where \"task == 'arc_easy' and metric == 'acc'\" --join models.csv",
     )  # fmt: skip
-    parser.add_argument("data", metavar="DATA", help="a CSV or Parquet file with one row a run, or the name of a data set")
+    parser.add_argument(
+        "data", metavar="DATA", help="CSV, TSV or Parquet with one row a run (or W&B's exports), results of lm-eval, a data set's name"
+    )
     parser.add_argument("--law", required=True, metavar="NAME|FILE.py", help="see bayes-scaling laws")
     parser.add_argument("--out", metavar="FIT.nc", help="write the draws here (NetCDF), for predict, allocate and plot")
     parser.add_argument("--noise", metavar="FAMILY", help="student-t (default), normal-log, normal, laplace, known-se")
@@ -78,16 +82,10 @@ def _fit(options: argparse.Namespace) -> int:
     pool = dict(_pool(text) for texts in options.pool for text in texts.split(","))
     if pool and not options.group:
         raise InputError("--pool needs groups: name their column with --group COL")
-    columns = pairs(options.map, "--map") | ({"group": options.group} if options.group else {})
-    runs = read_runs(
-        options.data,
-        map=columns,
-        units=pairs(options.units, "--units"),
-        where=options.where,
-        drop_invalid=options.drop_invalid,
-        drop_duplicates=options.drop_duplicates,
-    )
-    with Progress() as progress:
+    how = reading(options)
+    how["map"] |= {"group": options.group} if options.group else {}
+    runs = read_runs(options.data, **how)
+    with Sampling() as progress:
         result = fit(
             law,
             runs,
@@ -137,28 +135,3 @@ def _next_step(fit: Any, out: str) -> str:
         return ""
     group = f" --group {fit.groups[0]}" if fit.groups else ""
     return f"; next: bayes-scaling allocate {out} --compute {10 * fit.runs['compute'].max():.1g}{group}".replace("e+", "e")
-
-
-class Progress:
-    """A progress bar on stderr, shown only to people; the sampler reports once a chunk of iterations."""
-
-    def __enter__(self) -> Callable[[int, int], None] | None:
-        self.bar = None
-        if not sys.stderr.isatty():
-            return None
-        from tqdm import tqdm
-
-        self.bar = tqdm(desc="sampling", unit=" iterations", leave=False, file=sys.stderr)
-        return self.report
-
-    def report(self, done: int, planned: int) -> None:
-        assert self.bar is not None
-        if done < self.bar.n:  # a further attempt begins
-            self.bar.reset()
-            self.bar.set_description("sampling again, more carefully")
-        self.bar.total = planned
-        self.bar.update(done - self.bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.close()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,14 +54,12 @@ def extrapolate_many(
     *,
     draws: int = DRAWS,
     seed: int = 0,
-    told: Callable[[int, int], None] | None = None,
 ) -> Iterator[Forecast]:
     """Extrapolate many curves at once; yields a forecast for each, in their order, as `extrapolate` with the same seed gives it.
 
     Parameters
     ----------
     kinds : one for all, or one a curve
-    told : is called with the number done, and of all
     """
     from bayes_scaling.extrapolation.sampling import CHUNK, draws_of, sample
 
@@ -83,8 +81,6 @@ def extrapolate_many(
             arrays = {name: np.asarray(values) for name, values in drawn.theta.items()}
             arrays |= {name: np.asarray(values) for name, values in drawn.state._asdict().items()}
             arrays |= {"floor": drawn.floor, "plateau": drawn.plateau, "law": drawn.law}
-            if told:
-                told(first + at + 1, len(curves))
             yield Forecast(
                 part[at],
                 given[at].kind,

@@ -77,4 +77,4 @@ def forecast_text(forecast: Forecast, at: Sequence[float] = (), target: float | 
 
 
 def _x(value: float) -> str:
-    return f"{value:.4g}".replace("e+", "e")
+    return f"{value:.4g}".replace("e+0", "e").replace("e+", "e")

@@ -55,7 +55,8 @@ def test_on_frontier_runs_only():
     fit = bs.fit(LAW, runs_at(params, 20 * params))
     assert not fit.diagnosis.ok
     assert "collinear inputs" in kinds(fit)
-    assert "params and tokens move together (tokens per param from 20 to 20)" in str(fit)
+    assert "params and tokens move together: 40 of 40 runs have about 20 tokens a param (all from 20 to 20)" in str(fit)
+    assert "other sizes at the same compute, for example " in str(fit)
 
 
 def spread(n, low, high):

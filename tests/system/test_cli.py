@@ -245,7 +245,9 @@ def test_figures_are_drawn(run, stored, tmp_path):
     code, out, _ = run("plot", stored, "--compute", "5.76e23", "--out", tmp_path / "figures", "--format", "svg")
     assert code == 0
     names = {line.rsplit("/", 1)[1] for line in out.split()}
-    assert names == {"loss_compute.svg", "isoflop.svg", "allocation.svg", "regret_5.76e23.svg", "pairs.svg"}
+    assert names == {
+        f"{name}.svg" for name in ("loss_compute", "isoflop", "allocation", "regret_5.76e23", "residuals", "parameters", "pairs")
+    }
     assert "FLOP" in (tmp_path / "figures" / "loss_compute.svg").read_text()
 
 

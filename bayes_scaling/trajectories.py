@@ -1,0 +1,155 @@
+"""Training curves and tables that belong together: one row a run out of many, and columns joined from another table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.table import Table
+
+KINDS = ("last", "best", "all")
+#: What may say how far along its curve a point is, in this order; and what may be measured there, with whether less is better.
+PROGRESS = ("tokens", "compute", "steps", "examples")
+MEASURED = {"loss": True, "task_loss": True, "error": True, "accuracy": False, "coverage": False, "win_rate": False, "bleu": False}
+_NAMES = ("run", "model", "name", "Name", "run_name", "model_name", "display_name")  # of a key column, where none is given
+_LISTED = 5
+
+
+def one_a_run(table: Table, curve: Mapping[str, str], found: Mapping[str, str]) -> Table:
+    """Return one row of each training curve.
+
+    Parameters
+    ----------
+    curve : column of the runs' labels -> ``last`` (the furthest point: most tokens, compute or steps; of equal ones the later row) or
+        ``best`` (the least loss)
+    found : quantity -> column
+
+    A row whose cell of what is measured is empty is no point of the curve (a step without an evaluation); NaN is one, and stays an error.
+
+    Raises
+    ------
+    InputError
+        If there is no such column or way, a row has no label, a curve has no point, or nothing orders or measures the points.
+    """
+    if len(curve) != 1:
+        raise InputError(f"one column names the runs of the curves; given: {', '.join(curve) or 'none'}")
+    ((column, kind),) = curve.items()
+    if kind not in KINDS:
+        raise InputError(f"cannot take '{kind}' of a curve{nearest(kind, KINDS)}")
+    if column not in table.columns:
+        raise InputError(f"{table.source} has no column '{column}' that could name the runs{nearest(column, table.columns)}")
+    if kind == "all":
+        raise InputError(
+            "all points of a training curve err together (a run that is low stays low), and every noise family here takes rows as "
+            f"independent: intervals would be far too narrow. Take one point a run: {column}=last, or {column}=best"
+        )
+    labels = table.texts(column)
+    if "" in labels:
+        row = labels.index("")
+        raise InputError(f"{table.source}: line {table.lines[row]}: no {column}, so the row is of no run ({labels.count('')} such rows)")
+    measured = next((name for name in MEASURED if name in found), None)
+    if measured is None:
+        raise InputError(f"{table.source} has no column of {', '.join(MEASURED)} that says what a curve measures; name it with --map")
+    values = table.columns[found[measured]]
+    empty = np.isnan(values) if values.dtype.kind == "f" else np.array([not text for text in table.texts(found[measured])])
+    names, run = np.unique(labels, return_inverse=True)
+    bare = sorted(set(names.tolist()) - set(np.array(labels)[~empty].tolist()))
+    if bare:
+        raise InputError(f"{table.source}: run '{bare[0]}' has no {found[measured]} in any row; leave it out with --where")
+    rows = np.flatnonzero(~empty)
+    if kind == "last":
+        ordering = next((name for name in PROGRESS if name in found), None)
+        if ordering is None:
+            raise InputError(f"{table.source} has no column of {', '.join(PROGRESS)} that says which point is the last; name it with --map")
+        key = table.numbers(found[ordering])
+        said = f"the last of each by {found[ordering]}"
+    else:
+        key = table.numbers(found[measured]) * (-1 if MEASURED[measured] else 1)
+        said = f"the best {found[measured]} of each, which lies beyond a noisy curve's own"
+    order = rows[np.lexsort((rows, key[rows], run[rows]))]  # the last of a run's rows is the one to take
+    kept = np.sort(order[np.append(run[order][1:] != run[order][:-1], True)])
+    aside = f"; {empty.sum()} rows without a value are no points" if empty.any() else ""
+    note = f"{len(rows)} points of {len(names)} training curves (column {column}): {said}{aside}"
+    return replace(table.select(kept), notes=(*table.notes, note))
+
+
+def refuse_repeats(table: Table, group: Sequence[str]) -> None:
+    """Raise InputError if several rows are of one run or model within a group: which of them is meant must be said."""
+    if not table.unique:
+        return
+    columns = [name for name in (table.unique, *group) if name in table.columns]
+    keys = list(zip(*(table.texts(name) for name in columns), strict=True))
+    if len(set(keys)) == len(keys):
+        return
+    of_one = np.array([key == max(set(keys), key=keys.count) for key in keys])
+    open_choices = [name for name in table.choices if name not in group and len(set(table.select(of_one).texts(name))) > 1]
+    if not open_choices:
+        raise InputError(
+            f"{table.source} has {len(keys)} points of {len(set(keys))} training curves: say which point of each to take, with "
+            f"--curve {table.unique}=last or --curve {table.unique}=best"
+        )
+    listed = []
+    for name in open_choices:
+        labels = list(dict.fromkeys(table.texts(name)))
+        listed.append(f"{len(labels)} of {name} ({', '.join(labels[:_LISTED])}{' ...' if len(labels) > _LISTED else ''})")
+    example = " and ".join(f"{name} == '{table.texts(name)[0]}'" for name in open_choices)
+    raise InputError(
+        f'{table.source} has several results of one {table.unique}: {", ".join(listed)}. Choose with --where "{example}", or make groups '
+        f"with --group {open_choices[0]}"
+    )
+
+
+def join(table: Table, other: Table, on: str | None = None) -> tuple[Table, np.ndarray]:
+    """Return a table with the columns of another joined by the label of a run or model, and whether each row was found there.
+
+    Parameters
+    ----------
+    on : column that both have, or ``left=right``; by default what the rows of the table are of (a run, a model)
+
+    Raises
+    ------
+    InputError
+        If a key column is missing, or a label repeats in the other table.
+    """
+    left, _, right = (on or table.unique).partition("=")
+    if not left:
+        raise InputError(f"which column of {table.source} names the rows of {other.source}? Say so with --on COLUMN or --on COLUMN=COLUMN")
+    if not right:
+        right = next((name for name in (left, *(() if on else _NAMES)) if name in other.columns), left)
+    for one, name in ((table, left), (other, right)):
+        if name not in one.columns:
+            raise InputError(f"{one.source} has no column '{name}' to join by{nearest(name, one.columns)}; say --on COLUMN=COLUMN")
+    labels = other.texts(right)
+    place = {label: row for row, label in enumerate(labels)}
+    if len(place) < len(labels):
+        label = next(label for label in labels if labels.count(label) > 1)
+        raise InputError(f"{other.source}: '{label}' stands in {labels.count(label)} rows of column '{right}'; a join needs one row each")
+    rows = np.array([place.get(label, -1) for label in table.texts(left)])
+    both = [name for name in other.columns if name in table.columns and name != right]
+    added = {}
+    for name, cells in other.columns.items():
+        if name not in table.columns and name != right:
+            values = cells.astype(float) if cells.dtype.kind in "iub" else cells
+            nothing = np.nan if values.dtype.kind == "f" else ""
+            added[name] = np.where(rows >= 0, values[rows], np.array(nothing, values.dtype))
+    notes = [
+        *table.notes,
+        *other.notes,
+        f"{len(added)} columns joined from {other.source} by {left}{f' = {right}' if right != left else ''}",
+    ]
+    if both:
+        notes.append(f"columns {', '.join(both)} of {other.source} are not used: {table.source} has its own")
+    return replace(table, columns={**table.columns, **added}, notes=tuple(notes)), rows >= 0
+
+
+def refuse_unmatched(table: Table, matched: np.ndarray, on: str | None, other: str) -> None:
+    """Raise InputError if rows that would be used were not found in the table that was joined."""
+    if matched.all():
+        return
+    left = (on or table.unique).partition("=")[0]
+    absent = list(dict.fromkeys(np.array(table.texts(left))[~matched].tolist()))
+    listed = ", ".join(absent[:_LISTED]) + (" ..." if len(absent) > _LISTED else "")
+    raise InputError(f"{other} has no row for {len(absent)} of column '{left}': {listed}. Add them there, or leave these out with --where")
