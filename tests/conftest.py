@@ -18,6 +18,8 @@ if "BAYES_SCALING_CACHE" not in os.environ:  # pytest-xdist's workers inherit th
     os.environ["BAYES_SCALING_CACHE"] = tempfile.mkdtemp(prefix="bayes-scaling-tests-")
     atexit.register(shutil.rmtree, os.environ["BAYES_SCALING_CACHE"], ignore_errors=True)
 os.environ.setdefault("MPLBACKEND", "agg")
+# Most of what the tests compile runs once. The sampler's own programs choose their level themselves, and are compiled as for a user.
+os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import bayes_scaling as bs
 

@@ -266,7 +266,7 @@ class Sites:
             return jax.vmap(jax.vmap(lambda z: density.constrain(z, *data)))(z)
 
         arguments = (np.zeros(self.shape, self.dtype), data)
-        self._program = programs.prepare("constrain", constrain, arguments, (density.fingerprint,), device, brief=True)
+        self._program = programs.prepare("constrain", constrain, arguments, (density.fingerprint,), device)
 
     def __call__(self, z: np.ndarray, data: Any) -> dict[str, np.ndarray]:
         """Return site name -> values, (chain, draw, ...), at coordinates (chain, draw, size)."""

@@ -44,8 +44,8 @@ class Recentring:
         columns, weight, centring = data
         z = np.zeros((_CHUNK, density.size), weight.dtype)
         identity = (density.fingerprint,)
-        self._move = programs.prepare("recentre", move, (z, columns, weight, centring, centring), identity, device, brief=True)
-        self._curvature = programs.prepare("curvature", curvature, (z[:_CURVED], data), identity, device, brief=True)
+        self._move = programs.prepare("recentre", move, (z, columns, weight, centring, centring), identity, device)
+        self._curvature = programs.prepare("curvature", curvature, (z[:_CURVED], data), identity, device)
 
     def __call__(self, data: tuple, draws: np.ndarray) -> tuple[tuple, np.ndarray, np.ndarray]:
         """Return data with the centring that suits draws, (chain, draw, size); the draws in its coordinates; a first whitening there.

@@ -129,7 +129,7 @@ def _modes(
         of = np.minimum(np.arange(begin, begin + lanes), sets - 1)  # the last stretch is filled up with its last data set
         arguments = (np.asarray(starts[of], weight.dtype), ({name: values[of] for name, values in columns.items()}, weight[of]))
         arguments = jax.device_put(arguments, device)
-        find = program("search", search, arguments, (density.fingerprint,), device, brief=True)
+        find = program("search", search, arguments, (density.fingerprint,), device)
         pieces.append([np.asarray(part) for part in find(*arguments)])
     modes, hessians = (np.concatenate(parts)[:sets] for parts in zip(*pieces, strict=True))
     return modes, hessians

@@ -238,7 +238,7 @@ def _find_modes(
             return locate(density, starts, *data, iterations=FEW_ITERATIONS if _brief(density) else ITERATIONS)
 
         starts = jax.device_put(normals.astype(weight.dtype), device)
-        compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device, brief=True))
+        compiled = clock.time(lambda: program("locate", search, (starts, data), (density.fingerprint,), device))
         return distinct(*(np.asarray(part) for part in compiled(starts, data)))
     chosen = np.sort(np.random.default_rng(0).choice(int(weight.sum()), _SEARCHED_ROWS, replace=False))
     some = {name: values[chosen] for name, values in columns.items()}, weight[chosen]
@@ -251,7 +251,7 @@ def _find_modes(
         starts = jax.vmap(lambda end: density.flatten(smaller.unflatten(end, *some), *data))(ends)
         return locate(density, starts, *data, one_by_one=True)
 
-    compiled = clock.time(lambda: program("follow", follow, arguments, (density.fingerprint,), device, brief=True))
+    compiled = clock.time(lambda: program("follow", follow, arguments, (density.fingerprint,), device))
     return distinct(*(np.asarray(part) for part in compiled(*arguments)))
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 import bayes_scaling as bs
 from bayes_scaling import engine
@@ -233,16 +234,18 @@ def test_decision_answers_for_prior_draws(law):
         assert not np.any(np.isnan(values)), name
 
 
-SETS = 80
+SETS = 48
 RUNS_PER_PARAMETER = 4
 MOST_RUNS = 64  # simulated of each data set, whatever is used of them: a sampler of one shape is compiled once for all laws
 
 
 @every_computation
 def test_posterior_covers_what_it_claims(law):
-    """Parameters drawn from the prior, runs simulated from them and sampled: central 50 % and 90 % intervals hold the truth as often.
+    """Parameters drawn from the prior, runs simulated from them and sampled: the truth's rank among the draws is uniform.
 
-    80 data sets (hard laws: 48). The bounds are four standard errors: a right law fails one of its checks with probability below 0.01 %.
+    Ranks are turned into normal scores, whose mean is 0 and whose mean square is 1: for an interval too wide or too narrow, 48 scores tell
+    as much as the coverage at 90 % of 75 data sets, and they tell a posterior that is off to one side, which coverage hardly does. The
+    bounds are four standard errors: a right law fails one of its checks with probability below 0.1 % (squares have a heavy tail).
 
     Hard laws are sampled from the truth itself, which is an exact draw of the posterior: with a reversible kernel, and the truth at a
     random place of the sequence, its rank is uniform whether or not the chain mixes (Besag & Clifford 1989). That tests the density and the
@@ -250,7 +253,7 @@ def test_posterior_covers_what_it_claims(law):
     """
     noise = noise_of(law)
     hard = law.name in HARD
-    sets, warmup = (48, 100) if hard else (SETS, 200)  # hard laws are also the dearest to compute
+    sets, warmup = SETS, 100 if hard else 200  # hard laws are also the dearest to compute
     runs = RUNS_PER_PARAMETER * (len(law.parameters) + len(noise.parameters))
     truth = prior_draws(law, (sets,), seed=1)
     columns = inputs_within(law, (sets, MOST_RUNS), seed=2)
@@ -289,6 +292,7 @@ def test_posterior_covers_what_it_claims(law):
     luck = np.random.default_rng(5).uniform(size=len(usable))
     for name, values in truth.items():
         draws = found.sites[name]
+        size = draws[0].size
         if begin is None:
             rank = np.mean(draws < values[:, None, None], axis=(1, 2))
         else:
@@ -296,6 +300,6 @@ def test_posterior_covers_what_it_claims(law):
             gap = np.array(sequences) - values[:, None]
             same = np.abs(gap) < 1e-9 * np.abs(values[:, None])  # a refused step stays at the truth: such ties are broken at random
             rank = (np.sum((gap < 0) & ~same, axis=1) + luck * (1 + same.sum(axis=1))) / (gap.shape[1] + 1)
-        for level in (0.5, 0.9):
-            share = np.mean(np.abs(rank - 0.5) < level / 2)
-            assert share == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / len(usable))), (name, level)
+        scores = norm.ppf(np.clip(rank, 0.5 / size, 1 - 0.5 / size))  # no draw beyond the truth says only that it is far out
+        assert abs(scores.mean()) < 4 / np.sqrt(len(scores)), name
+        assert abs(np.mean(scores**2) - 1) < 4 * np.sqrt(2 / len(scores)), name

@@ -312,7 +312,7 @@ def test_a_job_of_all_runs_in_one_group(tmp_path):
 
 
 def test_interrupted_by_the_keyboard(folder):
-    path = job_file(folder, "interrupted", sampler={"draws": 25_000})
+    path = job_file(folder, "interrupted", where="\"curve == 'c0' or curve == 'c1'\"", sampler={"draws": 25_000})
     process = subprocess.Popen([sys.executable, "-m", "bayes_scaling", "batch", str(path)], stderr=subprocess.PIPE, text=True)
     shards = folder / "interrupted" / "shards"
     while process.poll() is None and not (shards.is_dir() and list(shards.glob("[!.]*.nc"))):
@@ -325,7 +325,7 @@ def test_interrupted_by_the_keyboard(folder):
         statuses = [row["status"] for row in csv.DictReader(file)]
     assert "ok" in statuses
     assert "missing" in statuses
-    assert f"{CURVES} ok" in command(path).stdout
+    assert "2 ok" in command(path).stdout
 
 
 def test_a_fit_that_kills_its_worker_fails_alone(folder, tmp_path):
