@@ -2,7 +2,7 @@
 
     python benchmarks/extrapolation.py SHARED_DATA                     # priors learned on the other half of the curves, twice
     python benchmarks/extrapolation.py SHARED_DATA --priors shipped    # for curves that the package's priors were not learned from
-    python benchmarks/extrapolation.py SHARED_DATA --parts seeds,baselines,ablation
+    python benchmarks/extrapolation.py SHARED_DATA --parts seeds,baselines,ablation,uses
     python benchmarks/extrapolation.py SHARED_DATA --write-priors      # learn bayes_scaling/data/curve_priors.json from all curves
 
 No target of a curve shapes its own prior: curves alternate between two folds within each domain, and each fold is forecast with priors
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import bayes_scaling as bs
-from bayes_scaling.extrapolation.curve import Scaled
+from bayes_scaling.extrapolation.curve import LEAST, Scaled
 from bayes_scaling.extrapolation.prior import NAMES, CurvePrior, weak_prior
 
 KIND = {
@@ -257,11 +257,46 @@ def _nothing_ahead(prior: CurvePrior) -> CurvePrior:
     return replace(prior, mean=mean, sd=sd)
 
 
+def uses(folder: Path) -> None:
+    """Print forecasts of curves of other kinds: a skill learned at once, failures against samples, the loss of longer training."""
+
+    def table(name: str) -> list[dict[str, str]]:
+        with open(folder / name, newline="") as file:
+            return list(csv.DictReader(file))
+
+    sums = [(float(row["train_dataset_size"]), float(row["test_loss"])) for row in table("bnsl_4digit_addition.csv")]
+    cases = [("sums of 4-digit numbers", sums[:14], sums[14:])]
+    losses: dict[str, dict[float, float]] = {}
+    for row in table("olmo_ladder_final_metrics.csv"):
+        if row["metric"] == "eval/c4_en-validation/CrossEntropyLoss":
+            losses.setdefault(row["model"], {})[float(row["tokens"])] = float(row["value"])
+    for model, points in losses.items():
+        ordered = sorted(points.items())
+        if len(ordered) > LEAST:
+            cases.append((f"OLMo ladder {model}, longest run", ordered[:-1], ordered[-1:]))
+    solved: dict[str, list[tuple[float, float]]] = {}
+    for row in table("monkeys_pythia_math_counts_schaeffer2025.csv"):
+        solved.setdefault(row["model"], []).append((float(row["n_samples"]), float(row["n_correct"])))
+    for model, counts in solved.items():
+        trials, successes = np.array(counts).T
+        samples = np.unique(np.geomspace(1, 100, 16).round())
+        failed = [(k, 1 - float(bs.unbiased_pass_at_k(trials, successes, k).mean())) for k in (*samples, trials.min())]
+        cases.append((f"{model}, MATH: failures at {trials.min():g} samples", failed[:-1], failed[-1:]))
+    for name, known, ahead in cases:
+        (x, y), (further, came) = (np.array(part).T for part in (known, ahead))
+        found = bs.extrapolate(x, y)
+        for place, value, quantiles in zip(further, came, found.predict(further, [0.05, 0.5, 0.95])["measured"].values, strict=True):
+            low, middle, high = quantiles
+            verdict = "inside" if low <= value <= high else "OUTSIDE"
+            text = f"{middle:.4g} [{low:.4g}, {high:.4g}], came {value:.4g}: {verdict}"
+            print(f"{name:44}x {place / x[-1]:6.3g} times further: {text}" + ("" if found.ok else " (not trustworthy)"), flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of extrapolation_curves.csv")
     parser.add_argument("--priors", choices=("folds", "shipped"), default="folds")
-    parser.add_argument("--parts", default="table,seeds", help="of table, seeds, baselines, ablation")
+    parser.add_argument("--parts", default="table,seeds", help="of table, seeds, baselines, ablation, uses")
     parser.add_argument("--write-priors", action="store_true", help="learn the package's priors from all curves")
     options = parser.parse_args()
     cases = read(options.data)
@@ -285,6 +320,8 @@ def main() -> None:
         baselines(cases)
     if "ablation" in parts:
         ablation(cases)
+    if "uses" in parts:
+        uses(options.data)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from bayes_scaling.extrapolation.prior import LAWS, NAMES, CurvePrior, weak_prio
 from bayes_scaling.extrapolation.sampling import Particles, sample_once
 
 CONTEXT_SHARE = 0.15
-STEPS = 10
+#: Steps of the usual empirical Bayes (a share of 1), which bring a prior near; then those for what is to be forecast.
+FIRST_STEPS, STEPS = 4, 8
 #: As many curves as the mean of all kinds counts in each kind.
 POOL = 4.0
 _RATE = 0.7
@@ -48,6 +49,7 @@ def learn_priors(
     kinds : what kind each curve is
     start : where to begin; by default a weak prior
     fixed : names of hyper-parameters that stay as ``start`` has them; ``weight`` for the probabilities of the laws
+    steps : after `FIRST_STEPS` steps of usual empirical Bayes
     told : is called with each step and the objective there
 
     Raises
@@ -67,15 +69,16 @@ def learn_priors(
     start = start or weak_prior()
     free = np.array([name not in fixed for name in NAMES]), "weight" not in fixed
     now = {kind: (start.mean.copy(), np.log(start.sd), np.log(start.weight)) for kind in names}
-    for step in range(steps):
+    for step in range(FIRST_STEPS + steps):
+        keep = 1.0 if step < FIRST_STEPS else CONTEXT_SHARE
         priors = {kind: CurvePrior(kind, mean, np.exp(spread), _shares(logit)) for kind, (mean, spread, logit) in now.items()}
         given = [priors[kind] for kind in kinds]
-        keys = [(curve.key + 7919 * (seed * steps + step)) % 2**32 for curve in curves]
+        keys = [(curve.key + 7919 * (seed * (FIRST_STEPS + steps) + step)) % 2**32 for curve in curves]
         posterior, prior_only = (_moments(part, given, keys) for part in (whole, contexts))
         if told:
             told(step, float((posterior["evidence"] - prior_only["evidence"]).sum()))
         centre = [np.mean([now[kind][part] for kind in names], axis=0) for part in range(3)]
-        now = {kind: _climb(now[kind], centre, posterior, prior_only, rows[kind], free) for kind in names}
+        now = {kind: _climb(now[kind], centre, posterior, prior_only, rows[kind], free, keep) for kind in names}
     mean, spread, logit = (np.mean([now[kind][part] for kind in names], axis=0) for part in range(3))
     # The spread of the kinds about their mean is what a curve of no known kind is uncertain of, besides.
     between = np.var([now[kind][0] for kind in names], axis=0)
@@ -88,10 +91,12 @@ def _shares(logit: np.ndarray) -> np.ndarray:
     return share / share.sum()
 
 
-def _climb(now: tuple, centre: list[np.ndarray], whole: dict[str, Any], context: dict[str, Any], rows: list[int], free: tuple) -> tuple:
+def _climb(
+    now: tuple, centre: list[np.ndarray], whole: dict[str, Any], context: dict[str, Any], rows: list[int], free: tuple, keep: float
+) -> tuple:
     """Return a kind's mean, log sd and log probabilities after one step up the gradient."""
     mean, spread, logit = now
-    variance, keep = np.exp(2 * spread), CONTEXT_SHARE
+    variance = np.exp(2 * spread)
 
     def summed(what: Callable[[dict[str, Any]], np.ndarray]) -> np.ndarray:
         # Each curve counts under a law by the law's probability.
