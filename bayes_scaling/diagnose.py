@@ -48,11 +48,12 @@ class Diagnosis:
     ----------
     ok : whether the posterior can be trusted
     problems : everything found, serious first
-    max_rhat, min_ess_bulk, min_ess_tail, divergences, ebfmi : convergence over all sampled coordinates
+    max_rhat, min_ess_bulk, min_ess_tail, divergences, ebfmi : convergence over all sampled coordinates (no E-BFMI of draws by importance)
     starts, arrived : optimiser starts, and how many ended at the best mode
     width : posterior width over prior width by sampled parameter (1: the data say nothing; absent: the prior has no draws)
     explained : share of the spread of the output that the law explains (None: the spread is what it describes, see `_explained`)
     surprising : runs with a posterior predictive tail probability below SURPRISING, most surprising first
+    pareto_k : of the importance weights, of draws by importance
     """
 
     ok: bool
@@ -61,12 +62,20 @@ class Diagnosis:
     min_ess_bulk: float
     min_ess_tail: float
     divergences: int
-    ebfmi: float
+    ebfmi: float | None
     starts: int
     arrived: int
     width: Mapping[str, float]
     explained: float | None
     surprising: tuple[SurprisingRun, ...]
+    pareto_k: float | None = None
+
+    @property
+    def evidence(self) -> str:
+        """What speaks for the draws besides R-hat and effective draws, in words."""
+        if self.ebfmi is None:
+            return f"Pareto k {self.pareto_k:.2f}"
+        return f"{self.divergences} divergences, E-BFMI {self.ebfmi:.2f}"
 
     @property
     def converged(self) -> bool:
@@ -148,10 +157,11 @@ def diagnose(
         width=width,
         explained=explained,
         surprising=tuple(surprising_runs(law, noise, runs, parameters, groups, curve)),
+        pareto_k=draws.pareto_k,
     )
 
 
-def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, information: float, draws: Draws) -> list[Problem]:
+def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, information: float | None, draws: Draws) -> list[Problem]:
     problems = []
     longer = "Run longer (--warmup 3000 --draws 4000), add runs, or say what is known: tighter priors (--prior), fixed values (--fix)"
     rhat = float(np.max(found["rhat"]))
@@ -167,7 +177,7 @@ def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, infor
         problems.append(
             Problem("divergences", True, f"{diverging} of {total} transitions diverged: a part of the posterior may be missing", longer)
         )
-    if not information >= convergence.MIN_EBFMI:
+    if information is not None and not information >= convergence.MIN_EBFMI:
         problems.append(Problem("ebfmi", True, f"energy is explored slowly: E-BFMI {information:.2f} < {convergence.MIN_EBFMI}", longer))
     return problems
 
@@ -180,15 +190,16 @@ def _mode_problems(draws: Draws) -> list[Problem]:
     gap = modes.potentials[others[0]] - modes.potentials[0]
     arrivals = int(modes.arrivals[others].sum())
     chains = len(draws.unconstrained)
-    covered = len(others) < chains
+    if draws.pareto_k is not None:
+        covered, how = True, "The proposal began at each, and Pareto k tells whether it covers them"
+    else:
+        covered, how = len(others) < chains, "A chain was started at each, and R-hat tells whether they mixed"
     return [
         Problem(
             "modes",
             not covered,
             f"{arrivals} of {modes.starts} optimiser starts ended at {len(others)} other modes, from {gap:.1f} nats below the best",
-            "A chain was started at each, and R-hat tells whether they mixed"
-            if covered
-            else f"There are more modes than chains: run at least {len(others) + 1} (--chains)",
+            how if covered else f"There are more modes than chains: run at least {len(others) + 1} (--chains)",
         )
     ]
 

@@ -45,6 +45,7 @@ def asked(fit: Fit) -> dict[str, Any]:
         "warmup": attributes.get("warmup_asked"),
         "seed": attributes["seed"],
         "precision": attributes["precision"],
+        "method": attributes.get("method_asked", "nuts"),
     }
 
 

@@ -85,14 +85,19 @@ def _sampler(fit: Fit) -> list[str]:
     attributes, diagnosis, sizes = fit.attributes, fit.diagnosis, fit.posterior.sizes
     versions = ", ".join(f"{name} {version}" for name, version in attributes["versions"].items())
     thinned = f", one in {attributes['thin']} kept" if attributes["thin"] > 1 else ""
+    chains = f"{sizes['chain']} chains of {sizes['draw']} draws"
+    if diagnosis.pareto_k is None:
+        sampler = f"no-U-turn sampler; {chains} after {attributes['warmup']} of warm-up{thinned}; "
+        sampler += f"target acceptance {attributes['target_acceptance']:g}; attempts: {attributes['attempts']}"
+    else:
+        sampler = f"independence chains through a proposal fitted by adaptive importance sampling; {chains}{thinned}"
     return [
         "## Sampler and diagnostics",
-        f"- no-U-turn sampler; {sizes['chain']} chains of {sizes['draw']} draws after {attributes['warmup']} of warm-up{thinned}; "
-        f"target acceptance {attributes['target_acceptance']:g}; attempts: {attributes['attempts']}",
+        f"- {sampler}",
         f"- starts: {diagnosis.starts} optimiser starts, {diagnosis.arrived} at the best mode",
         f"- seed {attributes['seed']}, {attributes['precision']} bits, {attributes['device']}; {attributes['created_by']}; {versions}",
         f"- largest R-hat {diagnosis.max_rhat:.4f}, least ESS {diagnosis.min_ess_bulk:.0f} (bulk) and {diagnosis.min_ess_tail:.0f} (tail), "
-        f"{diagnosis.divergences} divergences, E-BFMI {diagnosis.ebfmi:.2f}",
+        f"{diagnosis.evidence}",
         f"- verdict: {'can be trusted' if diagnosis.ok else 'NOT TO BE TRUSTED'}",
         *(f"- {'problem' if problem.serious else 'note'}: {problem}" for problem in diagnosis.problems),
     ]
@@ -157,7 +162,7 @@ def command_of(fit: Fit) -> list[str]:
     if fit.groups:
         words += ["--group", group or "group"]
         words += [word for name, kind in options["pool"].items() for word in ("--pool", f"{name}={kind}")]
-    for name in ("chains", "draws", "warmup", "seed", "precision"):
+    for name in ("chains", "draws", "warmup", "seed", "precision", "method"):
         if options[name] is not None:
             words += [f"--{name}", str(options[name])]
     return [*words, "--out", f"{Path(fit.law.name.replace(':', '_')).name}.nc"]

@@ -105,7 +105,7 @@ def diagnosis_text(fit: Fit) -> str:
     d = fit.diagnosis
     verdict = "The posterior can be trusted" if d.ok else "DO NOT TRUST this posterior"
     lines = [
-        f"{verdict}: R-hat at most {d.max_rhat:.3f}, ESS at least {d.min_ess:.0f}, {d.divergences} divergences, E-BFMI {d.ebfmi:.2f}; "
+        f"{verdict}: R-hat at most {d.max_rhat:.3f}, ESS at least {d.min_ess:.0f}, {d.evidence}; "
         f"{d.arrived} of {d.starts} optimiser starts agree"
         + ("." if d.explained is None else f"; the law explains {max(d.explained, 0):.1%} of the spread.")
     ]

@@ -35,7 +35,7 @@ class Job:
     group : columns; rows that agree in all of them are a group. Without any, all rows are one
     map, units, where, curve, join, on, drop_invalid, drop_duplicates : as in `bayes_scaling.read_runs`
     options : by law; ``""`` holds what applies to all
-    chains, draws, warmup, seed, precision : as in `bayes_scaling.fit`
+    chains, draws, warmup, seed, precision, method : as in `bayes_scaling.fit`
     keep_draws : whether draws are stored; the summary always is
     loo : whether each fit is judged by leave-one-out cross-validation
     device : ``auto``, ``cpu`` or ``gpu``
@@ -63,6 +63,7 @@ class Job:
     warmup: int | None = None
     seed: int = 0
     precision: int = 64
+    method: str = "nuts"
     keep_draws: bool = True
     loo: bool = True
     device: str = "auto"
@@ -159,7 +160,10 @@ _KEYS: dict[str, dict[str, tuple[Any, str]]] = {
         "drop_duplicates": (_flag, "true or false"),
         **_OF_A_LAW,
     },
-    "sampler": dict.fromkeys(("chains", "draws", "warmup", "seed", "precision"), (_count, "a whole number")),
+    "sampler": {
+        **dict.fromkeys(("chains", "draws", "warmup", "seed", "precision"), (_count, "a whole number")),
+        "method": (_text, "nuts or importance"),
+    },
     "output": {"path": (_text, "a folder"), "keep_draws": (_flag, "true or false"), "loo": (_flag, "true or false")},
     "run": {
         "device": (_text, "auto, cpu or gpu"),

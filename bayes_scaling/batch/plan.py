@@ -169,7 +169,7 @@ def _checked(name: str, job: Job) -> Law:
 
 
 def _sampler(job: Job) -> dict[str, Any]:
-    return {name: getattr(job, name) for name in ("chains", "draws", "warmup", "seed", "precision", "device")}
+    return {name: getattr(job, name) for name in ("chains", "draws", "warmup", "seed", "precision", "method", "device")}
 
 
 def _identity(law: Law, name: str, job: Job) -> dict[str, Any]:

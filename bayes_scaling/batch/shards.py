@@ -55,10 +55,12 @@ def _tree(outcomes: Sequence[Outcome]) -> Any:
     texts = {"record": [json.dumps(one.record) for one in outcomes], "attributes": [json.dumps(dict(one.attributes)) for one in outcomes]}
     parts = {"/": xarray.Dataset({name: ("fit", values) for name, values in texts.items()}, {"fit": keys})}
     drawn = [one for one in outcomes if one.draws]
-    for part, arrays in drawn[0].draws.items() if drawn else ():
-        shape = next(iter(arrays.values())).shape
+    for part in drawn[0].draws if drawn else ():
+        shape = next(iter(drawn[0].draws[part].values())).shape
         coords = {"fit": [one.key for one in drawn], "chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
-        stacked = {name: (tuple(coords), np.stack([one.draws[part][name] for one in drawn])) for name in arrays}
+        every = {name: None for one in drawn for name in one.draws[part]}  # samplers differ in their statistics
+        absent = np.full(shape, np.nan)
+        stacked = {name: (tuple(coords), np.stack([one.draws[part].get(name, absent) for one in drawn])) for name in every}
         parts[f"/{part}"] = xarray.Dataset(stacked, coords)
     # Runs of all fits one after another, as many rows each as ``row_size`` says (CF conventions: a contiguous ragged array).
     every = [{**one.runs.columns, "line": one.runs.lines} for one in drawn]
@@ -131,6 +133,7 @@ def one_fit(tree: Any, key: str) -> Any:
     if "posterior" not in tree.children or key not in tree["posterior"]["fit"].values:
         return None
     parts = {name: tree[name].to_dataset().sel(fit=key, drop=True) for name in ("posterior", "sample_stats")}
+    parts = {name: part[[key for key, values in part.items() if not np.isnan(values).all()]] for name, part in parts.items()}
     runs = tree["runs"].to_dataset()
     place = runs["fit"].values.tolist().index(key)
     end = int(runs["row_size"].values[: place + 1].sum())

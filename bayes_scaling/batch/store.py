@@ -184,7 +184,7 @@ def summary_rows(plan: Plan, found: Mapping[str, tuple[dict[str, Any], Path]]) -
         row["status"] = record.get("status", FAILED if one.runs is None else "missing")
         row["reasons"] = " | ".join(reasons)
         row.update(record.get("diagnostics", {}))
-        row["attempts"] = record.get("attempts")
+        row["method"], row["attempts"] = record.get("method"), record.get("attempts")
         row.update({f"loo_{name}": value for name, value in record.get("loo", {}).items()})
         row.update(record.get("timing", {}))
         for name, values in record.get("parameters", {}).items():

@@ -92,6 +92,7 @@ def _outcome(chunk: Chunk, one: Wanted, found: Fit | InputError) -> Outcome:
         **{name: told[name] for name in ("noise", "parameters", "fixed", "timing")},
         "diagnostics": {name: told["diagnostics"][name] for name in ("divergences", "max_rhat", "min_ess")},
         "attempts": found.attributes["attempts"],
+        "method": found.attributes["method"],
     }
     if chunk.loo:
         try:

@@ -55,6 +55,12 @@ def add_fit(commands: Any) -> None:
     add_curve(parser.add_argument_group("with --law extrapolate (see bayes-scaling extrapolate)"))
     parser.add_argument("--device", default="auto", metavar="auto|cpu|gpu")
     parser.add_argument("--precision", type=int, default=64, metavar="64|32", help="bits of the arithmetic")
+    parser.add_argument(
+        "--method",
+        default="nuts",
+        metavar="nuts|importance",
+        help="importance: faster on bent posteriors; what it cannot certify goes to nuts",
+    )
     add_verdict(parser)
 
 
@@ -101,6 +107,7 @@ def _fit(options: argparse.Namespace) -> int:
             seed=options.seed,
             device=options.device,
             precision=options.precision,
+            method=options.method,
             progress=progress,
         )
     if options.out:

@@ -83,24 +83,27 @@ def ebfmi(energy: np.ndarray) -> float:
     return float(np.min(change / np.where(spread > 0, spread, np.nan)))
 
 
-def promising(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: float, times: int) -> bool:
+def promising(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: float | None, times: int) -> bool:
     """Whether draws with these statistics are not good yet, but would be after so many times as many iterations of the same kernel.
 
     The effective number of draws grows with the iterations, and R-hat - 1 falls with it (Vats & Knudson 2021).
     """
-    if good(found, diverging, information) or diverging.any() or not information > MIN_EBFMI:
+    if good(found, diverging, information) or diverging.any() or information is None or not information > MIN_EBFMI:
         return False
     enough = min(MIN_ESS, 0.25 * diverging.size)
     ess = np.minimum(found["ess_bulk"].min(), found["ess_tail"].min())
     return bool(0.7 * times * ess > enough and found["rhat"].max() - 1 < times * (MAX_RHAT - 1))
 
 
-def good(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: float) -> bool:
-    """Whether draws with these statistics need no further attempt: bounds are met, or ESS is short since few draws were asked for."""
+def good(found: Mapping[str, np.ndarray], diverging: np.ndarray, information: float | None = None) -> bool:
+    """Whether draws with these statistics need no further attempt: bounds are met, or ESS is short since few draws were asked for.
+
+    ``information`` is the E-BFMI, of draws that have energies.
+    """
     enough = min(MIN_ESS, 0.25 * diverging.size)
     return bool(
         found["rhat"].max() < MAX_RHAT
         and np.minimum(found["ess_bulk"].min(), found["ess_tail"].min()) > enough  # of a NaN and a number, NaN
         and not diverging.any()
-        and information > MIN_EBFMI
+        and (information is None or information > MIN_EBFMI)
     )

@@ -22,6 +22,7 @@ from bayes_scaling.engine import convergence
 from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.groups import Recentring
+from bayes_scaling.engine.importance import independence_chains, log_density_at, may_serve
 from bayes_scaling.engine.modes import FEW_ITERATIONS, FEW_STARTS, ITERATIONS, NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
 from bayes_scaling.errors import InputError
@@ -29,6 +30,7 @@ from bayes_scaling.errors import InputError
 _SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
 _MANY = 64  # coordinates
 _FOLLOWED = 4  # modes that are followed
+NUTS, IMPORTANCE = "nuts", "importance"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Sampler:
     warmup : iterations before the first kept draw; None lets the engine choose; further attempts take at least 1000
     seed : of everything random
     persistent : whether to try again, more carefully, while the draws are not good
+    method : ``nuts``; or ``importance``: by importance where that is certified to cover the posterior, by the no-U-turn sampler elsewhere
     """
 
     chains: int = 4
@@ -61,6 +64,7 @@ class Sampler:
     warmup: int | None = None
     seed: int = 0
     persistent: bool = True
+    method: str = NUTS
 
     def attempts(self) -> tuple[Attempt, ...]:
         first, *further = ATTEMPTS if self.persistent else ATTEMPTS[:1]
@@ -77,23 +81,28 @@ class Draws:
     ----------
     sites : site name -> array (chains, draws, ...), latent and deterministic
     unconstrained : flat coordinates, (chains, draws, size)
-    stats : name -> (chains, draws): diverging, energy, lp, n_steps, acceptance_rate, step_size
-    ebfmi : energy Bayesian fraction of missing information, the smallest over chains, of all iterations (thinned or not)
+    stats : name -> (chains, draws): diverging, lp, n_steps, acceptance_rate; of trajectories energy and step_size, too
+    ebfmi : energy Bayesian fraction of missing information, the smallest over chains, of all iterations (thinned or not); None without
+        energies
     modes : where the optimiser's searches ended
     attempt : the settings of the attempt that these draws are from
     attempts : how many attempts were made
     compile_seconds, sample_seconds : wall time spent on getting programs, and on everything else; beside others it is their time, too
+    method : that the draws are from
+    pareto_k : of the importance weights, of draws by importance
     """
 
     sites: dict[str, np.ndarray]
     unconstrained: np.ndarray
     stats: dict[str, np.ndarray]
-    ebfmi: float
+    ebfmi: float | None
     modes: Modes
     attempt: Attempt
     attempts: int
     compile_seconds: float = 0.0
     sample_seconds: float = 0.0
+    method: str = NUTS
+    pareto_k: float | None = None
 
     @cached_property
     def convergence(self) -> dict[str, np.ndarray]:
@@ -155,6 +164,49 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
     lanes : data sets that are worked at side by side
     """
     clock = _Clock()
+    left: list[int] = []
+    for place, task in enumerate(tasks):
+        found = _by_importance(density, task, device, clock) if task.settings.method == IMPORTANCE else None
+        if found is None:
+            left.append(place)
+        else:
+            yield place, found
+    if left:
+        for number, found in _by_trajectories(density, [tasks[place] for place in left], device, lanes, clock):
+            yield left[number], found
+
+
+def _by_importance(density: Density, task: Task, device: Any, clock: _Clock) -> Draws | InputError | None:
+    """Return draws that are certified, or None where there is no certificate."""
+    if not may_serve(density):
+        return None
+    start, before = time.perf_counter(), clock.compile_seconds
+    data, settings = density.arguments(task.columns, task.weight), task.settings
+    sites = clock.time(lambda: Sites(density, data, settings.chains, device))
+    log_posterior = clock.time(lambda: log_density_at(density, data, device))
+    try:
+        modes = _searched(density, task, device, clock)
+    except InputError as error:
+        return error
+    found = independence_chains(log_posterior, modes, settings.chains, settings.draws, task.random("importance"))
+    if found is None:
+        return None
+    stats = {
+        "diverging": np.zeros(found.potential.shape, bool),
+        "lp": -found.potential,
+        "n_steps": np.full(found.potential.shape, found.thin),
+        "acceptance_rate": found.acceptance,
+    }
+    draws = Draws(sites(found.z, data), found.z, stats, None, modes, Attempt(0, 0.0, found.thin), 1, 0.0, 0.0, IMPORTANCE, found.pareto_k)
+    if not convergence.good(draws.convergence, stats["diverging"]):  # of what is derived, too
+        return None
+    compiling = clock.compile_seconds - before
+    return replace(draws, compile_seconds=compiling, sample_seconds=time.perf_counter() - start - compiling)
+
+
+def _by_trajectories(
+    density: Density, tasks: Sequence[Task], device: Any, lanes: int, clock: _Clock
+) -> Iterator[tuple[int, Draws | InputError]]:
     first = density.arguments(tasks[0].columns, tasks[0].weight)
     chains = tasks[0].settings.chains
     # Programs are compiled while modes are searched for.
@@ -165,9 +217,8 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
     def work(task: Task) -> Work[Draws | InputError]:
         # Programs that serve all are the first one's expense.
         start, before = (clock.start, 0.0) if task is tasks[0] else (time.perf_counter(), clock.compile_seconds)
-        normals = task.random("starts").standard_normal((FEW_STARTS if _brief(density) else STARTS, density.size))
         try:
-            modes = _find_modes(density, task.columns, task.weight, normals, device, clock)
+            modes = _searched(density, task, device, clock)
         except InputError as error:
             return error
         clock.time(program.ready)
@@ -223,6 +274,11 @@ class _Report:
     def __call__(self, length: int) -> None:
         self.done += length
         self.progress(self.done, self.total)
+
+
+def _searched(density: Density, task: Task, device: Any, clock: _Clock) -> Modes:
+    normals = task.random("starts").standard_normal((FEW_STARTS if _brief(density) else STARTS, density.size))
+    return _find_modes(density, task.columns, task.weight, normals, device, clock)
 
 
 def _find_modes(

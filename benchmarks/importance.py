@@ -1,0 +1,80 @@
+"""Draws by importance against the no-U-turn sampler, over all laws: the same posterior, at what cost.
+
+python benchmarks/importance.py SHARED_DATA [--law NAME ...] [--draws N]
+
+Each law is fitted by both to the real runs behind it (or simulated ones, where none are public). ``apart`` is the largest difference
+between medians, 5 % and 95 % quantiles of all parameters, in standard errors: over a law's some 30 quantiles, about 3 is chance.
+Seconds are of a second fit with another seed, all programs compiled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from laws import simulated
+from refits import Refit, all_refits
+
+import bayes_scaling as bs
+from bayes_scaling.engine import convergence
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="importance against NUTS")
+    parser.add_argument("data", type=Path, metavar="SHARED_DATA")
+    parser.add_argument("--law", action="append", metavar="NAME", help="only these laws; by default all")
+    parser.add_argument("--draws", type=int, default=4000, help="kept draws a chain that are compared")
+    options = parser.parse_args()
+    real: dict[str, Refit] = {}
+    for refit in all_refits():
+        if not {"grouped", "pool"} & set(refit.options):
+            real.setdefault(refit.law, refit)
+    print(f"{'law':30}{'runs':>6}{'size':>6}  {'drawn by':12}{'Pareto k':>9}{'apart':>7}{'seconds':>9}{'NUTS':>8}{'ratio':>7}  converged")
+    ratios, total = [], 0
+    for name in options.law or bs.law_names():
+        refit = real.get(name)
+        runs, arguments = (refit.runs(options.data), refit.options) if refit else (simulated(bs.get_law(name))[0], {})
+        total += 1
+        fits, seconds = {}, {}
+        for method in ("importance", "nuts"):
+            fits[method] = bs.fit(name, runs, method=method, draws=options.draws, **arguments)
+            bs.fit(name, runs, method=method, seed=1, **arguments)
+            start = time.perf_counter()
+            bs.fit(name, runs, method=method, seed=2, **arguments)
+            seconds[method] = time.perf_counter() - start
+        first, other = fits.values()
+        drawn = first.attributes["method"]
+        ratio = seconds["nuts"] / seconds["importance"]
+        if drawn == "importance":
+            ratios.append(ratio)
+        k = np.nan if first.diagnosis.pareto_k is None else first.diagnosis.pareto_k
+        told = f"{drawn:12}{k:9.2f}{apart(first, other):7.2f}{seconds['importance']:9.2f}{seconds['nuts']:8.2f}{ratio:7.1f}"
+        print(f"{name:30}{len(runs):6}{len(first.posterior.data_vars):6}  {told}  {other.diagnosis.converged}", flush=True)
+    if ratios:
+        print(f"{len(ratios)} of {total} certified: NUTS takes {np.median(ratios):.1f} times as long there (median)")
+
+
+def apart(first: bs.Fit, other: bs.Fit) -> float:
+    """Return the largest difference of quantiles of two fits' parameters, in standard errors."""
+    worst = 0.0
+    for name in first.posterior.data_vars:
+        both = [np.asarray(fit.posterior[name].values, float) for fit in (first, other)]
+        if any(values.ndim > 2 or np.ptp(values) == 0 for values in both):
+            continue
+        for p in QUANTILES:
+            value = [np.quantile(values, p) for values in both]
+            middle = np.mean(value)
+            # Of the share of draws below the value: a mean of indicators, whose effective number is known.
+            shares = [(values <= middle).astype(float)[..., None] for values in both]
+            error = np.hypot(*(share.std() / np.sqrt(convergence.statistics(share)["ess_bulk"][0]) for share in shares))
+            worst = max(worst, abs(shares[0].mean() - shares[1].mean()) / error)
+    return float(worst)
+
+
+if __name__ == "__main__":
+    main()
