@@ -40,8 +40,8 @@ from .extrapolation import CurvePrior as CurvePrior
 from .extrapolation import Forecast as Forecast
 from .extrapolation import extrapolate as extrapolate
 from .extrapolation import extrapolate_many as extrapolate_many
-from .extrapolation import learn_priors as learn_priors
 from .extrapolation import load_forecast as load_forecast
+from .extrapolation.learning import learn_priors as learn_priors
 from .fitted import Fit as Fit
 from .fitting import fit as fit
 from .fitting import fit_many as fit_many

@@ -161,11 +161,11 @@ class _Particles:
         share = tempered(self.log_density - self._summed, 40.0 * self.w.shape[1])
         w = self.w
         if len(w) > _FITTED:
-            w = w[_systematic(share, _FITTED, rng)]
+            w = w[systematic(share, _FITTED, rng)]
             share = np.full(_FITTED, 1 / _FITTED)
         before = before if anew else before.undefended()
         if anew or len(before.centre) != components:
-            at = rng.permutation(_systematic(share, components, rng))
+            at = rng.permutation(systematic(share, components, rng))
             away = w - share @ w
             whole = away.T @ (away * share[:, None])
             factor = np.linalg.cholesky(whole + 1e-6 * np.diag(np.diagonal(whole) + 1e-12))
@@ -173,7 +173,7 @@ class _Particles:
         return before.fitted(w, share).widened(_WIDER).defended(w, share)
 
 
-def _systematic(share: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+def systematic(share: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """Return places drawn in proportion to shares, evenly spread."""
     upto = np.cumsum(share)
     return np.minimum(np.searchsorted(upto, (np.arange(number) + rng.uniform()) / number * upto[-1]), len(share) - 1)

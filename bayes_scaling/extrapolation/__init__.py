@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from bayes_scaling.errors import InputError
 from bayes_scaling.extrapolation.curve import Curve
 from bayes_scaling.extrapolation.forecast import Forecast, load_forecast
 from bayes_scaling.extrapolation.prior import CurvePrior, known_priors, prior_for
 
-__all__ = ["Curve", "CurvePrior", "Forecast", "extrapolate", "extrapolate_many", "known_priors", "learn_priors", "load_forecast"]
+__all__ = ["Curve", "CurvePrior", "Forecast", "extrapolate", "extrapolate_many", "known_priors", "load_forecast"]
 
 DRAWS = 1000
 
@@ -77,14 +75,10 @@ def extrapolate_many(
         scaled = [curve.scaled() for curve in part]
         keys = [(curve.key + seed * 2654435761) % 2**32 for curve in part]
         for at, particles in enumerate(sample(scaled, given, keys)):
-            drawn = draws_of(particles, scaled[at], given[at], keys[at], draws)
-            arrays = {name: np.asarray(values) for name, values in drawn.theta.items()}
-            arrays |= {name: np.asarray(values) for name, values in drawn.state._asdict().items()}
-            arrays |= {"floor": drawn.floor, "plateau": drawn.plateau, "law": drawn.law}
             yield Forecast(
                 part[at],
                 given[at].kind,
-                arrays,
+                draws_of(particles, scaled[at], given[at], keys[at], draws),
                 particles.probability,
                 particles.effective,
                 particles.pareto_k,
@@ -93,10 +87,3 @@ def extrapolate_many(
                 scaled[at].last_v,
                 seed,
             )
-
-
-def learn_priors(*args: Any, **options: Any) -> dict[str, CurvePrior]:
-    """Learn priors from curves whose continuation is known; see `bayes_scaling.extrapolation.learning.learn_priors`."""
-    from bayes_scaling.extrapolation.learning import learn_priors
-
-    return learn_priors(*args, **options)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import gammaln
 
+from bayes_scaling.engine.importance import MOST_K, pareto_k, systematic
 from bayes_scaling.engine.programs import use_compile_cache
 from bayes_scaling.extrapolation.curve import SIZES, Scaled, padded
 from bayes_scaling.extrapolation.prior import LAWS, NAMES, CurvePrior
@@ -26,7 +27,7 @@ from bayes_scaling.extrapolation.state_space import AHEAD, CONTEXT, State, follo
 
 PARTICLES, ROUNDS, MORE_ROUNDS = 1024, 6, 18
 CHUNK = 16
-LEAST_EFFECTIVE, MOST_K = 400.0, 0.7
+LEAST_EFFECTIVE = 400.0
 _TAIL, _NORMAL = 5.0, 200.0  # degrees of freedom of proposals, and of what is normal
 _AHEAD = len(CONTEXT)  # where, in NAMES, those begin that the measured points do not speak of
 
@@ -42,9 +43,8 @@ class Particles:
     theta: np.ndarray
     log_weight: np.ndarray
     state: State
-    rounds: int
 
-    @property
+    @cached_property
     def log_evidence(self) -> np.ndarray:
         """Of each law, its prior probability included; shape (law,)."""
         return np.logaddexp.reduce(self.log_weight, axis=1)
@@ -55,19 +55,19 @@ class Particles:
         evidence = self.log_evidence
         return np.exp(evidence - np.logaddexp.reduce(evidence))
 
+    @cached_property
     def weights(self) -> np.ndarray:
+        """Shares of one of all particles, those of the first law first."""
         flat = self.log_weight.ravel()
         return np.exp(flat - np.logaddexp.reduce(flat))
 
-    @property
+    @cached_property
     def effective(self) -> float:
-        return float(1 / (self.weights() ** 2).sum())
+        return float(1 / (self.weights**2).sum())
 
-    @property
+    @cached_property
     def pareto_k(self) -> float:
-        from arviz_stats.base import array_stats  # pyright: ignore[reportPrivateImportUsage]
-
-        return float(array_stats.psislw(-self.log_weight.ravel())[1])  # it takes the sign for leaving out itself
+        return pareto_k(self.log_weight.ravel())
 
     @property
     def ok(self) -> bool:
@@ -102,7 +102,7 @@ def sample_once(curves: Sequence[Scaled], priors: Sequence[CurvePrior], keys: Se
                 seeds = np.array([keys[at] for at in filled], np.uint32)
                 theta, log_weight, state = jax.device_get(_run(arrays, prior, seeds, rounds=rounds, ahead=ahead))
                 for row, at in enumerate(rows):
-                    found[at] = Particles(theta[row], log_weight[row], State(*(part[row] for part in state)), rounds)
+                    found[at] = Particles(theta[row], log_weight[row], State(*(part[row] for part in state)))
     return [found[at] for at in range(len(curves))]
 
 
@@ -188,29 +188,20 @@ def _tempered(log_weight: Any, effective: float) -> Any:
     return jnp.where(enough(1.0), 1.0, low) * jnp.where(jnp.isfinite(log_weight), log_weight, -1e300)
 
 
-@dataclass(frozen=True)
-class Draws:
-    """Equally weighted draws of one curve; ``theta`` (draw, name) with the names of `AHEAD` drawn from the prior, ``law`` (draw,)."""
+def draws_of(particles: Particles, scaled: Scaled, prior: CurvePrior, key: int, number: int) -> dict[str, np.ndarray]:
+    """Return equally weighted draws, name -> (draw,): hyper-parameters, the state at the last point, ``floor``, ``plateau`` and ``law``.
 
-    theta: dict[str, np.ndarray]
-    law: np.ndarray
-    state: State
-    floor: np.ndarray
-    plateau: np.ndarray
-
-
-def draws_of(particles: Particles, scaled: Scaled, prior: CurvePrior, key: int, number: int) -> Draws:
-    """Resample particles systematically; what the points do not speak of is drawn from its prior."""
+    Particles are resampled systematically; what the points do not speak of is drawn from its prior.
+    """
     rng = np.random.default_rng([key, 1])
-    share = np.cumsum(particles.weights())
-    chosen = np.minimum(np.searchsorted(share, (np.arange(number) + rng.uniform()) / number * share[-1]), len(share) - 1)
-    chosen = rng.permutation(chosen)  # they come sorted
+    chosen = rng.permutation(systematic(particles.weights, number, rng))  # they come sorted
     law = chosen // particles.log_weight.shape[1]
     flat = particles.theta.reshape(-1, particles.theta.shape[-1])[chosen]
-    theta = {name: flat[:, at] for at, name in enumerate(CONTEXT)}
+    found = {name: flat[:, at] for at, name in enumerate(CONTEXT)}
     for at, name in enumerate(AHEAD, start=_AHEAD):
-        theta[name] = prior.mean[law, at] + prior.sd[law, at] * rng.standard_normal(number)
-    state = State(*(np.asarray(part).reshape(-1)[chosen] for part in particles.state))
-    floor = np.exp(scaled.v.min()) / (1 + np.exp(-theta["floor"]))
-    plateau = np.where(law == 1, 1 / (1 + np.exp(-theta["plateau"])) / (np.exp(scaled.v.max()) - floor), 0.0)
-    return Draws(theta, law, state, floor, plateau)
+        found[name] = prior.mean[law, at] + prior.sd[law, at] * rng.standard_normal(number)
+    plateau = 1 / (1 + np.exp(-found["plateau"]))
+    found |= {name: np.asarray(part).reshape(-1)[chosen] for name, part in particles.state._asdict().items()}
+    found["floor"] = np.exp(scaled.v.min()) / (1 + np.exp(-found["floor"]))
+    found["plateau"] = np.where(law == 1, plateau / (np.exp(scaled.v.max()) - found["floor"]), 0.0)
+    return found | {"law": law}

@@ -34,8 +34,6 @@ CONTEXT = ("floor", "noise", "wander", "swing", "memory", "plateau")
 #: What only points beyond can tell; of them there is only the prior: an offset in ln y, and the factors (in ln) by which noise beyond
 #: differs from that of the measured points, and swing and wander from what they were.
 AHEAD = ("offset", "noise_ahead", "swing_ahead")
-#: Slopes are states of the filter; their prior mean and sd stand in the prior under this name.
-SLOPE = "slope"
 
 
 class State(NamedTuple):
