@@ -107,6 +107,7 @@ def calibrate(
         raise InputError(f"law '{chosen.name}' has a model of its own: what it would simulate is not known here")
     if fits < 20:
         raise InputError(f"fits = {fits} are too few for ranks to say anything: at least 20")
+    fit_many(named, [], draws=draws, seed=seed, **options)  # what is wrong with the sampler's settings, before anything is simulated
     settings = Settings(dict(fix or {}), dict(priors or {}))
     check_fixed(chosen, family, settings.fixed)
     used = model_priors(chosen, family, settings)

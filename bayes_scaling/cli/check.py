@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from bayes_scaling.cli.answers import add_stored, stored_fit
-from bayes_scaling.cli.common import DONE, NOT_TRUSTWORTHY, add_columns, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.cli.common import (
+    DONE,
+    NOT_TRUSTWORTHY,
+    add_columns,
+    add_verdict,
+    command,
+    number,
+    pairs,
+    print_json,
+    require_picture,
+    verdict,
+)
 from bayes_scaling.errors import FileError, InputError
 
 
@@ -52,16 +62,19 @@ def add_sheet(commands: Any) -> None:
 
 
 def _sheet(options: argparse.Namespace) -> int:
-    from bayes_scaling.files import write_atomically
+    from bayes_scaling.files import require_writable, write_atomically
     from bayes_scaling.sheet import sheet
     from bayes_scaling.storage import load_fit
 
-    if options.out and not os.path.isdir(os.path.dirname(options.out) or "."):
-        raise FileError(f"no folder '{os.path.dirname(options.out)}' to write '{os.path.basename(options.out)}' into")
+    if options.out:
+        require_writable(options.out, (options.fit, options.law))
     fit = load_fit(options.fit, options.law)
     text = sheet(fit)
     if options.out:
-        write_atomically(Path(options.out), text.encode())
+        try:
+            write_atomically(Path(options.out), text.encode())
+        except OSError as error:
+            raise FileError(f"cannot write '{options.out}': {error.strerror or error}") from None
     if options.json:
         print_json({"out": options.out, "sheet": text})
     else:
@@ -86,8 +99,10 @@ def add_export(commands: Any) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from bayes_scaling.export import export
+    from bayes_scaling.files import require_writable
     from bayes_scaling.storage import load_fit
 
+    require_writable(options.out, (options.fit, options.law))
     fit = load_fit(options.fit, options.law)
     export(fit, options.out, options.what)
     print_json({"out": options.out, "what": options.what}) if options.json else print(f"{options.what} written to {options.out}")
@@ -123,6 +138,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     runs: Any = options.runs
     if runs < 2:
         raise InputError(f"--runs {runs} must be at least 2")
+    if options.out:
+        require_picture(options.out, (options.at, options.law if options.law.endswith(".py") else None))
     if options.at:
         runs = read_runs(options.at, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
     found = calibrate(

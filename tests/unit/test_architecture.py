@@ -26,6 +26,7 @@ ORDER = [
         "foreign",
         "trajectories",
         "datasets",
+        "plausibility",
         "runs",
         "noise",
         "model",
