@@ -176,7 +176,7 @@ ALLOCATE = [
     Case("risk of level 2", "allocate FIT --compute 1e20 --risk cvar:2", "risk cvar:2 needs a level between 0 and 1 (write cvar:0.9)"),
     Case("band above one", "allocate FIT --compute 1e20 --band 5", "band = 5 is a share of the compute: between 0 and 1 (0.01 is 1 %)"),
     Case("other plan without a size", "allocate FIT --compute 1e20 --versus tokens=1e9",
-         "a plan needs params of at least 1 (write params=70e9,tokens=1.4e12); one has none params=70e9,tokens=1.4e12)"),
+         "a plan needs params of at least 1 (write params=70e9,tokens=1.4e12); one has none"),
     Case("other plan of nothing", "allocate FIT --compute 1e20 --versus params=0,tokens=0",
          "a plan needs params of at least 1 (write params=70e9,tokens=1.4e12); one has 0"),
     Case("other plan with a further word", "allocate FIT --compute 1e20 --versus params=1e9,token=1e9",
