@@ -111,7 +111,7 @@ def calibrate(
     settings = Settings(dict(fix or {}), dict(priors or {}))
     check_fixed(chosen, family, settings.fixed)
     used = model_priors(chosen, family, settings)
-    truths, data, refused = _simulated(chosen, family, used, fits, runs, seed)
+    truths, data, refused = simulate_runs(chosen, family, used, fits, runs, seed)
     rng = np.random.default_rng(seed)
     axis = chosen.input_names[0] if named.alternatives else None
     found: dict[str, np.ndarray] = {}
@@ -175,7 +175,7 @@ def _answers(law: Law, parameters: Mapping[str, np.ndarray]) -> dict[str, np.nda
         return {item.name: np.broadcast_to(np.asarray(found[item.name], float), shape) for item in decision.answers}
 
 
-def _simulated(
+def simulate_runs(
     law: Law, noise: Noise, priors: Mapping[str, Any], count: int, runs: int | Runs, seed: int
 ) -> tuple[list[dict[str, float]], list[Runs], int]:
     """Return parameters and the runs simulated from them, and how many data sets were set aside."""
