@@ -30,9 +30,9 @@ def private_folder(name: str) -> Path | None:
     """Return a folder of the cache that nobody else can write, made if need be; None if there can be none."""
     parent, folder = cache_folder(), cache_folder() / name
     try:
-        parent.mkdir(parents=True, exist_ok=True)
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)  # whatever the umask lets others do elsewhere
+        for each in (parent, folder):
+            if not each.exists():
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)  # whatever the umask lets others do elsewhere
         above, here = os.stat(parent), os.lstat(folder)
     except (OSError, ValueError):
         return None

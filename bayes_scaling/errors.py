@@ -33,6 +33,11 @@ class BatchError(BayesScalingError, RuntimeError):
 _LISTED = 60  # names that a message lists at most; all laws are fewer
 
 
+def one_line(text: object) -> str:
+    """Return text on one line, without characters that a terminal would obey: names and cells come from files of others."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(str(text).split()))
+
+
 def brief(text: object, most: int = 120) -> str:
     """Return what a user wrote, cut where it is so long that nobody would find the message in it."""
     shown = str(text)

@@ -23,7 +23,7 @@ from bayes_scaling.cli.fit import add_fit
 from bayes_scaling.cli.known import add_data, add_laws
 from bayes_scaling.cli.progress import shown
 from bayes_scaling.cli.report import add_report
-from bayes_scaling.errors import BayesScalingError
+from bayes_scaling.errors import BayesScalingError, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BayesScalingError as error:
-        print(f"bayes-scaling: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"bayes-scaling: error: {one_line(error)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("bayes-scaling: interrupted", file=sys.stderr)

@@ -56,7 +56,7 @@ def add_sheet(commands: Any) -> None:
         "  bayes-scaling sheet fit.nc                            # on the screen",
     )  # fmt: skip
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
-    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
     parser.add_argument("--out", metavar="FIT.md", help="write it here")
     add_verdict(parser)
 
@@ -91,7 +91,7 @@ def add_export(commands: Any) -> None:
         "  bayes-scaling export fit.nc --what runs --out runs.json",
     )  # fmt: skip
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
-    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
     parser.add_argument("--what", default="draws", metavar="draws|summary|runs", help="a row a draw (default), a parameter, or a run")
     parser.add_argument("--out", required=True, metavar="FILE", help="its name says the format: .parquet, .csv, .tsv, .json")
     add_verdict(parser)
@@ -117,7 +117,7 @@ def add_calibrate(commands: Any) -> None:
         "  bayes-scaling calibrate ./mylaw.py --fits 500 --runs 60 --out ranks.png\n"
         "  bayes-scaling calibrate chinchilla --at runs.csv      # at the inputs of your own runs",
     )  # fmt: skip
-    parser.add_argument("law", metavar="NAME|FILE.py", help="see bayes-scaling laws")
+    parser.add_argument("law", metavar="NAME|FILE.py", help="see bayes-scaling laws; a .py file of your own is run")
     parser.add_argument("--fits", type=int, default=200, metavar="N", help="simulated data sets (200)")
     parser.add_argument("--runs", type=int, default=40, metavar="N", help="runs in each, over the law's domain (40)")
     parser.add_argument("--at", metavar="DATA", help="simulate at the inputs of these runs instead")

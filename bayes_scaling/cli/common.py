@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from bayes_scaling.errors import FileError, InputError, brief
+from bayes_scaling.errors import FileError, InputError, brief, one_line
 
 DONE, BAD_INPUT, NOT_TRUSTWORTHY = 0, 2, 3
 
@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {brief(' '.join(message.split()), 400)} (see {self.prog} --help)", file=sys.stderr)
+        print(f"{self.prog}: error: {brief(one_line(message), 400)} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
 
 

@@ -88,7 +88,7 @@ def _fits_to_data(options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
 
 
 def _add_candidates(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--law", action="append", default=[], metavar="NAME|FILE.py", help="a law to fit; may be repeated")
+    parser.add_argument("--law", action="append", default=[], metavar="NAME|FILE.py", help="a law to fit; may be repeated; a .py is run")
     parser.add_argument("--noise", action="append", default=[], metavar="FAMILY", help="fit every law with each of these families")
     parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input: params, tokens or compute")
 

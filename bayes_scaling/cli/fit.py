@@ -35,7 +35,7 @@ def add_fit(commands: Any) -> None:
     parser.add_argument(
         "data", metavar="DATA", help="CSV, TSV or Parquet with one row a run (or W&B's exports), results of lm-eval, a data set's name"
     )
-    parser.add_argument("--law", required=True, metavar="NAME|FILE.py", help="see bayes-scaling laws")
+    parser.add_argument("--law", required=True, metavar="NAME|FILE.py", help="see bayes-scaling laws; a .py file of your own is run")
     parser.add_argument("--out", metavar="FIT.nc", help="write the draws here (NetCDF), for predict, allocate and plot")
     parser.add_argument("--noise", metavar="FAMILY", help="student-t (default), normal-log, normal, laplace, known-se")
     parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input: params, tokens or compute")

@@ -40,7 +40,7 @@ def test_ranks_of_a_law_of_ones_own(law):
     assert "simulated runs converged" in str(found)
 
 
-def testsimulate_runs_runs_are_of_the_priors_and_the_noise(law):
+def test_simulated_runs_are_of_the_priors_and_the_noise(law):
     noise = noise_of(law)
     priors = model_priors(law, noise, Settings({"sigma": 0.1}))
     truths, data, refused = simulate_runs(law, noise, priors, 3000, 4, 0)
