@@ -59,8 +59,12 @@ def require_writable(path: str | Path, read: Iterable[str | Path | None] = ()) -
         raise FileError(f"'{path}' is not a regular file; give the path of a file to write")
     if not folder.is_dir():
         raise FileError(f"no folder '{folder}' to write '{path.name}' into")
-    if not os.access(folder, os.W_OK):
-        raise FileError(f"cannot write '{path}': the folder '{folder}' may not be written")
+    try:  # what may be written says less: the disk may be full or read-only
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=PART) as trial:
+            trial.write(b"\0")
+            trial.flush()
+    except OSError as error:
+        raise FileError(f"cannot write '{path}' into '{folder}': {error.strerror or error}") from None
     for other in read:
         if there is not None and other is not None and os.path.exists(other) and os.path.samefile(path, other):
             raise FileError(f"'{path}' is a file that is read; give another name to write")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.errors import InputError, brief, nearest
+from bayes_scaling.grammar import parsed
 
 #: Distributions that a prior may be written with.
 PRIOR_FAMILIES = (
@@ -34,8 +35,8 @@ def parse_prior(text: str) -> tuple[str, Any]:
     text = brief(text)
     example = "write it as NAME=Family(numbers), for example 'E=LogNormal(0.5, 0.3)'"
     try:
-        call = ast.parse(expression, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        call = parsed(expression)
+    except ValueError:
         raise InputError(f"cannot read the prior '{text}'; {example}") from None
     if not name.isidentifier() or not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         raise InputError(f"cannot read the prior '{text}'; {example}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import hashlib
+import io
 import operator
 import re
 from collections import Counter
@@ -17,6 +18,7 @@ import numpy as np
 
 from bayes_scaling.errors import FileError, InputError, brief, nearest
 from bayes_scaling.files import require_readable
+from bayes_scaling.grammar import parsed
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,8 +122,8 @@ class Table:
         said = brief(expression)
         text, table = self._named(expression)
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = parsed(text)
+        except ValueError:
             raise InputError(f"cannot read the condition '{said}'; write it as \"flops<1e21 and split == 'context'\"") from None
         result = _evaluate(tree, table, said)
         if not (isinstance(result, np.ndarray) and result.dtype == bool):
@@ -139,13 +141,13 @@ class Table:
         said = brief(expression)
         text, table = self._named(expression)
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            tree = parsed(text)
+        except ValueError:
             raise InputError(f"'{said}' is neither a column of {self.source} nor arithmetic over its columns") from None
         result = _evaluate(tree, table, said)
         if isinstance(result, str) or (isinstance(result, np.ndarray) and result.dtype == bool):
             raise InputError(f"'{said}' is no number; write arithmetic over columns, such as step * batch_tokens")
-        return np.broadcast_to(np.asarray(_as_number(result, table), float), len(self)).copy()
+        return np.broadcast_to(np.asarray(_as_number(result, table, said), float), len(self)).copy()
 
     def _named(self, expression: str) -> tuple[str, Table]:
         """Return an expression and a table in which columns that are in backquotes have names that Python's grammar takes."""
@@ -176,7 +178,7 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return np.logical_not(_truth(node.operand, table, text))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_as_number(_evaluate(node.operand, table, text), table)
+        return -_as_number(_evaluate(node.operand, table, text), table, text)
     if isinstance(node, ast.Compare):
         operands = [_evaluate(value, table, text) for value in (node.left, *node.comparators)]
         results = []
@@ -188,16 +190,16 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
                     raise InputError(f"the condition '{text}' puts text in order; text can only be == or !=, and numbers go without quotes")
                 left, right = _as_text(left, table), _as_text(right, table)
             else:
-                left, right = _as_number(left, table), _as_number(right, table)
+                left, right = _as_number(left, table, text), _as_number(right, table, text)
             results.append(np.broadcast_to(_COMPARE[type(op)](left, right), len(table)))
         else:
             return np.logical_and.reduce(results)
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
         with np.errstate(all="ignore"):
-            left, right = (_as_number(_evaluate(side, table, text), table) for side in (node.left, node.right))
+            left, right = (_as_number(_evaluate(side, table, text), table, text) for side in (node.left, node.right))
             return _ARITHMETIC[type(node.op)](left, right)
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
-        return node.value
+        return node.value if isinstance(node.value, str) else _constant(node.value, text)
     if isinstance(node, ast.Name):
         if node.id not in table.columns:
             known = (name for name in table.columns if not name.startswith("_column_"))
@@ -214,8 +216,20 @@ def _truth(node: ast.AST, table: Table, text: str) -> np.ndarray:
     return value
 
 
-def _as_number(value: Any, table: Table) -> Any:
-    return table.numbers(value.id) if isinstance(value, ast.Name) else value
+def _constant(value: float, text: str) -> np.float64:
+    """Return a number as numpy has it, which divides by zero without a word; Python's whole numbers have no end."""
+    try:
+        return np.float64(value)
+    except OverflowError:
+        raise InputError(f"the condition '{text}' has a number that is too large for 64 bits") from None
+
+
+def _as_number(value: Any, table: Table, text: str) -> Any:
+    if isinstance(value, str):
+        raise InputError(f"'{brief(value)}' in the condition '{text}' is text, not a number; numbers go without quotes")
+    if isinstance(value, ast.Name):
+        return table.numbers(value.id)
+    return value.astype(float) if isinstance(value, np.ndarray) and value.dtype == bool else value
 
 
 def _as_text(value: Any, table: Table) -> Any:
@@ -272,7 +286,7 @@ _NO_TEXT = (
 
 
 def _parse_csv(text: str, source: str, separator: str) -> Table:
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     lines, rows, header = [], [], None
     try:
         for row in reader:

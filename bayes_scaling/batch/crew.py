@@ -160,7 +160,7 @@ class Dask:
         self._cluster: Any = None
         workers = require_address(address)
         if workers:
-            here = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}  # nothing that other machines can reach
+            here: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}  # nothing that other machines can reach
             self._cluster = LocalCluster(n_workers=workers, threads_per_worker=1, silence_logs=40, **here)
         try:
             self.client = Client(self._cluster or address, timeout="20s", set_as_default=False)
