@@ -296,7 +296,8 @@ def probability_better(
     for one, at in ((plan, problem), (other, second)):
         for name in ("params", "tokens"):
             if name not in one or not (np.isfinite(one[name]) and one[name] >= 1):
-                raise InputError(f"a plan needs {name} of at least 1 (write params=70e9,tokens=1.4e12), not {one.get(name)}")
+                has = f"{one[name]:g}" if name in one else "none"
+                raise InputError(f"a plan needs {name} of at least 1 (write params=70e9,tokens=1.4e12); one has {has}")
         losses.append(optimum.outcome(fit.law, draws, one["params"], one["tokens"], at.options[0]))
         spent.append(float(at.compute(one["params"], one["tokens"], at.options[0])))
     difference = losses[0] - losses[1]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.errors import FileError
+from bayes_scaling.files import require_writable, write_atomically
 from bayes_scaling.quantities import quantity
 from bayes_scaling.units import count_text
 
@@ -52,6 +56,26 @@ def new_axes(width: float, height: float, rows: int = 1) -> Any:
     import matplotlib.pyplot as plt
 
     return plt.subplots(rows, 1, figsize=(width, height))[1]
+
+
+def write_figure(figure: Any, path: str | Path) -> None:
+    """Write a figure, whole or not at all; its name says the format.
+
+    Raises
+    ------
+    FileError
+        If the name says no format that matplotlib has, or the file cannot be written.
+    """
+    path, content = Path(path), io.BytesIO()
+    try:
+        figure.savefig(content, format=path.suffix.removeprefix(".").lower())
+    except ValueError:
+        raise FileError(f"cannot draw '{path}': let its name end with .png, .svg or .pdf") from None
+    require_writable(path)
+    try:
+        write_atomically(path, content.getvalue())
+    except OSError as error:
+        raise FileError(f"cannot draw '{path}': {error.strerror or error}") from None
 
 
 def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:

@@ -107,10 +107,11 @@ def calibrate(
         raise InputError(f"law '{chosen.name}' has a model of its own: what it would simulate is not known here")
     if fits < 20:
         raise InputError(f"fits = {fits} are too few for ranks to say anything: at least 20")
+    fit_many(named, [], draws=draws, seed=seed, **options)  # what is wrong with the sampler's settings, before anything is simulated
     settings = Settings(dict(fix or {}), dict(priors or {}))
     check_fixed(chosen, family, settings.fixed)
     used = model_priors(chosen, family, settings)
-    truths, data, refused = _simulated(chosen, family, used, fits, runs, seed)
+    truths, data, refused = simulate_runs(chosen, family, used, fits, runs, seed)
     rng = np.random.default_rng(seed)
     axis = chosen.input_names[0] if named.alternatives else None
     found: dict[str, np.ndarray] = {}
@@ -174,7 +175,7 @@ def _answers(law: Law, parameters: Mapping[str, np.ndarray]) -> dict[str, np.nda
         return {item.name: np.broadcast_to(np.asarray(found[item.name], float), shape) for item in decision.answers}
 
 
-def _simulated(
+def simulate_runs(
     law: Law, noise: Noise, priors: Mapping[str, Any], count: int, runs: int | Runs, seed: int
 ) -> tuple[list[dict[str, float]], list[Runs], int]:
     """Return parameters and the runs simulated from them, and how many data sets were set aside."""

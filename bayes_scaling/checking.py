@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from bayes_scaling.comparison import ALIKE
@@ -108,6 +109,8 @@ def check(fit: Fit, *, compute: float | None = None, quick: bool = False) -> Che
     """
     if fit.groups:
         raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(fit.groups)}")
+    if compute is not None and not (math.isfinite(compute) and compute > 0):
+        raise InputError(f"compute = {compute:g} FLOP must be positive and finite")
     values = looked_at(fit, compute)
     return Check(
         fit=fit,

@@ -85,7 +85,7 @@ def resolve(source: str | Path) -> Located:
         item = DATA_SETS[text]
         return Located(fetch(item), f"data set '{item.name}'", item.map, item.where)
     path = Path(text)
-    if not path.exists() and path.suffix == "" and os.sep not in text:
+    if not text.strip() or (not os.path.exists(path) and path.suffix == "" and os.sep not in text):
         raise FileError(f"'{text}' is neither a file nor a data set{nearest(text, DATA_SETS)}")
     return Located(path, text)
 

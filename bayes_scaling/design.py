@@ -278,6 +278,8 @@ def _candidates(fit: Fit, problem: Problem, draws: Draws, budget: float, candida
     spent = np.repeat(levels, _SIZES)
     tokens = plain.tokens(sizes, spent, option)
     built = (tokens >= 1) & (sizes >= 10)
+    if not built.any():
+        raise InputError(f"budget = {budget:.3g} FLOP is too little for any run: not one token for a model of 10 params")
     return {name: {"params": sizes, "tokens": tokens}.get(name, np.full(len(sizes), option.get(name, 1.0)))[built] for name in names}
 
 

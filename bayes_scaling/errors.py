@@ -30,10 +30,31 @@ class BatchError(BayesScalingError, RuntimeError):
     """A batch that could not go on; what was done is stored, and running the job again goes on from there."""
 
 
+_LISTED = 60  # names that a message lists at most; all laws are fewer
+
+
+def one_line(text: object) -> str:
+    """Return text on one line, without characters that a terminal would obey: names and cells come from files of others."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(str(text).split()))
+
+
+def brief(text: object, most: int = 120) -> str:
+    """Return what a user wrote, cut where it is so long that nobody would find the message in it."""
+    shown = str(text)
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+
+
+def listed(names: Iterable[str], most: int = _LISTED) -> str:
+    """Return names for a message, the first of them where they are too many."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(brief(name) for name in names[:most]) + more
+
+
 def nearest(wrong: str, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the valid name closest to a wrong one, or the list of valid names where none is close."""
     valid = list(valid)
-    close = difflib.get_close_matches(wrong.lower(), [name.lower() for name in valid], n=1)
+    close = difflib.get_close_matches(brief(wrong).lower(), [name.lower() for name in valid], n=1)
     if close:
         return f"; did you mean '{next(name for name in valid if name.lower() == close[0])}'?"
-    return f"; valid: {', '.join(valid)}" if valid else ""
+    return f"; valid: {listed(valid)}" if valid else ""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.errors import FileError, InputError, nearest
-from bayes_scaling.files import write_atomically
+from bayes_scaling.files import require_writable, write_atomically
 from bayes_scaling.fitted import Fit
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ def export(fit: Fit, path: str | Path, what: str = "draws") -> None:
             raise InputError(f"NetCDF holds the whole fit; for its {what}, let the name of the file end with .csv, .parquet or .json")
         fit.save(path)
         return
-    if path.is_dir():
-        raise FileError(f"'{path}' is a folder; give the path of a file to write")
-    if not path.parent.is_dir():
-        raise FileError(f"no folder '{path.parent}' to write '{path.name}' into")
+    require_writable(path)
     table = frame(fit, what)
     try:
         content = _parquet(table, path) if suffix in (".parquet", ".pq") else _text(fit, table, what, suffix).encode()

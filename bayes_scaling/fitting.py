@@ -27,6 +27,7 @@ from bayes_scaling.runs import SEPARATOR, Runs
 METHODS = ("nuts", "importance")
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
 MOST_RUNS_IN_32_BITS = 100_000
+MOST_CHAINS, MOST_DRAWS = 1000, 10**8
 
 
 def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
@@ -235,6 +236,13 @@ class Options:
         chains, draws, warmup = self.chains, self.draws, self.warmup
         if chains < 2 or draws < 4:
             raise InputError(f"chains = {chains} and draws = {draws} must be at least 2 and 4: convergence is judged by comparing chains")
+        if chains > MOST_CHAINS or chains * draws > MOST_DRAWS:
+            raise InputError(
+                f"chains = {chains} and draws = {draws} are more than {MOST_CHAINS} chains or {MOST_DRAWS:.0e} draws together, which no "
+                "answer needs and no memory holds: a few chains of some thousand draws do"
+            )
+        if warmup is not None and warmup > MOST_DRAWS:
+            raise InputError(f"warmup = {warmup} is more than {MOST_DRAWS:.0e}: some thousand iterations do")
         if warmup is not None and warmup < 20:
             raise InputError(f"warmup = {warmup} is too short to adapt; at least 20, or none to let the engine choose")
         if self.precision not in (32, 64):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.files import require_readable
 from bayes_scaling.table import Table, is_frame, read_table, table_from_dataframe
 
 _PANEL = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<edge>__MIN|__MAX)?")
@@ -37,7 +39,7 @@ def open_table(source: Any) -> Table:
     if is_frame(source):
         return _recognised(table_from_dataframe(source))
     path = Path(source)
-    if path.is_dir() or path.suffix.lower() == ".json":
+    if os.path.isdir(path) or path.suffix.lower() == ".json":
         return read_harness(path)
     return _recognised(read_table(path)[0])
 
@@ -140,19 +142,21 @@ def read_harness(path: Path) -> Table:
     without: set[str] = set()
     for file in files:
         try:
-            content = file.read_bytes()
-            found = json.loads(content)
+            found = json.loads(require_readable(file, "results of the lm-evaluation-harness").read_bytes())
             results = {str(task): dict(values) for task, values in found["results"].items()}
             parts = ("n-samples", "n-shot", "config", "higher_is_better")
             counts, shots, config, better = (dict(found.get(part) or {}) for part in parts)
+            counts, better = ({name: dict(value or {}) for name, value in part.items()} for part in (counts, better))
+        except FileError:
+            raise
         except OSError as error:
-            raise FileError(f"no file '{file}'" if not file.exists() else f"cannot read '{file}': {error.strerror}") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+            raise FileError(f"cannot read '{file}': {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise FileError(f"'{file}' is not JSON with results of the lm-evaluation-harness") from None
         name = _model(found, config, file)
         params = config.get("model_num_parameters", "")
         for task, values in results.items():
-            count = (counts.get(task) or {}).get("effective", "")
+            count = counts.get(task, {}).get("effective", "")
             if count == "":
                 without.add(task)
             for key, value in values.items():
@@ -169,7 +173,7 @@ def read_harness(path: Path) -> Table:
                         "shots": shots.get(task, ""),
                         "value": value,
                         "stderr": error if isinstance(error, (int, float)) else "",
-                        **_counts(value, count, (better.get(task) or {}).get(metric, True)),
+                        **_counts(value, count, better.get(task, {}).get(metric, True)),
                         "num_parameters": params if isinstance(params, int) and params > 0 else "",
                         "file": str(file.relative_to(path)) if path.is_dir() else file.name,
                     }

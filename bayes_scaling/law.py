@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import os
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bayes_scaling.errors import LawError, nearest
+from bayes_scaling.cache import remember_law
+from bayes_scaling.errors import LawError, brief, nearest
 
 Values = Mapping[str, Any]  #: arrays or numbers by name
 
@@ -249,10 +251,12 @@ class Law:
 
     def with_input(self, name: str) -> Law:
         """Return this law as a function of another input (for laws of any one input)."""
-        if name in self.input_names:
+        if name in self.input_names and (self.alternatives or len(self.inputs) == 1):
             return self
         if name not in self.alternatives:
             known = [*self.input_names, *self.alternatives]
+            if len(self.inputs) > 1:
+                raise LawError(f"law '{self.name}' is a function of {' and '.join(known)} together: an input is chosen for laws of any one")
             raise LawError(f"law '{self.name}' cannot be a function of '{name}'{nearest(name, known)}")
         return self.alternatives[name]
 
@@ -264,7 +268,7 @@ def law_names() -> list[str]:
 
 
 def get_law(law: str | Path | Law) -> Law:
-    """Return a law by name, from a Python file that defines ``LAW``, or as given.
+    """Return a law by name, from a Python file that defines ``LAW`` (which is run), or as given.
 
     Raises
     ------
@@ -274,11 +278,20 @@ def get_law(law: str | Path | Law) -> Law:
     if isinstance(law, Law):
         return law
     text = str(law)
-    if text.endswith(".py"):
-        return _law_from_file(Path(text))
+    return _law_from_file(Path(text)) if text.endswith(".py") else packaged_law(text)
+
+
+def packaged_law(text: str) -> Law:
+    """Return a law that comes with the package by its name; no file is run, whatever the name.
+
+    Raises
+    ------
+    LawError
+        If there is no such law.
+    """
     name, _, variant = text.partition(":")
     if name not in law_names():
-        raise LawError(f"unknown law '{text}'{nearest(name, law_names())} (a law of your own: give the path of its .py file)")
+        raise LawError(f"unknown law '{brief(text)}'{nearest(name, law_names())} (a law of your own: give the path of its .py file)")
     found = importlib.import_module(f"bayes_scaling.models.{name}").LAW
     if not variant:
         return found
@@ -289,8 +302,8 @@ def get_law(law: str | Path | Law) -> Law:
 
 
 def _law_from_file(path: Path) -> Law:
-    if not path.is_file():
-        raise LawError(f"no law file at '{path}'; give the path of a Python file that defines LAW")
+    if not os.path.isfile(path):
+        raise LawError(f"no law file at '{brief(path)}'; give the path of a Python file that defines LAW")
     source = path.read_bytes()
     digest = hashlib.sha256(source).hexdigest()
     spec = importlib.util.spec_from_file_location(f"user_law_{digest[:12]}", path)
@@ -299,10 +312,11 @@ def _law_from_file(path: Path) -> Law:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the user's file raises becomes one line that names the file
+    except (Exception, SystemExit) as error:  # whatever the user's file raises becomes one line that names the file
         raise LawError(f"law file '{path}' failed to load: {type(error).__name__}: {error}") from error
     found = getattr(module, "LAW", None)
     if not isinstance(found, Law):
         raise LawError(f"law file '{path}' does not define LAW = Law(...)")
+    remember_law(digest)  # stored fits with it may find it again
     origin = {"origin": str(path.resolve()), "origin_hash": digest}
     return replace(found, **origin, alternatives={name: replace(other, **origin) for name, other in found.alternatives.items()})

@@ -129,7 +129,8 @@ def problem_of(law: Law, cost: Cost | None = None, limits: Limits | None = None,
                     f"law '{law.name}' does not know repeated data, so it takes no unique_tokens: fit data_constrained to runs that repeat "
                     "data, or set max_tokens for a single pass"
                 )
-            raise InputError(f"law '{law.name}' takes no '{name}'{nearest(name, names)}")
+            hint = nearest(name, names) or ": it is a function of params and tokens alone"
+            raise InputError(f"law '{law.name}' takes no '{name}'{hint}")
     values: dict[str, np.ndarray] = {}
     for item in further:
         if item.name not in given and item.default is None:
@@ -149,6 +150,8 @@ def require_compute(problem: Problem, compute: Any) -> None:
     for value in np.ravel(compute):
         if not (np.isfinite(value) and value > 0):
             raise InputError(f"compute = {value:g} FLOP must be positive and finite")
+        if value > LARGEST_COMPUTE:
+            raise InputError(f"compute = {value:.3g} FLOP is beyond anything: at most {LARGEST_COMPUTE:g}; check its unit")
         failures = []
         for option in problem.options:
             bounds = problem.bounds()

@@ -32,6 +32,7 @@ from bayes_scaling.axes import (
     output_axis,
     plain_loss_axis,
     styled,
+    write_figure,
 )
 from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.fitted import Fit
@@ -452,7 +453,7 @@ def save_figure(ax: Axes, path: str | Path) -> None:
 
     figure = ax.get_figure(root=True)
     assert figure is not None  # Axes that a function of this module drew into
-    figure.savefig(path)
+    write_figure(figure, path)
     plt.close(figure)
 
 
@@ -466,7 +467,11 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
     """
     import matplotlib.pyplot as plt
 
-    folder = Path(folder)
+    folder, inputs = Path(folder), fit.law.input_names
+    if set(inputs) == {"params", "tokens"}:
+        optimum.require_compute(optimum.problem_of(fit.law), np.asarray(compute, float))
+    elif compute:
+        raise InputError(f"law '{fit.law.name}' takes {', '.join(inputs)}: figures of a budget are for params and tokens alone")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -475,11 +480,10 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
 
     def save(name: str, figure: Any) -> None:
         path = folder / f"{name}.{format}"
-        figure.savefig(path)
+        write_figure(figure, path)
         plt.close(figure)
         written.append(path)
 
-    inputs = fit.law.input_names
     if len(inputs) == 1:
         save("curve", curve(fit).figure)
     elif set(inputs) == {"params", "tokens"}:
@@ -490,8 +494,6 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
         save("allocation", allocation(allocate(fit, np.geomspace(spent.min(), furthest, 17)))[0].figure)
         for budget in compute or [float(spent.max() * 10)]:
             save(f"regret_{budget:.3g}".replace("+", ""), regret(fit, budget).figure)
-    elif compute:
-        raise InputError(f"law '{fit.law.name}' also takes {', '.join(inputs)}: figures of a budget are for params and tokens alone")
     save("residuals", residuals(fit).figure)
     if compared_names(fit):
         save("parameters", against_published(fit)[0].figure)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.errors import InputError, brief, nearest
+from bayes_scaling.grammar import parsed
 
 #: Distributions that a prior may be written with.
 PRIOR_FAMILIES = (
@@ -31,21 +32,29 @@ def parse_prior(text: str) -> tuple[str, Any]:
         If the text is anything but a name and one known distribution of plain numbers: nothing is evaluated.
     """
     name, _, expression = (part.strip() for part in text.partition("="))
+    text = brief(text)
     example = "write it as NAME=Family(numbers), for example 'E=LogNormal(0.5, 0.3)'"
     try:
-        call = ast.parse(expression, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        call = parsed(expression)
+    except ValueError:
         raise InputError(f"cannot read the prior '{text}'; {example}") from None
     if not name.isidentifier() or not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name)):
         raise InputError(f"cannot read the prior '{text}'; {example}")
     if call.func.id not in PRIOR_FAMILIES:
-        raise InputError(f"unknown distribution '{call.func.id}' in the prior '{text}'{nearest(call.func.id, PRIOR_FAMILIES)}")
+        raise InputError(f"unknown distribution '{brief(call.func.id)}' in the prior '{text}'{nearest(call.func.id, PRIOR_FAMILIES)}")
     try:
         positional = [_number(node) for node in call.args]
         named = {str(item.arg): _number(item.value) for item in call.keywords}
+        if not (positional or named):
+            raise ValueError("it has no numbers")
         distribution = _family(call.func.id)(*positional, **named, validate_args=True)
+        bounds = [float(bound) for bound in (getattr(distribution, name, None) for name in ("low", "high")) if bound is not None]
+        if len(bounds) == 2 and not bounds[0] < bounds[1]:
+            raise ValueError(f"its lower bound {bounds[0]:g} is not below {bounds[1]:g}")
+        if call.func.id == "LogUniform" and not bounds[0] > 0:
+            raise ValueError(f"its lower bound {bounds[0]:g} must be positive")
     except (ValueError, TypeError) as error:
-        raise InputError(f"cannot read the prior '{text}': {str(error).splitlines()[0]}; {example}") from None
+        raise InputError(f"cannot read the prior '{text}': {brief(str(error).splitlines()[0]).rstrip('.')}; {example}") from None
     return name, distribution
 
 

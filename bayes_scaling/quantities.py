@@ -18,6 +18,7 @@ class Quantity:
     columns : column names that mean it, in the order of preference; compared in lower case with spaces and hyphens as underscores
     low, high : bounds of its values, in base units
     low_allowed, high_allowed : whether the bounds themselves are values
+    whole : whether only whole numbers are values: counts of outcomes, which binomial noise takes one by one
     core : read from every table, which is refused where it holds an impossible value; the others are only read where they make sense
     scale : typical size as an output, which the prior of its absolute scatter is relative to
     scatter : typical relative scatter as an output, the centre of the prior of relative scatter
@@ -29,6 +30,7 @@ class Quantity:
     high: float = math.inf
     low_allowed: bool = False
     high_allowed: bool = False
+    whole: bool = False
     core: bool = False
     scale: float = 1.0
     scatter: float = 0.01
@@ -48,7 +50,8 @@ class Quantity:
 
         above = values >= self.low if self.low_allowed else values > self.low
         below = values <= self.high if self.high_allowed else values < self.high
-        return np.isfinite(values) & above & below
+        whole = values == np.round(values) if self.whole else True
+        return np.isfinite(values) & above & below & whole
 
     def range_text(self) -> str:
         """Say what values are possible, to follow 'must be'."""
@@ -107,8 +110,8 @@ _ALL = (
     Quantity("x", ("x",)),
     Quantity("error", ("error", "error_rate"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
     Quantity("accuracy", ("accuracy", "acc"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
-    Quantity("trials", ("trials", "n_trials", "n_items", "n_samples", "n_problems", "n_questions"), low=1, low_allowed=True),
-    Quantity("successes", ("successes", "n_successes", "n_success", "n_correct"), low_allowed=True),
+    Quantity("trials", ("trials", "n_trials", "n_items", "n_samples", "n_problems", "n_questions"), low=1, low_allowed=True, whole=True),
+    Quantity("successes", ("successes", "n_successes", "n_success", "n_correct"), low_allowed=True, whole=True),
     Quantity("bleu", ("bleu",), high=100, high_allowed=True, scale=30.0, scatter=0.03),
     Quantity("task_loss", ("task_loss", "bits_per_byte", "bpb"), scatter=0.01),  # of the correct answers of a benchmark
     # Repeated sampling and test-time compute

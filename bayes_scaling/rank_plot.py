@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.axes import BLUE, GREY, ORANGE, styled
+from bayes_scaling.axes import BLUE, GREY, ORANGE, styled, write_figure
 from bayes_scaling.calibration import Calibration
 from bayes_scaling.errors import FileError
 
@@ -59,5 +59,5 @@ def save_ranks(found: Calibration, path: str | Path) -> None:
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise FileError(f"'{path.name}' is no picture: let its name end with .png, .svg or .pdf")
     drawn: Any = ranks(found)[0].figure
-    drawn.savefig(path)
+    write_figure(drawn, path)
     plt.close(drawn)

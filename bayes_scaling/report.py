@@ -18,7 +18,7 @@ from bayes_scaling.comparison import BAD_K
 from bayes_scaling.cost import Cost
 from bayes_scaling.decision import decide
 from bayes_scaling.errors import FileError, InputError
-from bayes_scaling.files import write_atomically
+from bayes_scaling.files import require_writable, write_atomically
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.limits import Limits
@@ -108,8 +108,8 @@ def report(
     if fit.groups:
         raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(fit.groups)}")
     target = None if path is None else Path(path)
-    if target is not None and not target.parent.is_dir():
-        raise FileError(f"no folder '{target.parent}' to write '{target.name}' into")
+    if target is not None:
+        require_writable(target)
     budgets = tuple(np.atleast_1d(np.asarray(compute, float)).tolist())
     asked = _Asked(fit, budgets, dict(given or {}), cost, limits, refits, progress or (lambda _: None))
     name = title or f"{fit.law.name} fitted to {len(fit.runs)} runs"

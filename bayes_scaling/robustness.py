@@ -14,10 +14,10 @@ from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import fit as fit_once
-from bayes_scaling.fitting import fit_many
+from bayes_scaling.fitting import fit_many, usable_runs
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.limits import Limits
-from bayes_scaling.noise import get_noise, noise_names
+from bayes_scaling.noise import get_noise, noise_names, noise_of
 from bayes_scaling.progress import follow
 from bayes_scaling.refitting import chosen_priors, of_noise
 from bayes_scaling.runs import Runs
@@ -88,6 +88,12 @@ def robustness(
     for kind in kinds:
         if kind not in KINDS:
             raise InputError(f"cannot change '{kind}'{nearest(kind, KINDS)}")
+    others = [get_law(named) for named in laws] if "law" in kinds else []
+    for law in others:  # before anything is fitted
+        if law.output != fit.law.output:
+            raise InputError(f"law '{law.name}' predicts {law.output}, not {fit.law.output}")
+        optimum.problem_of(law, cost, limits, _taken(law, given))
+        usable_runs(law, noise_of(law, None), fit.runs).model_columns(law.input_names)
     settings: dict[str, Any] = {"fix": dict(fit.fixed), "priors": chosen_priors(fit), "draws": draws, "seed": seed}
     base = allocate(fit, compute, cost=cost, limits=limits, given=given)
     size = float(base["decision_params"][0])
@@ -116,11 +122,7 @@ def robustness(
         found = dict(follow(again, "refits without parts of the runs", len(parts)))
         for place, name in enumerate(parts):
             add("rows", name, found[place])
-    for named in laws if "law" in kinds else ():
-        law = get_law(named)
-        if law.output != fit.law.output:
-            raise InputError(f"law '{law.name}' predicts {law.output}, not {fit.law.output}")
-        optimum.problem_of(law, cost, limits, _taken(law, given))
+    for law in others:
         say(f"law {law.name}")
         add("law", law.name, fit_once(law, fit.runs, draws=draws, seed=seed))
     return rows

@@ -15,19 +15,16 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling import units as units_module
-from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.errors import InputError, listed, nearest
 from bayes_scaling.foreign import open_table
+from bayes_scaling.plausibility import bad_rows, compare_with_6nd, fill_compute, refuse_implausible_units
 from bayes_scaling.quantities import QUANTITIES
 from bayes_scaling.quantities import quantity as kind_of
 from bayes_scaling.table import Table, is_frame, read_table
 from bayes_scaling.trajectories import join as join_tables
 from bayes_scaling.trajectories import one_a_run, refuse_repeats, refuse_unmatched
 
-# Values that no count of this kind can have all of: a whole column below means that it is in thousands, millions or billions.
-_SMALLEST_PLAUSIBLE = {"params": 1e3, "tokens": 1e4, "compute": 1e8}
 SEPARATOR = "/"  # between the parts of a label of several columns
-_PLAUSIBLE_RATIO = (1e-2, 1e5)  # tokens a param, median over the runs
-_LARGEST_LOSS = 20.0  # nat/token; uniform guessing over any real vocabulary is below 14
 _LISTED = 8  # bad rows that an error message spells out
 
 
@@ -44,6 +41,7 @@ class Runs:
     notes : what a reader should know: columns used, rows left out, duplicates, units, compute that is not 6ND
     factors : the columns that the groups were made of
     reading : arguments of `read_runs`, where these are all the runs that it read from a file or data set
+    unusable : why a column that is called like a quantity is not used as it
     """
 
     columns: Mapping[str, np.ndarray]
@@ -54,14 +52,20 @@ class Runs:
     ignored: tuple[str, ...] = field(default=())
     factors: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict)
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lines)
 
     def __getitem__(self, name: str) -> np.ndarray:
+        # A rate may have been meant to come from counts.
+        reason = next((self.unusable[part] for part in (name, "successes", "trials") if part in self.unusable), None)
+        if name not in self.columns and reason and (name in self.unusable or kind_of(name).is_fraction):
+            unit = f", declare its unit (--units {name}=percent)" if name in units_module.UNITS and name in self.unusable else ""
+            raise InputError(f"{self.source} has no usable column for '{name}': {reason}; mend it{unit}, or leave rows out with --where")
         if name not in self.columns:
             raise InputError(
-                f"{self.source} has no column for '{name}'; columns not recognised: {', '.join(self.ignored) or 'none'} "
+                f"{self.source} has no column for '{name}'; columns not recognised: {listed(self.ignored, 20) or 'none'} "
                 f"(name one with --map {name}=COLUMN)"
             )
         return self.columns[name]
@@ -304,17 +308,17 @@ def read_points(
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:
         raise InputError(
-            f"{table.source} has no column for '{missing[0]}' (columns: {', '.join(table.columns)}); "
+            f"{table.source} has no column for '{missing[0]}' (columns: {listed(table.columns, 20)}); "
             f"name one with --map {missing[0]}=COLUMN"
         )
     units = units or {}
     for quantity in units:
         if quantity not in quantities:
             raise InputError(f"a unit is given for '{quantity}', which is not asked for{nearest(quantity, quantities)}")
-    columns = {quantity: table.numbers(found[quantity]) for quantity in quantities}
+    columns = {quantity: table.measured(found[quantity]) for quantity in quantities}
     columns.update({quantity: units_module.to_base(columns[quantity], quantity, unit) for quantity, unit in units.items()})
-    _refuse_implausible_units(table, found, columns, units)
-    bad = _bad_rows(found, columns)
+    refuse_implausible_units(table, found, columns, units)
+    bad = bad_rows(found, columns)
     if bad:
         row, reason = next(iter(bad.items()))
         raise InputError(f"{table.source}: line {table.lines[row]}: {reason}")
@@ -356,34 +360,35 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[str, str]) -> list[str]:
-    """Leave columns out that only look like a quantity that few laws use, and that nobody asked for; return the notes that say so."""
-    notes = []
+def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Leave columns out that only look like a quantity that few laws use, and that nobody asked for; return why, by quantity."""
+    reasons = {}
     for name in [name for name in found if name not in mapping and name != "group" and not QUANTITIES[name].core]:
         try:
             needed = ("successes", "trials") if name == "successes" and "trials" in found else (name,)
-            columns = {each: table.numbers(found[each]) for each in needed}
+            columns = {each: table.measured(found[each]) for each in needed}
         except InputError as error:
             reason = str(error)
         else:
-            bad = _bad_rows(found, columns)
+            bad = bad_rows(found, columns)
             if not bad:
                 continue
             row, reason = next(iter(bad.items()))
             reason = f"line {table.lines[row]}: {reason}"
-        notes.append(f"column '{found.pop(name)}' is not used as {name}: {reason}")
-    return notes
+        reasons[name] = f"column '{found.pop(name)}' is not used as {name}: {reason}"
+    return reasons
 
 
 def _validate(
     table: Table, mapping: Mapping[str, str], units: Mapping[str, str], notes: list[str], drop_invalid: bool, drop_duplicates: bool
 ) -> Runs:
     found = _find_columns(table, mapping)
-    notes += _leave_out_unusable(table, found, {**mapping, **units})
+    unusable = _leave_out_unusable(table, found, {**mapping, **units})
+    notes += unusable.values()
     for name in units:
         if name not in found:
             raise InputError(f"a unit is given for '{name}', but {table.source} has no such column{nearest(name, found)}")
-    columns = {name: table.numbers(column) for name, column in found.items() if name != "group"}
+    columns = {name: table.measured(column) for name, column in found.items() if name != "group"}
     loss_unit = units.get("loss", units_module.base_unit("loss"))
     for name, unit in units.items():
         columns[name] = units_module.to_base(columns[name], name, unit)
@@ -391,9 +396,9 @@ def _validate(
     if "loss_se" in columns and loss_unit != "nat":
         columns["loss_se"] = units_module.standard_error_to_base(columns["loss_se"], loss_unit, columns["loss"])
 
-    _refuse_implausible_units(table, found, columns, units)
-    notes += _fill_compute(columns)
-    bad = _bad_rows(found, columns)
+    refuse_implausible_units(table, found, columns, units)
+    notes += fill_compute(columns)
+    bad = bad_rows(found, columns)
     if bad and not drop_invalid:
         listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in list(bad.items())[:_LISTED])
         more = f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
@@ -426,7 +431,7 @@ def _validate(
     elif "params" in columns and "tokens" in columns:
         product = 6 * columns["params"] * columns["tokens"]
         if given:
-            notes += _compare_with_6nd(table.source, found["compute"], columns["compute"] / product)
+            notes += compare_with_6nd(table.source, found["compute"], columns["compute"] / product)
         else:
             columns["compute"] = product
             notes.append("no column of training compute: taken as 6 x params x tokens")
@@ -436,84 +441,4 @@ def _validate(
     factors = found["group"].split(",") if "group" in found else []
     group = _labels(table.select(keep), factors) if factors else None
     ignored = tuple(column for column in table.columns if column not in {*found.values(), *factors})
-    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, ignored, tuple(factors))
-
-
-def _fill_compute(columns: dict[str, np.ndarray]) -> list[str]:
-    """Take compute as 6ND where its cell is empty but params and tokens are there; return the note that says so."""
-    if not {"params", "tokens", "compute"} <= set(columns):
-        return []
-    empty = np.isnan(columns["compute"])
-    if not empty.any():
-        return []
-    columns["compute"] = np.where(empty, 6 * columns["params"] * columns["tokens"], columns["compute"])
-    return [f"compute is missing in {empty.sum()} rows: taken as 6 x params x tokens there"]
-
-
-def _refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Mapping[str, np.ndarray], units: Mapping[str, str]) -> None:
-    for quantity, smallest in _SMALLEST_PLAUSIBLE.items():
-        values = columns.get(quantity, np.array([]))
-        values = values[np.isfinite(values) & (values > 0)]
-        if not len(values) or values.max() >= smallest:
-            continue
-        span = f"column '{found[quantity]}' of {table.source} has values from {values.min():.4g} to {values.max():.4g}"
-        if quantity in units:
-            raise InputError(f"{span} {units_module.base_unit(quantity)} even in the declared unit {units[quantity]}: check the unit")
-        guess = "PF-day or EFLOP" if quantity == "compute" else "billions or millions"
-        example = "PF-day" if quantity == "compute" else "billion"
-        raise InputError(f"{span}: they look like {guess}, not {quantity}; declare the unit, for example --units {quantity}={example}")
-    if "params" in columns and "tokens" in columns and not ("params" in units and "tokens" in units):
-        with np.errstate(all="ignore"):
-            ratio = columns["tokens"] / columns["params"]
-        ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
-        if len(ratio) and not _PLAUSIBLE_RATIO[0] <= np.median(ratio) <= _PLAUSIBLE_RATIO[1]:
-            raise InputError(
-                f"{table.source} has a median of {np.median(ratio):.3g} tokens a param: is '{found['params']}' or '{found['tokens']}' in "
-                "millions or billions? Declare both units, for example --units params=million,tokens=count"
-            )
-    loss = columns.get("loss", np.array([]))
-    loss = loss[np.isfinite(loss)]
-    if len(loss) and np.median(loss) > _LARGEST_LOSS:
-        raise InputError(
-            f"column '{found['loss']}' of {table.source} has a median of {np.median(loss):.4g}: it looks like perplexity, not nat/token; "
-            "declare the unit with --units loss=perplexity"
-        )
-
-
-def _bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dict[int, str]:
-    """Return row index -> reason, in order."""
-    reasons: dict[int, str] = {}
-    for name, values in columns.items():
-        kind = kind_of(name)
-        possible = kind.admits(values)
-        if name == "loss":
-            possible &= values <= _LARGEST_LOSS
-        if name == "successes" and "trials" in columns:
-            possible &= ~(values > columns["trials"])
-        for row in np.flatnonzero(~possible):
-            value, column = values[row], found[name]
-            if np.isnan(value):
-                reason = f"{column} is missing"
-            elif name == "loss" and value > _LARGEST_LOSS:
-                reason = f"{column} = {value:.6g} is above {_LARGEST_LOSS:g} nat/token"
-            elif name == "successes" and kind.admits(value):
-                reason = f"{column} = {value:.6g} is more than {found['trials']} = {columns['trials'][row]:.6g}"
-            elif kind.low == 1 and 0 < value < 1:
-                reason = f"{column} = {value:.6g} is below 1"
-            else:
-                reason = f"{column} = {value:.6g} must be {'finite and positive' if kind.low == 1 else kind.range_text()}"
-            reasons.setdefault(int(row), reason)
-    return dict(sorted(reasons.items()))
-
-
-def _compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:
-    middle = float(np.median(ratio))
-    if not 0.01 < middle < 100:
-        raise InputError(
-            f"{source}: column '{column}' is {middle:.3g} times 6 x params x tokens (median): units do not agree; "
-            "declare them with --units (params, tokens or compute)"
-        )
-    if np.max(np.abs(np.log(ratio))) > np.log(1.05):
-        span = f"{ratio.min():.3g} to {ratio.max():.3g} times"
-        return [f"column '{column}' is {span} 6 x params x tokens; fits use params and tokens, allocation counts 6ND"]
-    return []
+    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import os
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bayes_scaling.cache import known_law
 from bayes_scaling.diagnose import Diagnosis
-from bayes_scaling.errors import FileError
-from bayes_scaling.files import write_atomically
+from bayes_scaling.errors import BayesScalingError, FileError, brief
+from bayes_scaling.files import require_readable, require_writable, write_atomically
 from bayes_scaling.fitted import Fit
-from bayes_scaling.law import Law, get_law
+from bayes_scaling.law import Law, get_law, packaged_law
 from bayes_scaling.noise import Noise, noise_of
+from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
 
+_MOST_PACKED = 1100  # bytes that zlib packs into one, and some
+_CHECKSUM = "content_sha256"  # the attribute that holds it
 _NEEDED = ("posterior", "sample_stats", "observed_data", "constant_data")
 
 
@@ -27,16 +35,31 @@ def save_fit(fit: Fit, path: str | Path) -> None:
     FileError
         If the file cannot be written.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise FileError(f"'{path}' is a folder; give the path of a file to write")
-    if not path.parent.is_dir():
-        raise FileError(f"no folder '{path.parent}' to write '{path.name}' into")
-    content = netcdf(fit.tree)
+    path = require_writable(path)
+    tree = fit.tree.copy()
+    tree.attrs = {**tree.attrs, _CHECKSUM: _checksum(tree)}
+    content = netcdf(tree)
     try:
         write_atomically(path, content)
     except OSError as error:
         raise FileError(f"cannot write '{path}': {error.strerror or error}") from None
+
+
+def _checksum(tree: Any) -> str:
+    """Return the sha256 of what a fit consists of, as JSON text: attributes, and names and values of its arrays."""
+    digest = hashlib.sha256(json.dumps(sorted((str(key), str(value)) for key, value in tree.attrs.items() if key != _CHECKSUM)).encode())
+    for part in _NEEDED:
+        variables = tree[part].to_dataset().variables
+        for name in sorted(map(str, variables)):
+            values = np.asarray(variables[name].values)
+            digest.update(f"\0{part}/{name}{values.shape}\0".encode())
+            # As numbers of one kind: how a file keeps whole numbers and truth values is its own affair.
+            digest.update(
+                np.ascontiguousarray(values, "<f8").tobytes()
+                if values.dtype.kind in "fiub"
+                else "\0".join(map(str, values.ravel())).encode()
+            )
+    return json.dumps(digest.hexdigest())
 
 
 def netcdf(tree: Any, **options: Any) -> bytes:
@@ -60,17 +83,49 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     FileError
         If the file is missing, damaged, not a fit of this package, or its law is not to be found.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileError(f"no file '{path}'")
-    import xarray
-
+    path = require_readable(path, "a fit that bayes-scaling fit --out wrote")
     try:
-        with xarray.open_datatree(path, engine="h5netcdf") as opened:
-            tree = opened.load()
+        tree = read_netcdf(path.read_bytes(), str(path))
+    except FileError:
+        raise
     except Exception as error:  # the HDF5 stack raises many kinds for a file that is not one
         raise FileError(f"'{path}' cannot be read as NetCDF ({type(error).__name__}); write it with bayes-scaling fit --out") from None
     return fit_of_tree(tree, str(path), law, noise)
+
+
+def read_netcdf(content: bytes, name: str) -> Any:
+    """Return the tree in the content of a NetCDF file, which is all that is read.
+
+    Raises
+    ------
+    FileError
+        If it holds links to other files, or claims to hold more than so many bytes can.
+    """
+    import h5py
+    import xarray
+
+    with h5py.File(io.BytesIO(content)) as file:
+        claimed = _claimed_bytes(file, name)
+    if claimed > _MOST_PACKED * len(content):
+        raise FileError(f"'{name}' has {len(content)} bytes and claims to hold {claimed:.3g}: it is damaged, or not to be trusted")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is unusual about a foreign file; what matters of it is checked
+        with xarray.open_datatree(io.BytesIO(content), engine="h5netcdf") as opened:
+            return opened.load()
+
+
+def _claimed_bytes(group: Any, name: str) -> int:
+    """Return the size of all arrays in a group of HDF5 once read; refuse what would read other files."""
+    import h5py
+
+    total = 0
+    for key in group:
+        link = group.get(key, getlink=True)
+        item = None if isinstance(link, (h5py.ExternalLink, h5py.SoftLink)) else group[key]
+        if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
+            raise FileError(f"'{name}' is not a fit of bayes-scaling: its '{key}' is a link to other data")
+        total += _claimed_bytes(item, name) if isinstance(item, h5py.Group) else item.size * item.dtype.itemsize
+    return total
 
 
 def fit_of_tree(tree: Any, name: str, law: str | Path | Law | None = None, noise: Noise | None = None) -> Fit:
@@ -78,36 +133,69 @@ def fit_of_tree(tree: Any, name: str, law: str | Path | Law | None = None, noise
     missing = [part for part in _NEEDED if part not in tree.children]
     if missing or "law" not in tree.attrs:
         raise FileError(f"'{name}' is not a fit of bayes-scaling: {'no group ' + missing[0] if missing else 'it names no law'}")
+    kept = tree.attrs.pop(_CHECKSUM, None)
     try:
+        if kept is not None and kept != _checksum(tree):
+            raise FileError(f"'{name}' is damaged: its content is not what was written; take a copy of it, or fit the runs again")
         attributes = {str(key): json.loads(value) for key, value in tree.attrs.items()}
         found = _find_law(attributes, law, name)
         family = noise or noise_of(found, attributes["noise"])
         runs = _runs(tree, attributes["data"], found)
         diagnosis = Diagnosis.from_dict(attributes["diagnosis"])
-        return Fit(found, family, runs, tree, diagnosis, attributes["fixed"], tuple(attributes["groups"]))
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise FileError(f"'{name}' is not a complete fit of bayes-scaling ({type(error).__name__}: {error})") from None
+        fixed = {str(key): float(value) for key, value in attributes["fixed"].items()}
+        fit = Fit(found, family, runs, tree, diagnosis, fixed, tuple(attributes["groups"]))
+        _require_sound(fit)
+        return fit
+    except FileError:
+        raise
+    except BayesScalingError as error:
+        raise FileError(f"'{name}': {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        what = f"{type(error).__name__}: {brief(error)}"
+        raise FileError(f"'{name}' is not a complete fit of bayes-scaling ({what}): fit the runs again") from None
+
+
+def _require_sound(fit: Fit) -> None:
+    """Raise what `fit_of_tree` turns into an error if draws or runs are not there, or are not what a fit has."""
+    for column in fit.noise.columns(fit.law):
+        values = fit.runs.columns[column]
+        known = quantity(column).admits(values)
+        given = next((item.default for item in fit.law.inputs if item.name == column), None)
+        if not np.all(known | (values == given)):
+            row = int(np.flatnonzero(~known)[0])
+            raise ValueError(f"run {row + 1} has {column} = {values[row]:g}, which must be {quantity(column).range_text()}")
+    if fit.law.model is not None:
+        return
+    for name in (*fit.law.parameter_names, *fit.noise.parameter_names):
+        if name not in fit.fixed and not np.all(np.isfinite(fit.posterior[name].values)):
+            raise ValueError(f"draws of {name} are not finite")
+    for name in fit.law.derive(dict.fromkeys(fit.law.parameter_names, 1.0)):
+        fit.posterior[name]
 
 
 def _find_law(attributes: dict[str, Any], law: str | Path | Law | None, path: str) -> Law:
-    name, origin, digest = attributes["law"], attributes["law_file"], attributes["law_file_sha256"]
-    if law is None and origin:
-        # A file with code is only run if it is the one that was fitted: the NetCDF must not choose what is executed.
-        found = get_law(origin) if _same_file(origin, digest) else None
-        if found is None:
+    name, origin, digest = (str(attributes[key]) for key in ("law", "law_file", "law_file_sha256"))
+    if law is not None:
+        found = get_law(law)
+    elif origin:
+        # The NetCDF must not choose what is executed: only code that this user has named before, and that has not changed since.
+        if not _same_file(origin, digest):
             raise FileError(f"'{path}' was fitted with the law in '{origin}', which is gone or has changed; give it with --law FILE.py")
+        if not known_law(digest):
+            raise FileError(
+                f"'{path}' was fitted with the law in '{origin}', which you have not run before: read it, and give it with --law {origin}"
+            )
+        found = get_law(origin)
     else:
-        found = get_law(law if law is not None else name)
+        found = packaged_law(name)
     if found.name != name:
         raise FileError(f"'{path}' is a fit of law '{name}', not of '{found.name}'")
     return found.with_input(attributes["input"]) if attributes["input"] else found
 
 
 def _same_file(origin: str, digest: str) -> bool:
-    import hashlib
-
     file = Path(origin)
-    return file.is_file() and hashlib.sha256(file.read_bytes()).hexdigest() == digest
+    return os.path.isfile(file) and hashlib.sha256(file.read_bytes()).hexdigest() == digest
 
 
 def _runs(tree: Any, data: dict[str, Any], law: Law) -> Runs:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import csv
 import hashlib
+import io
 import operator
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.errors import FileError, InputError, nearest
+from bayes_scaling.errors import FileError, InputError, brief, nearest
+from bayes_scaling.files import require_readable
+from bayes_scaling.grammar import parsed
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +52,25 @@ class Table:
             If a cell is not a number; the message names the line and the text.
         """
         cells = self.columns[name]
-        if cells.dtype.kind in "fiu":
+        if cells.dtype.kind in "fiub":
             return cells.astype(float)
+        if cells.dtype.kind not in "USO":  # numpy would make numbers of dates, and drop the imaginary part of others
+            raise InputError(f"{self.source}: line {self.lines[0]}, column '{name}': '{cells[0]}' is not a number but {cells.dtype.name}")
         try:
             if cells.dtype.kind == "U" and np.any(np.strings.find(cells, "_") >= 0):  # Python reads 1_000 as a number; a table should not
                 raise ValueError
             return cells.astype(float)
         except (ValueError, TypeError):
             return np.array([self._number(name, str(cell).strip(), line) for cell, line in zip(cells, self.lines, strict=True)])
+
+    def measured(self, name: str) -> np.ndarray:
+        """Return the numbers of a column that is to be a quantity: as `numbers`, but true and false are none."""
+        cells = self.columns[name]
+        booleans = np.array([isinstance(cell, (bool, np.bool_)) for cell in cells]) if cells.dtype.kind in "bO" else np.zeros(0, bool)
+        if booleans.any():
+            row = int(np.flatnonzero(booleans)[0])
+            raise InputError(f"{self.source}: line {self.lines[row]}, column '{name}': '{cells[row]}' is not a number but true or false")
+        return self.numbers(name)
 
     def _number(self, name: str, cell: str, line: int) -> float:
         if not cell:
@@ -65,10 +80,15 @@ class Table:
                 raise ValueError
             return float(cell)
         except ValueError:
-            hint = ""
-            if "," in cell:
-                hint = "; write numbers without thousands separators and with a decimal point"
-            raise InputError(f"{self.source}: line {line}, column '{name}': '{cell[:40]}' is not a number{hint}") from None
+            hint = "plain numbers, such as 1.5e9"
+            if "," in cell or "_" in cell or "'" in cell:
+                hint = "numbers without thousands separators and with a decimal point"
+            elif cell[-1] in "%kKMBTG":
+                hint = "plain numbers, such as 1.5e9, and declare their unit with --units"
+            elif cell.strip("-.?").lower() in ("", "na", "n/a", "n.a", "none", "null", "missing"):
+                hint = "nothing in a cell without a value"
+            where = f"{self.source}: line {line}, column '{brief(name)}'"
+            raise InputError(f"{where}: '{brief(cell, 40)}' is not a number; write {hint}") from None
 
     def texts(self, name: str) -> list[str]:
         """Return the cells of a column as text, without spaces around it; empty where there is no value."""
@@ -99,14 +119,15 @@ class Table:
         InputError
             If it is not a condition over the table's columns, numbers and quoted text.
         """
+        said = brief(expression)
         text, table = self._named(expression)
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise InputError(f"cannot read the condition '{expression}'; write it as \"flops<1e21 and split == 'context'\"") from None
-        result = _evaluate(tree, table, expression)
+            tree = parsed(text)
+        except ValueError:
+            raise InputError(f"cannot read the condition '{said}'; write it as \"flops<1e21 and split == 'context'\"") from None
+        result = _evaluate(tree, table, said)
         if not (isinstance(result, np.ndarray) and result.dtype == bool):
-            raise InputError(f"the condition '{expression}' is not a comparison; write it as \"flops<1e21\"")
+            raise InputError(f"the condition '{said}' is not a comparison; write it as \"flops<1e21\"")
         return result
 
     def compute(self, expression: str) -> np.ndarray:
@@ -117,22 +138,24 @@ class Table:
         InputError
             If it is no such arithmetic, or a cell is not a number.
         """
+        said = brief(expression)
         text, table = self._named(expression)
         try:
-            tree = ast.parse(text.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise InputError(f"'{expression}' is neither a column of {self.source} nor arithmetic over its columns") from None
-        result = _evaluate(tree, table, expression)
+            tree = parsed(text)
+        except ValueError:
+            raise InputError(f"'{said}' is neither a column of {self.source} nor arithmetic over its columns") from None
+        result = _evaluate(tree, table, said)
         if isinstance(result, str) or (isinstance(result, np.ndarray) and result.dtype == bool):
-            raise InputError(f"'{expression}' is no number; write arithmetic over columns, such as step * batch_tokens")
-        return np.broadcast_to(np.asarray(_as_number(result, table), float), len(self)).copy()
+            raise InputError(f"'{said}' is no number; write arithmetic over columns, such as step * batch_tokens")
+        return np.broadcast_to(np.asarray(_as_number(result, table, said), float), len(self)).copy()
 
     def _named(self, expression: str) -> tuple[str, Table]:
         """Return an expression and a table in which columns that are in backquotes have names that Python's grammar takes."""
+        said = brief(expression)
         quoted = list(dict.fromkeys(re.findall("`([^`]+)`", expression)))
         for name in quoted:
             if name not in self.columns:
-                raise InputError(f"'{expression}' names '{name}', which is no column of {self.source}{nearest(name, self.columns)}")
+                raise InputError(f"'{said}' names '{name}', which is no column of {self.source}{nearest(name, self.columns)}")
         alias = {name: f"_column_{place}" for place, name in enumerate(quoted)}
         text = re.sub("`([^`]+)`", lambda found: alias[found[1]], expression)
         return text, replace(self, columns={**self.columns, **{other: self.columns[name] for name, other in alias.items()}})
@@ -155,7 +178,7 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         return np.logical_not(_truth(node.operand, table, text))
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        return -_as_number(_evaluate(node.operand, table, text), table)
+        return -_as_number(_evaluate(node.operand, table, text), table, text)
     if isinstance(node, ast.Compare):
         operands = [_evaluate(value, table, text) for value in (node.left, *node.comparators)]
         results = []
@@ -167,34 +190,46 @@ def _evaluate(node: ast.AST, table: Table, text: str) -> Any:
                     raise InputError(f"the condition '{text}' puts text in order; text can only be == or !=, and numbers go without quotes")
                 left, right = _as_text(left, table), _as_text(right, table)
             else:
-                left, right = _as_number(left, table), _as_number(right, table)
+                left, right = _as_number(left, table, text), _as_number(right, table, text)
             results.append(np.broadcast_to(_COMPARE[type(op)](left, right), len(table)))
         else:
             return np.logical_and.reduce(results)
     if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
         with np.errstate(all="ignore"):
-            left, right = (_as_number(_evaluate(side, table, text), table) for side in (node.left, node.right))
+            left, right = (_as_number(_evaluate(side, table, text), table, text) for side in (node.left, node.right))
             return _ARITHMETIC[type(node.op)](left, right)
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float, str)):
-        return node.value
+        return node.value if isinstance(node.value, str) else _constant(node.value, text)
     if isinstance(node, ast.Name):
         if node.id not in table.columns:
             known = (name for name in table.columns if not name.startswith("_column_"))
             raise InputError(f"the condition '{text}' names '{node.id}', which is no column of {table.source}{nearest(node.id, known)}")
         return node
-    raise InputError(f"cannot read '{ast.unparse(node)}' in the condition '{text}'; use columns, numbers, quoted text, and/or/not")
+    raise InputError(f"cannot read '{brief(ast.unparse(node))}' in the condition '{text}'; use columns, numbers, quoted text, and/or/not")
 
 
 def _truth(node: ast.AST, table: Table, text: str) -> np.ndarray:
     """Evaluate a part that must be true or false of each row."""
     value = _evaluate(node, table, text)
     if not (isinstance(value, np.ndarray) and value.dtype == bool):
-        raise InputError(f"'{ast.unparse(node)}' in the condition '{text}' is not a comparison; write it as \"flag == 1\"")
+        raise InputError(f"'{brief(ast.unparse(node))}' in the condition '{text}' is not a comparison; write it as \"flag == 1\"")
     return value
 
 
-def _as_number(value: Any, table: Table) -> Any:
-    return table.numbers(value.id) if isinstance(value, ast.Name) else value
+def _constant(value: float, text: str) -> np.float64:
+    """Return a number as numpy has it, which divides by zero without a word; Python's whole numbers have no end."""
+    try:
+        return np.float64(value)
+    except OverflowError:
+        raise InputError(f"the condition '{text}' has a number that is too large for 64 bits") from None
+
+
+def _as_number(value: Any, table: Table, text: str) -> Any:
+    if isinstance(value, str):
+        raise InputError(f"'{brief(value)}' in the condition '{text}' is text, not a number; numbers go without quotes")
+    if isinstance(value, ast.Name):
+        return table.numbers(value.id)
+    return value.astype(float) if isinstance(value, np.ndarray) and value.dtype == bool else value
 
 
 def _as_text(value: Any, table: Table) -> Any:
@@ -211,13 +246,7 @@ def read_table(path: str | Path) -> tuple[Table, str]:
     InputError
         If it is empty, has no rows, repeats a column name, or has a row of the wrong length.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise FileError(f"'{path}' is a folder; give the path of a CSV file")
-    if not path.exists():
-        raise FileError(f"no file '{path}'")
-    if not path.is_file():
-        raise FileError(f"'{path}' is not a regular file; give the path of a CSV file")
+    path = require_readable(path, "a CSV file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -225,17 +254,39 @@ def read_table(path: str | Path) -> tuple[Table, str]:
     digest = hashlib.sha256(content).hexdigest()
     if path.suffix.lower() in (".parquet", ".pq"):
         return _read_parquet(path), digest
+    for begins, kind, remedy in _NO_TEXT:
+        if content.startswith(begins):
+            raise FileError(f"'{path}' is {kind}, not CSV; {remedy}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(f"'{path}' is not UTF-8 text (byte {error.start}); save it as CSV in UTF-8") from None
     if "\0" in text:
-        raise FileError(f"'{path}' holds NUL bytes: it is not a CSV file")
+        raise FileError(f"'{path}' holds NUL bytes: it is not a CSV file; save it as CSV in UTF-8")
+    if text.lstrip()[:1] in ("<", "{", "["):
+        kind = "a web page or XML" if text.lstrip()[:1] == "<" else "JSON"
+        raise FileError(f"'{path}' is {kind}, not CSV; is it what you meant to download? A header line and one row a run are needed")
     return _parse_csv(text, str(path), "\t" if path.suffix.lower() in (".tsv", ".tab") else ","), digest
 
 
+#: What files begin with that are often taken for tables, and what to do about it.
+_NO_TEXT = (
+    (b"PK\x03\x04", "a spreadsheet or an archive", "open it and save the table as CSV"),
+    (b"\xd0\xcf\x11\xe0", "an old spreadsheet", "open it and save the table as CSV"),
+    (b"\x1f\x8b", "compressed", "unpack it first"),
+    (b"BZh", "compressed", "unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "compressed", "unpack it first"),
+    (b"\xfd7zXZ", "compressed", "unpack it first"),
+    (b"\x89HDF", "NetCDF or HDF5", "give a table of runs; a stored fit goes to predict, allocate and the like"),
+    (b"PAR1", "Parquet", "let its name end with .parquet"),
+    (b"%PDF", "a PDF", "give the table as CSV"),
+    (b"\xff\xfe", "text in UTF-16", "save it as CSV in UTF-8"),
+    (b"\xfe\xff", "text in UTF-16", "save it as CSV in UTF-8"),
+)
+
+
 def _parse_csv(text: str, source: str, separator: str) -> Table:
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     lines, rows, header = [], [], None
     try:
         for row in reader:
@@ -243,25 +294,31 @@ def _parse_csv(text: str, source: str, separator: str) -> Table:
                 continue  # a blank line
             if header is None:
                 header = [name.strip() for name in row]
+                _refuse_header(header, separator, source)
                 continue
             if len(row) != len(header):
-                raise InputError(f"{source}: line {reader.line_num} has {len(row)} cells, the header has {len(header)}")
+                what = f"line {reader.line_num} has {len(row)} cells, the header has {len(header)}"
+                raise InputError(f"{source}: {what}; quote cells that hold commas")
             lines.append(reader.line_num)
             rows.append(row)
     except csv.Error as error:
-        raise InputError(f"{source}: line {reader.line_num}: {error}") from None
+        raise InputError(f"{source}: line {reader.line_num}: {error}; is a quotation mark left open before it?") from None
     if header is None:
         raise InputError(f"{source} is empty; a CSV file with a header line and one row a run is needed")
+    if not rows:
+        raise InputError(f"{source} has a header but no rows; one row a run is needed")
+    return Table({name: np.array(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}, np.array(lines), source)
+
+
+def _refuse_header(header: list[str], separator: str, source: str) -> None:
     if len(header) == 1 and separator == "," and ("\t" in header[0] or ";" in header[0]):
         remedy = "name the file .tsv" if "\t" in header[0] else "save it with commas"
         kind = "tabs" if "\t" in header[0] else "semicolons"
         raise InputError(f"{source}: the header has {kind} and no comma: is another separator used? Then {remedy}")
-    repeated = {name for name in header if header.count(name) > 1}
+    repeated = {name: count for name, count in Counter(header).items() if count > 1}
     if repeated:
-        raise InputError(f"{source}: the column name '{min(repeated)}' appears {header.count(min(repeated))} times; rename one")
-    if not rows:
-        raise InputError(f"{source} has a header but no rows")
-    return Table({name: np.array(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=True)}, np.array(lines), source)
+        name = min(repeated)
+        raise InputError(f"{source}: the column name '{name}' appears {repeated[name]} times; rename one")
 
 
 def _read_parquet(path: Path) -> Table:

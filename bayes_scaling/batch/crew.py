@@ -128,6 +128,24 @@ class Local:
         self._threads.shutdown()
 
 
+def require_address(address: str) -> int:
+    """Return how many workers a cluster of this machine is to have, 0 for the address of a scheduler elsewhere.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    kind, _, rest = address.partition(":")
+    if kind == "local":
+        if not (rest.isdecimal() and int(rest)):
+            raise InputError(f"cluster '{address}': write local:4 for four workers, or the address of a scheduler (tcp://host:port)")
+        return int(rest)
+    if "://" not in address:
+        raise InputError(f"cluster '{address}' is no address; write tcp://host:port, or local:4 for four workers of this machine")
+    return 0
+
+
 class Dask:
     """Workers of a Dask cluster: a scheduler that runs, or one started here on the loopback address.
 
@@ -140,13 +158,10 @@ class Dask:
         except ImportError:
             raise InputError("a Dask cluster needs the package distributed: pip install 'bayes-scaling[dask]'") from None
         self._cluster: Any = None
-        kind, _, rest = address.partition(":")
-        if kind == "local":
-            if not (rest.isdigit() and int(rest)):
-                raise InputError(f"cluster '{address}': write local:4 for four workers, or the address of a scheduler (tcp://host:port)")
-            self._cluster = LocalCluster(n_workers=int(rest), threads_per_worker=1, host="127.0.0.1", dashboard_address="", silence_logs=40)
-        elif "://" not in address:
-            raise InputError(f"cluster '{address}' is no address; write tcp://host:port, or local:4 for four workers of this machine")
+        workers = require_address(address)
+        if workers:
+            here: dict[str, Any] = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}  # nothing that other machines can reach
+            self._cluster = LocalCluster(n_workers=workers, threads_per_worker=1, silence_logs=40, **here)
         try:
             self.client = Client(self._cluster or address, timeout="20s", set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:

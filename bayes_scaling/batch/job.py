@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bayes_scaling.errors import FileError, InputError, nearest
+from bayes_scaling.errors import FileError, InputError, brief, nearest
+from bayes_scaling.files import require_readable
 
+DEVICES = ("auto", "cpu", "gpu")
 _MEMORY = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -85,6 +87,8 @@ class Job:
         for name in self.options:
             if name and name not in self.laws:
                 raise InputError(f"options are given for law '{name}', which the job does not fit{nearest(name, self.laws)}")
+        if self.device not in DEVICES:
+            raise InputError(f"unknown device '{self.device}'{nearest(self.device, DEVICES)}")
         for name in ("workers", "lanes", "chunk", "memory"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -99,7 +103,7 @@ class Job:
 
 
 def _text(value: Any) -> Any:
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and "\0" not in value else None
 
 
 def _texts(value: Any) -> Any:
@@ -187,9 +191,13 @@ def read_job(path: str | Path) -> Job:
 
     path = Path(path)
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        found = tomllib.loads(require_readable(path, "a job in TOML").read_text(encoding="utf-8-sig"))
+    except FileError as error:
+        raise FileError(f"cannot read the job: {error}") from None
     except OSError as error:
         raise FileError(f"cannot read the job '{path}': {error.strerror}") from None
+    except RecursionError:
+        raise InputError(f"the job '{path}' is not TOML of a job: it nests too deep") from None
     except UnicodeDecodeError:
         raise FileError(f"the job '{path}' is not text in UTF-8") from None
     except tomllib.TOMLDecodeError as error:
@@ -222,11 +230,11 @@ def _read(section: dict[str, Any], name: str, keys: Mapping[str, tuple[Any, str]
         where = f"[{name}] {key}" if name else key
         if key not in keys:
             known = [*keys, *(section for section in (*_KEYS, "law") if section)] if not name else keys
-            raise InputError(f"{source}: unknown key '{where}'{nearest(key, known)}")
+            raise InputError(f"{source}: unknown key '{brief(where)}'{nearest(key, known)}")
         read, expected = keys[key]
         found[key] = read(value)
         if found[key] is None:
-            raise InputError(f"{source}: {where} = {value!r} must be {expected}")
+            raise InputError(f"{source}: {brief(where)} = {brief(repr(value))} must be {expected}")
     return found
 
 

@@ -83,6 +83,8 @@ class Batch:
     def __init__(self, job: Job, cluster: str | None, retry: bool) -> None:
         self.job, self.cluster, self.retry = job, cluster, retry
         self.rows: list[dict[str, Any]] = []
+        if cluster is not None:
+            crews.require_address(cluster)
         self.plan = make_plan(job)
         self.kept = 0
         self.todo: list[Wanted] = []

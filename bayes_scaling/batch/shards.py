@@ -7,7 +7,6 @@ is found when the file is read, since its name is the hash of its content.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +17,8 @@ import numpy as np
 
 from bayes_scaling.batch.work import Outcome
 from bayes_scaling.errors import FileError
-from bayes_scaling.files import write_atomically
-from bayes_scaling.storage import netcdf
+from bayes_scaling.files import require_readable, write_atomically
+from bayes_scaling.storage import netcdf, read_netcdf
 
 _DIGITS = 32  # of the sha256 in a shard's name
 
@@ -84,13 +83,10 @@ def read_shard(path: Path) -> Any:
     FileError
         If it is not, byte for byte, what was written.
     """
-    import xarray
-
     with _reading(path):
-        content = path.read_bytes()
+        content = require_readable(path, "a shard").read_bytes()
         _verify(path, _digest(content))
-        with xarray.open_datatree(io.BytesIO(content), engine="h5netcdf") as opened:
-            return opened.load()
+        return read_netcdf(content, str(path))
 
 
 def records(path: Path, *, verify: bool) -> list[dict[str, Any]]:
@@ -104,6 +100,7 @@ def records(path: Path, *, verify: bool) -> list[dict[str, Any]]:
     import h5py
 
     with _reading(path):
+        require_readable(path, "a shard")
         if verify:
             _verify(path, _digest(path.read_bytes()))
         with h5py.File(path) as file:

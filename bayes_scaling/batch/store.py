@@ -21,6 +21,7 @@ from bayes_scaling.runs import SEPARATOR
 from bayes_scaling.storage import fit_of_tree
 
 _SHARDS, _DAMAGED, _LOCK = "shards", "damaged", "lock"
+_OTHERS = ("summary.csv", "summary.parquet", "manifest.json", "log.txt", "writer.txt")  # files that a store has
 
 
 class Store:
@@ -103,8 +104,9 @@ class Writer(Store):
     """A store being written, by one process; see `open_writer`."""
 
     def __init__(self, folder: Path) -> None:
-        for left in folder.glob(f"**/{PART}*"):
-            left.unlink()  # of a writer that died
+        for place in (folder, folder / _SHARDS):  # and nowhere below: the folder may be one of the user's with more in it
+            for left in place.glob(f"{PART}*"):
+                left.unlink()  # of a writer that died
         super().__init__(folder, verify=True)
         for path in self.damaged:
             (folder / _DAMAGED).mkdir(exist_ok=True)
@@ -148,6 +150,9 @@ def open_writer(folder: Path) -> Iterator[Writer]:
     """
     import filelock
 
+    theirs = [name for name in _OTHERS if (folder / name).exists()] if not (folder / _SHARDS).is_dir() else []
+    if theirs:
+        raise FileError(f"'{folder}' holds a {theirs[0]} that is of no job: give the job another [output] path")
     try:
         (folder / _SHARDS).mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / _LOCK, timeout=0)

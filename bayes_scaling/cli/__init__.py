@@ -23,7 +23,7 @@ from bayes_scaling.cli.fit import add_fit
 from bayes_scaling.cli.known import add_data, add_laws
 from bayes_scaling.cli.progress import shown
 from bayes_scaling.cli.report import add_report
-from bayes_scaling.errors import BayesScalingError
+from bayes_scaling.errors import BayesScalingError, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,15 +38,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BayesScalingError as error:
-        print(f"bayes-scaling: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return _failed(str(error))
     except KeyboardInterrupt:
         print("bayes-scaling: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of a pipe (head, less) has gone; nothing is wrong with us. Keep the interpreter from flushing into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_stdout()  # the reader of a pipe (head, less) has gone; nothing is wrong with us
         return 141
+    except MemoryError:
+        return _failed("out of memory: ask for fewer draws, chains or runs, or close other programs")
+    except OSError as error:  # standard output on a full disk, say
+        _leave_stdout()
+        return _failed(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):  # as XLA says it
+            raise
+        return _failed("out of memory on the device: ask for fewer draws, chains or runs, or use --device cpu")
+
+
+def _failed(why: str) -> int:
+    print(f"bayes-scaling: error: {one_line(why)}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def _leave_stdout() -> None:
+    """Keep the interpreter from flushing at exit what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:

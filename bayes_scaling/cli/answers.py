@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import Any
 
 from bayes_scaling.cli.common import (
@@ -15,7 +16,7 @@ from bayes_scaling.cli.common import (
     verdict,
 )
 from bayes_scaling.cli.spending import add_spending, read_cost, read_given, read_limits
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import InputError, listed
 
 
 def add_stored(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +26,7 @@ def add_stored(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_part(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
     parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
 
 
@@ -100,10 +101,16 @@ def add_decide(commands: Any) -> None:
 
 def _decide(options: argparse.Namespace) -> int:
     from bayes_scaling.decision import decide, with_set
-    from bayes_scaling.law import get_law
+    from bayes_scaling.law import get_law, law_names
     from bayes_scaling.records import decision_record
     from bayes_scaling.text import decision_text
 
+    if options.published and options.fit.endswith(".nc"):
+        raise InputError(f"--published goes with a law's name, not with the fit '{options.fit}': give one of the two")
+    if not options.published and options.fit.partition(":")[0] in law_names() and not os.path.exists(options.fit):
+        law = get_law(options.fit)
+        known = listed(name for item in (law, *law.alternatives.values()) for name in item.published)
+        raise InputError(f"'{options.fit}' is a law: name a published set of it with --published ({known or 'it has none'}), or give a fit")
     source: Any = with_set(get_law(options.fit), options.published) if options.published else stored_fit(options)
     given = {name: number(text, f"--given {name}") for name, text in pairs(options.given, "--given").items()}
     found = decide(source, given, published=options.published)

@@ -22,7 +22,7 @@ def add_batch(commands: Any) -> None:
         "  bayes-scaling batch job.toml --cluster tcp://10.0.0.1:8786\n"
         "  bayes-scaling batch job.toml --cluster local:4        # a Dask cluster of this machine",
     )  # fmt: skip
-    parser.add_argument("job", metavar="JOB.toml", help="data, groups, laws and where the results go: see the README")
+    parser.add_argument("job", metavar="JOB.toml", help="data, groups, laws (a .py is run), and where the results go: see the README")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--retry", action="store_true", help="make those fits again that failed")
     parser.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler (tcp://host:port), or local:N for one with N workers here")

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from bayes_scaling.cli.answers import add_stored, stored_fit
-from bayes_scaling.cli.common import DONE, NOT_TRUSTWORTHY, add_columns, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.cli.common import (
+    DONE,
+    NOT_TRUSTWORTHY,
+    add_columns,
+    add_verdict,
+    command,
+    number,
+    pairs,
+    print_json,
+    require_picture,
+    verdict,
+)
 from bayes_scaling.errors import FileError, InputError
 
 
@@ -46,22 +56,25 @@ def add_sheet(commands: Any) -> None:
         "  bayes-scaling sheet fit.nc                            # on the screen",
     )  # fmt: skip
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
-    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
     parser.add_argument("--out", metavar="FIT.md", help="write it here")
     add_verdict(parser)
 
 
 def _sheet(options: argparse.Namespace) -> int:
-    from bayes_scaling.files import write_atomically
+    from bayes_scaling.files import require_writable, write_atomically
     from bayes_scaling.sheet import sheet
     from bayes_scaling.storage import load_fit
 
-    if options.out and not os.path.isdir(os.path.dirname(options.out) or "."):
-        raise FileError(f"no folder '{os.path.dirname(options.out)}' to write '{os.path.basename(options.out)}' into")
+    if options.out:
+        require_writable(options.out, (options.fit, options.law))
     fit = load_fit(options.fit, options.law)
     text = sheet(fit)
     if options.out:
-        write_atomically(Path(options.out), text.encode())
+        try:
+            write_atomically(Path(options.out), text.encode())
+        except OSError as error:
+            raise FileError(f"cannot write '{options.out}': {error.strerror or error}") from None
     if options.json:
         print_json({"out": options.out, "sheet": text})
     else:
@@ -78,7 +91,7 @@ def add_export(commands: Any) -> None:
         "  bayes-scaling export fit.nc --what runs --out runs.json",
     )  # fmt: skip
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
-    parser.add_argument("--law", metavar="FILE.py", help="the file of a law of your own, if it has moved since the fit")
+    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
     parser.add_argument("--what", default="draws", metavar="draws|summary|runs", help="a row a draw (default), a parameter, or a run")
     parser.add_argument("--out", required=True, metavar="FILE", help="its name says the format: .parquet, .csv, .tsv, .json")
     add_verdict(parser)
@@ -86,8 +99,10 @@ def add_export(commands: Any) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from bayes_scaling.export import export
+    from bayes_scaling.files import require_writable
     from bayes_scaling.storage import load_fit
 
+    require_writable(options.out, (options.fit, options.law))
     fit = load_fit(options.fit, options.law)
     export(fit, options.out, options.what)
     print_json({"out": options.out, "what": options.what}) if options.json else print(f"{options.what} written to {options.out}")
@@ -102,7 +117,7 @@ def add_calibrate(commands: Any) -> None:
         "  bayes-scaling calibrate ./mylaw.py --fits 500 --runs 60 --out ranks.png\n"
         "  bayes-scaling calibrate chinchilla --at runs.csv      # at the inputs of your own runs",
     )  # fmt: skip
-    parser.add_argument("law", metavar="NAME|FILE.py", help="see bayes-scaling laws")
+    parser.add_argument("law", metavar="NAME|FILE.py", help="see bayes-scaling laws; a .py file of your own is run")
     parser.add_argument("--fits", type=int, default=200, metavar="N", help="simulated data sets (200)")
     parser.add_argument("--runs", type=int, default=40, metavar="N", help="runs in each, over the law's domain (40)")
     parser.add_argument("--at", metavar="DATA", help="simulate at the inputs of these runs instead")
@@ -123,6 +138,8 @@ def _calibrate(options: argparse.Namespace) -> int:
     runs: Any = options.runs
     if runs < 2:
         raise InputError(f"--runs {runs} must be at least 2")
+    if options.out:
+        require_picture(options.out, (options.at, options.law if options.law.endswith(".py") else None))
     if options.at:
         runs = read_runs(options.at, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
     found = calibrate(

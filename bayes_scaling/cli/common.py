@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import FileError, InputError, brief, one_line
 
 DONE, BAD_INPUT, NOT_TRUSTWORTHY = 0, 2, 3
 
@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        print(f"{self.prog}: error: {brief(one_line(message), 400)} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
 
 
@@ -85,7 +85,7 @@ def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     for part in (part for text in texts for part in text.split(",")):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
-            raise InputError(f"cannot read '{part}' of {option}; write it as {option} NAME=VALUE")
+            raise InputError(f"cannot read '{brief(part)}' of {option}; write it as {option} NAME=VALUE")
         if name in pairs:
             raise InputError(f"{option} gives '{name}' twice")
         pairs[name] = value
@@ -96,10 +96,22 @@ def number(text: str, option: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise InputError(f"{option}: '{text}' is not a number (write 5.76e23)") from None
+        raise InputError(f"{option}: '{brief(text)}' is not a number (write 5.76e23)") from None
     if not math.isfinite(value):
         raise InputError(f"{option}: {text} is not a finite number")
     return value
+
+
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def require_picture(path: str, read: Sequence[str | None] = ()) -> None:
+    """Raise FileError unless a figure can be written there: to be asked before the work that it shows."""
+    from bayes_scaling.files import require_writable
+
+    if not path.lower().endswith(PICTURES):
+        raise FileError(f"'{path}' is no picture: let its name end with {' or '.join(PICTURES)}")
+    require_writable(path, read)
 
 
 def print_json(value: Any) -> None:

@@ -88,7 +88,7 @@ def _fits_to_data(options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
 
 
 def _add_candidates(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--law", action="append", default=[], metavar="NAME|FILE.py", help="a law to fit; may be repeated")
+    parser.add_argument("--law", action="append", default=[], metavar="NAME|FILE.py", help="a law to fit; may be repeated; a .py is run")
     parser.add_argument("--noise", action="append", default=[], metavar="FAMILY", help="fit every law with each of these families")
     parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input: params, tokens or compute")
 
@@ -96,6 +96,7 @@ def _add_candidates(parser: argparse.ArgumentParser) -> None:
 def _candidates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Return arguments of `bayes_scaling.fit` for every law with every noise family, by the name to show."""
     from bayes_scaling.law import get_law
+    from bayes_scaling.noise import noise_of
 
     laws = {name: get_law(name) for name in options.law}
     if options.input and not any(law.alternatives for law in laws.values()):
@@ -103,6 +104,7 @@ def _candidates(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     found = {}
     for name, law in laws.items():
         for noise in options.noise or [None]:
+            noise_of(law, noise)  # a name that is none is told before anything is fitted
             label = Path(name).stem if name.endswith(".py") else name
             if len(options.noise) > 1:
                 label += f", {noise}"

@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from bayes_scaling.cli.answers import add_stored, stored_fit
-from bayes_scaling.cli.common import add_columns, add_verdict, command, number, pairs, print_json, verdict
+from bayes_scaling.cli.common import add_columns, add_verdict, command, number, pairs, print_json, require_picture, verdict
 from bayes_scaling.cli.progress import say
 from bayes_scaling.cli.spending import add_spending, read_cost, read_given, read_limits
-from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.errors import InputError
 
 
 def add_robustness(commands: Any) -> None:
@@ -56,7 +56,7 @@ def add_plan(commands: Any) -> None:
     parser.add_argument("--candidates", metavar="RUNS.csv", help="runs that could be done, a row each; else a grid of sizes")
     parser.add_argument("--objective", default="regret", metavar="regret|loss|NAME", help="what to reduce: loss or a parameter by variance")
     parser.add_argument("--most-runs", type=int, default=16, metavar="N")
-    parser.add_argument("--figure", metavar="FILE", help="draw the plan (PNG, SVG or PDF)")
+    parser.add_argument("--figure", metavar="FILE", help="draw the plan (its name ends with .png, .svg or .pdf)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulated check")
     add_columns(parser)
     add_spending(parser)
@@ -70,6 +70,8 @@ def _plan(options: argparse.Namespace) -> int:
     from bayes_scaling.text import design_text
 
     target, budget = number(options.target_compute, "--target-compute"), number(options.budget, "--budget")
+    if options.figure:
+        require_picture(options.figure, (options.fit, options.candidates, options.law))
     fit, given = stored_fit(options), read_given(options)
     names = tuple(name for name in fit.law.input_names if name not in given)
     columns = {"map": pairs(options.map, "--map"), "units": pairs(options.units, "--units")}
@@ -88,10 +90,7 @@ def _plan(options: argparse.Namespace) -> int:
     if options.figure:
         from bayes_scaling.plot import design, save_figure
 
-        try:
-            save_figure(design(fit, found), options.figure)
-        except (OSError, ValueError) as error:
-            raise FileError(f"cannot draw '{options.figure}': {error}") from None
+        save_figure(design(fit, found), options.figure)
     print_json(design_record(found)) if options.json else print(design_text(found))
     return verdict(fit.diagnosis.ok, options)
 

@@ -7,8 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bayes_scaling.cli.common import add_reading, add_verdict, command, number, print_json, reading, verdict
-from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.cli.common import add_reading, add_verdict, command, number, print_json, reading, require_picture, verdict
+from bayes_scaling.errors import InputError
+from bayes_scaling.files import require_writable
 
 if TYPE_CHECKING:
     from bayes_scaling.extrapolation import Curve
@@ -47,12 +48,17 @@ def run_extrapolate(options: argparse.Namespace) -> int:
     from bayes_scaling.extrapolation.words import forecast_record, forecast_text
     from bayes_scaling.progress import follow
 
-    for path in (options.out, options.plot):
-        if path and not os.path.isdir(os.path.dirname(path) or "."):
-            raise FileError(f"no folder '{os.path.dirname(path)}' to write '{os.path.basename(path)}' into")
+    if options.plot:
+        require_picture(options.plot, (options.data, options.join))
+    if options.out and not os.path.isdir(options.out):  # a folder is for many curves
+        require_writable(options.out, (options.data, options.join))
     target = number(options.target, "--target") if options.target else None
     at = [number(text, "--at") for texts in options.at for text in texts.split(",")]
     curves = _curves(options)
+    for curve in curves:
+        curve.beyond(at)
+    if target is not None and target <= 0:
+        raise InputError(f"target = {target:g} must be a finite number above 0")
     if len(curves) > 1 and options.plot:
         raise InputError(f"--plot draws one curve; {options.data} has {len(curves)} (--where picks one)")
     forecasts = extrapolate_many(curves, options.kind, draws=options.draws, seed=options.seed)
@@ -84,8 +90,6 @@ def _curves(options: argparse.Namespace) -> list[Curve]:
     given = reading(options)
     given["map"] |= {"group": options.group} if options.group else {}
     runs = read_runs(options.data, **given)
-    for note in runs.notes:
-        print(f"note: {note}", file=sys.stderr)
     inputs = [axis.name for axis in AXES if axis.name in runs.columns]
     chosen = options.input or (inputs[0] if len(inputs) == 1 else None)
     if chosen not in inputs:
@@ -95,4 +99,7 @@ def _curves(options: argparse.Namespace) -> list[Curve]:
     if len(outputs) != 1:
         raise InputError(f"{options.data}: a curve needs one output, loss or error; it has {' and '.join(outputs) or 'neither'}")
     parts = [(label, runs.of_group(label)) for label in runs.groups] if options.group else [(os.path.basename(str(options.data)), runs)]
-    return [Curve(part[chosen], part[outputs[0]], label) for label, part in parts]
+    curves = [Curve(part[chosen], part[outputs[0]], label) for label, part in parts]
+    for note in runs.notes:
+        print(f"note: {note}", file=sys.stderr)
+    return curves

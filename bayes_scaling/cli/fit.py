@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from bayes_scaling.cli import extrapolate
@@ -36,7 +35,7 @@ def add_fit(commands: Any) -> None:
     parser.add_argument(
         "data", metavar="DATA", help="CSV, TSV or Parquet with one row a run (or W&B's exports), results of lm-eval, a data set's name"
     )
-    parser.add_argument("--law", required=True, metavar="NAME|FILE.py", help="see bayes-scaling laws")
+    parser.add_argument("--law", required=True, metavar="NAME|FILE.py", help="see bayes-scaling laws; a .py file of your own is run")
     parser.add_argument("--out", metavar="FIT.nc", help="write the draws here (NetCDF), for predict, allocate and plot")
     parser.add_argument("--noise", metavar="FAMILY", help="student-t (default), normal-log, normal, laplace, known-se")
     parser.add_argument("--input", metavar="QUANTITY", help="for laws of any one input: params, tokens or compute")
@@ -65,16 +64,16 @@ def add_fit(commands: Any) -> None:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from bayes_scaling.errors import FileError
+    from bayes_scaling.files import require_writable
     from bayes_scaling.fitting import fit
     from bayes_scaling.law import get_law
     from bayes_scaling.priors import parse_prior
     from bayes_scaling.runs import read_runs
 
-    if options.out and not os.path.isdir(os.path.dirname(options.out) or "."):
-        raise FileError(f"no folder '{os.path.dirname(options.out)}' to write '{os.path.basename(options.out)}' into")
     if options.law == extrapolate.NAME:
         return _extrapolate(options)
+    if options.out:
+        require_writable(options.out, (options.data, options.law, options.join))
     asked = [name for name in ("at", "target", "plot") if getattr(options, name)]
     if asked:
         raise InputError(f"--{asked[0]} is for --law {extrapolate.NAME}; see bayes-scaling predict and plot for a fit of a law")

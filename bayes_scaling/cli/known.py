@@ -18,7 +18,7 @@ def add_laws(commands: Any) -> None:
         commands, "laws", _laws, "list the laws, or show one with its published parameter sets",
         "  bayes-scaling laws\n  bayes-scaling laws chinchilla",
     )  # fmt: skip
-    parser.add_argument("name", nargs="?", metavar="NAME", help="a law's name, or the path of a Python file that defines LAW")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="a law's name, or the path of a Python file that defines LAW, which is run")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -31,8 +31,10 @@ def add_report(commands: Any) -> None:
 
 
 def _report(options: argparse.Namespace) -> int:
+    from bayes_scaling.files import require_writable
     from bayes_scaling.report import report
 
+    require_writable(options.out, (options.fit, options.law))
     fit = stored_fit(options)
     cost, limits = read_cost(options), read_limits(options)
     report(

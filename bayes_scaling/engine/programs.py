@@ -19,7 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bayes_scaling.cache import cache_folder, load, store
+from bayes_scaling.cache import load, private_folder, store
 
 _memory: dict[str, Future[Callable[..., Any]]] = {}
 _MOST = 128  # programs in memory; a long batch over many shapes must not fill it
@@ -44,10 +44,8 @@ def use_compile_cache() -> None:
     """Turn on XLA's compile cache in our folder, unless the user has set one of their own."""
     if jax.config.jax_compilation_cache_dir:
         return
-    folder = cache_folder() / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
+    folder = private_folder("compiled")  # jax runs what it finds there
+    if folder is None:
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a fit makes many small programs besides the large one

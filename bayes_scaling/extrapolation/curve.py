@@ -62,6 +62,15 @@ class Curve:
     def last_x(self) -> float:
         return float(self.x[-1])
 
+    def beyond(self, x: Any) -> np.ndarray:
+        """Return where a forecast is asked for as an array of shape (point,); InputError unless all of it lies at the last x or beyond."""
+        x = np.atleast_1d(np.asarray(x, float))
+        wrong = ~(np.isfinite(x) & (x >= self.last_x))
+        if x.ndim != 1 or wrong.any():
+            text = f"x = {x[wrong][0]:g}" if x.ndim == 1 else f"x of shape {x.shape}"
+            raise InputError(f"{text}: a forecast is of what lies beyond the last point, {self.last_x:g}")
+        return x
+
     def scaled(self) -> Scaled:
         """Return the curve as the filter sees it: at most `POINTS` points, logarithms relative to the last of them."""
         u, v, weight = np.log(self.x), np.log(self.y), np.ones(len(self.x))

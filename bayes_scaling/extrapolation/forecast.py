@@ -73,7 +73,7 @@ class Forecast:
         """
         import xarray
 
-        x = self._beyond(x)
+        x = self.curve.beyond(x)
         wanted = np.atleast_1d(np.asarray(quantiles, float))
         if not np.all((wanted > 0) & (wanted < 1)):
             raise InputError(f"quantiles = {wanted.tolist()} must lie between 0 and 1")
@@ -92,7 +92,7 @@ class Forecast:
 
     def log_density(self, x: Any, y: Any) -> np.ndarray:
         """Return the log predictive density of measurements y at x, per unit of y; shape (point,)."""
-        x, y = self._beyond(x), np.atleast_1d(np.asarray(y, float))
+        x, y = self.curve.beyond(x), np.atleast_1d(np.asarray(y, float))
         found = np.empty(len(x))
         for each in np.unique(x):
             rows = np.flatnonzero(x == each)
@@ -121,7 +121,7 @@ class Forecast:
 
         if not (np.isfinite(target) and target > 0):
             raise InputError(f"target = {target:g} must be a finite number above 0")
-        end = self._beyond(100 * self.curve.last_x if upto is None else upto)[0]
+        end = self.curve.beyond(100 * self.curve.last_x if upto is None else upto)[0]
         u, paths = self._paths(np.log(end) - self.last_u)
         below = np.logical_or.accumulate(paths <= np.log(target) - self.last_v, axis=1)
         first = np.where(below[:, -1], u[below.argmax(axis=1)], np.inf)
@@ -154,11 +154,9 @@ class Forecast:
         """
         import xarray
 
-        from bayes_scaling.files import write_atomically
+        from bayes_scaling.files import require_writable, write_atomically
 
-        path = Path(path)
-        if path.is_dir() or not path.parent.is_dir():
-            raise FileError(f"no folder '{path.parent}' to write '{path.name}' into" if not path.is_dir() else f"'{path}' is a folder")
+        path = require_writable(path)
         dataset = xarray.Dataset(
             {name: ("draw", values) for name, values in self.draws.items()}
             | {"x": ("point", self.curve.x), "y": ("point", self.curve.y), "law_probability": ("law_name", self.law_probability)},
@@ -168,14 +166,6 @@ class Forecast:
             write_atomically(path, bytes(dataset.to_netcdf(engine="h5netcdf")))
         except OSError as error:
             raise FileError(f"'{path}' cannot be written ({error.strerror})") from None
-
-    def _beyond(self, x: Any) -> np.ndarray:
-        x = np.atleast_1d(np.asarray(x, float))
-        wrong = ~(np.isfinite(x) & (x >= self.curve.last_x))
-        if x.ndim != 1 or wrong.any():
-            text = f"x = {x[wrong][0]:g}" if x.ndim == 1 else f"x of shape {x.shape}"
-            raise InputError(f"{text}: a forecast is of what lies beyond the last point, {self.curve.last_x:g}")
-        return x
 
     def _components(self, x: float) -> tuple[np.ndarray, ...]:
         """Return the mixture at x: centre and width of ln y (draw, node), noise and offset (draw, 1), and exponents (draw, node)."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.calibration import _rank, _simulated
+from bayes_scaling.calibration import _rank, simulate_runs
 from bayes_scaling.law import get_law
 from bayes_scaling.model import Settings, model_priors
 from bayes_scaling.noise import noise_of
@@ -43,7 +43,7 @@ def test_ranks_of_a_law_of_ones_own(law):
 def test_simulated_runs_are_of_the_priors_and_the_noise(law):
     noise = noise_of(law)
     priors = model_priors(law, noise, Settings({"sigma": 0.1}))
-    truths, data, refused = _simulated(law, noise, priors, 3000, 4, 0)
+    truths, data, refused = simulate_runs(law, noise, priors, 3000, 4, 0)
     a = np.log([truth["a"] for truth in truths])
     left = np.array([np.log(runs["loss"]) for runs in data]) - a[:, None]
     assert (a.mean(), a.std()) == (pytest.approx(1.0, abs=0.03), pytest.approx(0.5, abs=0.03))

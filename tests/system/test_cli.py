@@ -315,7 +315,7 @@ def test_damaged_and_foreign_cache_files_change_nothing(tmp_path):
         content = path.read_bytes()
         damaged = content[: len(content) // 2] if number % 2 else content[:100] + bytes([content[100] ^ 1]) + content[101:]
         path.write_bytes(damaged)
-    for path in (cache / "xla").rglob("*"):
+    for path in (cache / "compiled").rglob("*"):
         if path.is_file():
             path.write_bytes(b"rubbish")
     assert parameters() == first
@@ -323,7 +323,7 @@ def test_damaged_and_foreign_cache_files_change_nothing(tmp_path):
     import hashlib
 
     for path in sorted((cache / "programs").iterdir()):
-        path.write_bytes(hashlib.sha256(b"foreign").digest() + b"foreign")
+        path.write_bytes(hashlib.sha256(path.name.encode() + b"\0foreign").digest() + b"foreign")
     assert parameters() == first
 
 

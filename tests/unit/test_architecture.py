@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ORDER = [
     *(
         "errors",
+        "grammar",
         "progress",
         "quantities",
         "units",
@@ -26,6 +27,7 @@ ORDER = [
         "foreign",
         "trajectories",
         "datasets",
+        "plausibility",
         "runs",
         "noise",
         "model",

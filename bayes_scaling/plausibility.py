@@ -1,0 +1,110 @@
+"""What measured values can be: rows that cannot, and whole columns that look like other units than those declared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bayes_scaling import units as units_module
+from bayes_scaling.errors import InputError, brief
+from bayes_scaling.quantities import quantity as kind_of
+from bayes_scaling.table import Table
+
+# Values that no count of this kind can have all of: a whole column below means that it is in thousands, millions or billions.
+_SMALLEST_PLAUSIBLE = {"params": 1e3, "tokens": 1e4, "compute": 1e8}
+_PLAUSIBLE_RATIO = (1e-2, 1e5)  # tokens a param, median over the runs
+_LARGEST_LOSS = 20.0  # nat/token; uniform guessing over any real vocabulary is below 14
+
+
+def fill_compute(columns: dict[str, np.ndarray]) -> list[str]:
+    """Take compute as 6ND where its cell is empty but params and tokens are there; return the note that says so."""
+    if not {"params", "tokens", "compute"} <= set(columns):
+        return []
+    empty = np.isnan(columns["compute"])
+    if not empty.any():
+        return []
+    with np.errstate(over="ignore"):
+        columns["compute"] = np.where(empty, 6 * columns["params"] * columns["tokens"], columns["compute"])
+    return [f"compute is missing in {empty.sum()} rows: taken as 6 x params x tokens there"]
+
+
+def refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Mapping[str, np.ndarray], units: Mapping[str, str]) -> None:
+    for quantity, smallest in _SMALLEST_PLAUSIBLE.items():
+        values = columns.get(quantity, np.array([]))
+        values = values[np.isfinite(values) & (values > 0)]
+        if not len(values) or values.max() >= smallest:
+            continue
+        span = f"column '{found[quantity]}' of {table.source} has values from {values.min():.4g} to {values.max():.4g}"
+        if quantity in units:
+            raise InputError(f"{span} {units_module.base_unit(quantity)} even in the declared unit {units[quantity]}: check the unit")
+        guess = "PF-day or EFLOP" if quantity == "compute" else "billions or millions"
+        example = "PF-day" if quantity == "compute" else "billion"
+        raise InputError(f"{span}: they look like {guess}, not {quantity}; declare the unit, for example --units {quantity}={example}")
+    if "params" in columns and "tokens" in columns and not ("params" in units and "tokens" in units):
+        with np.errstate(all="ignore"):
+            ratio = columns["tokens"] / columns["params"]
+        ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
+        if len(ratio) and not _PLAUSIBLE_RATIO[0] <= np.median(ratio) <= _PLAUSIBLE_RATIO[1]:
+            raise InputError(
+                f"{table.source} has a median of {np.median(ratio):.3g} tokens a param: is '{found['params']}' or '{found['tokens']}' in "
+                "millions or billions? Declare both units, for example --units params=million,tokens=count"
+            )
+    loss = columns.get("loss", np.array([]))
+    loss = loss[np.isfinite(loss)]
+    if len(loss) and np.median(loss) > _LARGEST_LOSS:
+        raise InputError(
+            f"column '{found['loss']}' of {table.source} has a median of {np.median(loss):.4g}: it looks like perplexity, not nat/token; "
+            "declare the unit with --units loss=perplexity"
+        )
+
+
+def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dict[int, str]:
+    """Return row index -> reason, in order."""
+    reasons: dict[int, str] = {}
+    for name, values in columns.items():
+        kind = kind_of(name)
+        possible = kind.admits(values)
+        if name == "loss":
+            possible &= values <= _LARGEST_LOSS
+        if name == "successes" and "trials" in columns:
+            possible &= ~(values > columns["trials"])
+        # Arithmetic on accelerators takes numbers below the smallest normal one for zero.
+        tiny = kind.on_log_scale & (values > 0) & (values < np.finfo(float).tiny)
+        for row in np.flatnonzero(~possible | tiny):
+            value, column = values[row], brief(found[name])
+            if np.isnan(value):
+                reason = f"{column} is missing"
+            elif tiny[row]:
+                reason = f"{column} = {value:.6g} is too small for a number of 64 bits"
+            elif kind.whole and value != np.round(value):
+                reason = f"{column} = {value:.6g} must be a whole number"
+            elif name == "loss" and value > _LARGEST_LOSS:
+                reason = f"{column} = {value:.6g} is above {_LARGEST_LOSS:g} nat/token"
+            elif name == "successes" and kind.admits(value):
+                reason = f"{column} = {value:.6g} is more than {found['trials']} = {columns['trials'][row]:.6g}"
+            elif kind.low == 1 and 0 < value < 1:
+                reason = f"{column} = {value:.6g} is below 1"
+            else:
+                reason = f"{column} = {value:.6g} must be {'finite and positive' if kind.low == 1 else kind.range_text()}"
+            reasons.setdefault(int(row), reason)
+    if {"params", "tokens"} <= set(columns):
+        with np.errstate(all="ignore"):
+            product = 6 * columns["params"] * columns["tokens"]
+        for row in np.flatnonzero(np.isposinf(product)):
+            sizes = f"{columns['params'][row]:.6g} params and {columns['tokens'][row]:.6g} tokens"
+            reasons.setdefault(int(row), f"6 x params x tokens of {sizes} is too large for a number of 64 bits")
+    return dict(sorted(reasons.items()))
+
+
+def compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:
+    middle = float(np.median(ratio))
+    if not 0.01 < middle < 100:
+        raise InputError(
+            f"{source}: column '{column}' is {middle:.3g} times 6 x params x tokens (median): units do not agree; "
+            "declare them with --units (params, tokens or compute)"
+        )
+    if np.max(np.abs(np.log(ratio))) > np.log(1.05):
+        span = f"{ratio.min():.3g} to {ratio.max():.3g} times"
+        return [f"column '{column}' is {span} 6 x params x tokens; fits use params and tokens, allocation counts 6ND"]
+    return []
