@@ -12,19 +12,17 @@ import numpy as np
 
 from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.extrapolation.curve import Curve
+from bayes_scaling.extrapolation.motion import NU, State, height, move, transition
 from bayes_scaling.extrapolation.prior import LAWS
 
 if TYPE_CHECKING:
     import xarray
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: Degrees of freedom of the noise; as in the filter.
-_NU = 4.0
 #: A draw's Gaussian level is stood for by so many of its quantiles, each as wide as a share of its sd.
 _NODES, _WIDTH = 8, 0.3
 _STEPS = 96  # of simulated paths
 _AT_ONCE = 1_000_000  # numbers of a density at a time: bounds the memory
-_STATE = ("r", "h", "c", "rr", "rh", "rc", "hh", "hc", "cc")
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class Forecast:
         for at, each in enumerate(x):
             centre, width, noise, offset, slope = self._components(each)
             level = centre + width * rng.standard_normal(centre.shape)
-            measured = level + offset + noise * rng.standard_t(_NU, centre.shape)
+            measured = level + offset + noise * rng.standard_t(NU, centre.shape)
             found["curve"][at] = np.exp(self.last_v + np.quantile(level, wanted))
             found["measured"][at] = np.exp(self.last_v + np.quantile(measured, wanted))
             found["exponent"][at] = np.quantile(slope, wanted)
@@ -100,7 +98,7 @@ class Forecast:
             at, scale = (centre + offset).ravel(), np.hypot(width, noise).ravel()
             for part in np.array_split(rows, max(1, len(rows) * len(at) // _AT_ONCE)):
                 z = (np.log(y[part])[:, None] - self.last_v - at) / scale
-                density = -np.log(scale) - (_NU + 1) / 2 * np.log1p(z**2 / _NU)
+                density = -np.log(scale) - (NU + 1) / 2 * np.log1p(z**2 / NU)
                 found[part] = np.logaddexp.reduce(density, axis=1) - np.log(len(at)) + np.log(3 / 8)  # of a t with 4 degrees of freedom
         return found - np.log(y)
 
@@ -173,13 +171,12 @@ class Forecast:
 
         d = self.draws
         step = np.log(x) - self.last_u
-        r, rr, h, hh = _ahead(d, step)
-        sd, nodes = np.sqrt(np.maximum(rr, 0.0))[:, None], ndtri((np.arange(_NODES) + 0.5) / _NODES)
-        centre, rate = _height(r[:, None] + sd * nodes, d["floor"][:, None], d["plateau"][:, None])
+        state = _ahead(d, step)
+        sd, nodes = np.sqrt(np.maximum(state.rr, 0.0))[:, None], ndtri((np.arange(_NODES) + 0.5) / _NODES)
+        centre, rate = height(state.r[:, None] + sd * nodes, d["floor"][:, None], d["plateau"][:, None], np)
         noise = np.exp(d["noise"] + d["noise_ahead"])[:, None]
-        keep = np.exp(-step / np.exp(d["memory"]))
-        spread = np.sqrt(np.maximum(hh + d["cc"] - 2 * keep * d["hc"], 0.0))
-        slope = (d["c"] - h)[:, None] + spread[:, None] * nodes
+        spread = np.sqrt(np.maximum(state.hh + state.cc - 2 * state.hc, 0.0))
+        slope = (state.c - state.h)[:, None] + spread[:, None] * nodes
         return centre, _WIDTH * rate * sd, noise, d["offset"][:, None], slope
 
     def _paths(self, end: float) -> tuple[np.ndarray, np.ndarray]:
@@ -193,44 +190,30 @@ class Forecast:
         r, h, c = np.stack([d["r"], d["h"], d["c"]]) + np.einsum("nij,nj->in", vectors, normal)
         u = np.linspace(0.0, end, _STEPS + 1)
         levels = np.empty((n, _STEPS + 1))
-        levels[:, 0] = _height(r, d["floor"], d["plateau"])[0]
+        levels[:, 0] = height(r, d["floor"], d["plateau"], np)[0]
         step = end / _STEPS
-        keep, gain, q_rr, q_rh, q_hh = _transition(d, step)
+        keep, gain, q_rr, q_rh, q_hh = transition(_beyond(d), step, np)
         for at in range(1, _STEPS + 1):
             first, second = rng.standard_normal((2, n))
             shock_h = np.sqrt(q_hh) * first
             share = np.where(q_hh > 0, q_rh / np.where(q_hh > 0, q_hh, 1.0), 0.0)
             shock_r = share * shock_h + np.sqrt(np.maximum(q_rr - share * q_rh, 0.0)) * second
             r, h = r + gain * h - c * step + shock_r, keep * h + shock_h
-            levels[:, at] = _height(r, d["floor"], d["plateau"])[0]
+            levels[:, at] = height(r, d["floor"], d["plateau"], np)[0]
         return u, levels
 
 
 _KEPT = ("kind", "effective", "pareto_k", "ok", "last_u", "last_v", "seed")
 
 
-def _height(r: np.ndarray, floor: np.ndarray, plateau: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    e = np.exp(-np.clip(r, -300, 300))
-    above = 1 / (e + plateau)
-    return np.log(floor + above), above * above * e / (floor + above)
+def _beyond(d: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return draws with swing and wander as they are beyond the points."""
+    return d | {name: d[name] + d["swing_ahead"] for name in ("swing", "wander")}
 
 
-def _transition(d: dict[str, np.ndarray], step: float) -> tuple[np.ndarray, ...]:
-    """Return what becomes of h, what it adds to r, and the variances of what is new; as `state_space.move`, beyond the points."""
-    length, swing2 = np.exp(d["memory"]), np.exp(2 * (d["swing"] + d["swing_ahead"]))
-    t = step / length
-    keep = np.exp(-t)
-    integrated = np.where(t < 1e-2, t**3 * (2 / 3 - t / 2), 2 * t - 3 + 4 * keep - keep**2)
-    q_rr = swing2 * length**2 * integrated + np.exp(2 * (d["wander"] + d["swing_ahead"])) * step
-    return keep, length * -np.expm1(-t), q_rr, swing2 * length * (1 - keep) ** 2, swing2 * (1 - keep**2)
-
-
-def _ahead(d: dict[str, np.ndarray], step: float) -> tuple[np.ndarray, ...]:
-    """Return mean and variance of r, and of h, a step beyond the last point; each of shape (draw,)."""
-    keep, gain, q_rr, _, q_hh = _transition(d, step)
-    r = d["r"] + gain * d["h"] - step * d["c"]
-    rr = d["rr"] + gain**2 * d["hh"] + step**2 * d["cc"] + 2 * gain * d["rh"] - 2 * step * d["rc"] - 2 * gain * step * d["hc"] + q_rr
-    return r, rr, keep * d["h"], keep**2 * d["hh"] + q_hh
+def _ahead(d: dict[str, np.ndarray], step: float) -> State:
+    """Return the state a step beyond the last point; arrays of shape (draw,)."""
+    return move(State(*(d[name] for name in State._fields)), _beyond(d), step, np)
 
 
 def load_forecast(path: str | Path) -> Forecast:
@@ -252,7 +235,7 @@ def load_forecast(path: str | Path) -> Forecast:
         kept = json.loads(dataset.attrs["extrapolation"])
         curve = Curve(dataset["x"].values, dataset["y"].values, kept.pop("name"))
         draws = {str(name): values.values for name, values in dataset.data_vars.items() if values.dims == ("draw",)}
-        missing = {*_STATE, "floor", "plateau", "noise"} - set(draws)
+        missing = {*State._fields, "floor", "plateau", "noise"} - set(draws)
         if missing or len(dataset["law_probability"]) != len(LAWS):
             raise KeyError(*missing)
         return Forecast(curve, draws=draws, law_probability=dataset["law_probability"].values, **kept)

@@ -22,8 +22,9 @@ from jax.scipy.special import gammaln
 from bayes_scaling.engine.importance import MOST_K, pareto_k, systematic
 from bayes_scaling.engine.programs import use_compile_cache
 from bayes_scaling.extrapolation.curve import SIZES, Scaled, padded
+from bayes_scaling.extrapolation.motion import State
 from bayes_scaling.extrapolation.prior import LAWS, NAMES, CurvePrior
-from bayes_scaling.extrapolation.state_space import AHEAD, CONTEXT, State, follow
+from bayes_scaling.extrapolation.state_space import AHEAD, CONTEXT, follow
 
 PARTICLES, ROUNDS, MORE_ROUNDS = 1024, 6, 18
 CHUNK = 16

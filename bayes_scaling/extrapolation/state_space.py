@@ -20,14 +20,14 @@ observation-driven model itself (Creal, Koopman, Lucas 2013, doi:10.1002/jae.127
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import gammaln
 
-#: Degrees of freedom of the noise.
-NU = 4.0
+from bayes_scaling.extrapolation.motion import NU, State, height, move
+
 #: What the measured points speak of: logit of the floor's share of the smallest value, ln noise, ln wander, ln swing, ln memory, logit of
 #: the largest value's share of the plateau.
 CONTEXT = ("floor", "noise", "wander", "swing", "memory", "plateau")
@@ -36,54 +36,10 @@ CONTEXT = ("floor", "noise", "wander", "swing", "memory", "plateau")
 AHEAD = ("offset", "noise_ahead", "swing_ahead")
 
 
-class State(NamedTuple):
-    """Mean and covariance of level r, slope deviation h and slope c; arrays of one shape."""
-
-    r: Any
-    h: Any
-    c: Any
-    rr: Any
-    rh: Any
-    rc: Any
-    hh: Any
-    hc: Any
-    cc: Any
-
-
-def move(state: State, theta: Mapping[str, Any], step: Any) -> State:
-    """Return the state after ``step`` in ln x, exactly."""
-    length, swing2 = jnp.exp(theta["memory"]), jnp.exp(2 * theta["swing"])
-    t = step / length
-    stay = jnp.exp(-t)
-    gain = length * -jnp.expm1(-t)  # of r from h
-    # Variance of the integrated Ornstein-Uhlenbeck process; its series where the terms cancel.
-    integrated = jnp.where(t < 1e-2, t**3 * (2 / 3 - t / 2), 2 * t - 3 + 4 * stay - stay**2)
-    r, h, c, rr, rh, rc, hh, hc, cc = state
-    from_r, from_h, from_c = rr + gain * rh - step * rc, rh + gain * hh - step * hc, rc + gain * hc - step * cc
-    return State(
-        r=r + gain * h - step * c,
-        h=stay * h,
-        c=c,
-        rr=from_r + gain * from_h - step * from_c + swing2 * length**2 * integrated + jnp.exp(2 * theta["wander"]) * step,
-        rh=stay * from_h + swing2 * length * (1 - stay) ** 2,
-        rc=from_c,
-        hh=stay**2 * hh + swing2 * (1 - stay**2),
-        hc=stay * hc,
-        cc=cc,
-    )
-
-
 def bounds(theta: Mapping[str, Any], curve: Mapping[str, Any], plateaus: Any) -> tuple[Any, Any]:
     """Return E and Q; ``plateaus`` is 1 for the law with a plateau, 0 for that without."""
     floor = jax.nn.sigmoid(theta["floor"]) * jnp.exp(curve["least"])
     return floor, plateaus * jax.nn.sigmoid(theta["plateau"]) / (jnp.exp(curve["most"]) - floor)
-
-
-def height(r: Any, floor: Any, plateau: Any) -> tuple[Any, Any]:
-    """Return ln y and its derivative in r."""
-    e = jnp.exp(-r)
-    above = 1 / (e + plateau)
-    return jnp.log(floor + above), above * above * e / (floor + above)
 
 
 def start(theta: Mapping[str, Any], v: Any, floor: Any, plateau: Any, slope: tuple[Any, Any]) -> State:
@@ -123,8 +79,8 @@ def follow(theta: Mapping[str, Any], curve: Mapping[str, Any], slope: tuple[Any,
         total, state = carry
         before, u, v, weight, real, ahead = point
         changed = {**theta, "swing": theta["swing"] + ahead * more_swing, "wander": theta["wander"] + ahead * more_swing}
-        state_then = move(state, changed, jnp.maximum(u - before, 0.0))
-        value, rate = height(state_then.r, floor, plateau)
+        state_then = move(state, changed, jnp.maximum(u - before, 0.0), jnp)
+        value, rate = height(state_then.r, floor, plateau, jnp)
         e = v - ahead * offset - value
         scale2 = rate**2 * state_then.rr + jnp.exp(2 * (theta["noise"] + ahead * more_noise)) / weight
         told = tell(state_then, rate, e, scale2)
