@@ -23,7 +23,7 @@ from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
 
 _MOST_PACKED = 1100  # bytes that zlib packs into one, and some
-_CHECKSUM = "content_sha256"  # the attribute that holds it
+_SEAL = b"bayes-scaling sha256 "
 _NEEDED = ("posterior", "sample_stats", "observed_data", "constant_data")
 
 
@@ -36,30 +36,27 @@ def save_fit(fit: Fit, path: str | Path) -> None:
         If the file cannot be written.
     """
     path = require_writable(path)
-    tree = fit.tree.copy()
-    tree.attrs = {**tree.attrs, _CHECKSUM: _checksum(tree)}
-    content = netcdf(tree)
+    content = netcdf(fit.tree)
+    content += _seal(content)
     try:
         write_atomically(path, content)
     except OSError as error:
         raise FileError(f"cannot write '{path}': {error.strerror or error}") from None
 
 
-def _checksum(tree: Any) -> str:
-    """Return the sha256 of what a fit consists of, as JSON text: attributes, and names and values of its arrays."""
-    digest = hashlib.sha256(json.dumps(sorted((str(key), str(value)) for key, value in tree.attrs.items() if key != _CHECKSUM)).encode())
-    for part in _NEEDED:
-        variables = tree[part].to_dataset().variables
-        for name in sorted(map(str, variables)):
-            values = np.asarray(variables[name].values)
-            digest.update(f"\0{part}/{name}{values.shape}\0".encode())
-            # As numbers of one kind: how a file keeps whole numbers and truth values is its own affair.
-            digest.update(
-                np.ascontiguousarray(values, "<f8").tobytes()
-                if values.dtype.kind in "fiub"
-                else "\0".join(map(str, values.ravel())).encode()
-            )
-    return json.dumps(digest.hexdigest())
+def _seal(content: bytes) -> bytes:
+    """Return what stands after the NetCDF in the file of a fit: its sha256. Readers of NetCDF do not look there; writers cut it off."""
+    return _SEAL + hashlib.sha256(content).hexdigest().encode()
+
+
+def _unsealed(content: bytes, name: str) -> bytes:
+    """Return the NetCDF in the file of a fit; damage is found before the HDF5 library reads it, which may then never come back."""
+    inner, seal = content[: -len(_seal(b""))], content[-len(_seal(b"")) :]
+    if not seal.startswith(_SEAL):
+        return content  # of another version, or of somebody who changed it
+    if seal != _seal(inner):
+        raise FileError(f"'{name}' is damaged: its content is not what was written; take a copy of it, or fit the runs again")
+    return inner
 
 
 def netcdf(tree: Any, **options: Any) -> bytes:
@@ -85,7 +82,7 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     """
     path = require_readable(path, "a fit that bayes-scaling fit --out wrote")
     try:
-        tree = read_netcdf(path.read_bytes(), str(path))
+        tree = read_netcdf(_unsealed(path.read_bytes(), str(path)), str(path))
     except FileError:
         raise
     except Exception as error:  # the HDF5 stack raises many kinds for a file that is not one
@@ -133,10 +130,7 @@ def fit_of_tree(tree: Any, name: str, law: str | Path | Law | None = None, noise
     missing = [part for part in _NEEDED if part not in tree.children]
     if missing or "law" not in tree.attrs:
         raise FileError(f"'{name}' is not a fit of bayes-scaling: {'no group ' + missing[0] if missing else 'it names no law'}")
-    kept = tree.attrs.pop(_CHECKSUM, None)
     try:
-        if kept is not None and kept != _checksum(tree):
-            raise FileError(f"'{name}' is damaged: its content is not what was written; take a copy of it, or fit the runs again")
         attributes = {str(key): json.loads(value) for key, value in tree.attrs.items()}
         found = _find_law(attributes, law, name)
         family = noise or noise_of(found, attributes["noise"])

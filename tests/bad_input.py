@@ -212,7 +212,6 @@ def forged(raw: str = "", **attributes: Any) -> Callable[[Path], None]:
 
         shutil.copy(FORGED["FIT"], path)
         with h5py.File(path, "a") as file:
-            del file.attrs["content_sha256"]
             for name, value in attributes.items():
                 del file.attrs[name]
                 if value is not None:
@@ -231,7 +230,6 @@ def damaged(change: Callable[[Any], None]) -> Callable[[Path], None]:
 
         shutil.copy(FORGED["FIT"], path)
         with h5py.File(path, "a") as file:
-            del file.attrs["content_sha256"]  # as a forger would
             change(file)
 
     return write
