@@ -225,6 +225,7 @@ def ridge_problems(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, 
     names = [name for name in law.parameter_names if np.any(parameters[name] != parameters[name].flat[0])]
     thin = thinned(parameters, most_draws(runs))
     effect = pointwise(SCALED, law, noise, runs, thin, groups)
+    effect = effect[:, np.isfinite(effect).all(axis=0)]  # an error that rounds to 1 has no logit, and says nothing of a ridge
     places = _at_scale_of_runs(law, runs, {name: thin[name] for name in names})
     labels, values = [], []
     for name, drawn in places.items():

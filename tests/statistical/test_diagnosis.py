@@ -5,7 +5,7 @@ import pytest
 from conftest import simulated_runs
 
 import bayes_scaling as bs
-from bayes_scaling.identification import data_problems
+from bayes_scaling.identification import data_problems, ridge_problems
 from bayes_scaling.model import Pooling, Settings, model_priors
 from bayes_scaling.noise import noise_of
 
@@ -280,3 +280,15 @@ def test_misfit_shows_where_runs_are_repeated():
 
 def test_repeated_runs_that_scatter_as_much_are_no_misfit(small_fit):
     assert not any(problem.kind == "misfit" for problem in small_fit.diagnosis.problems)
+
+
+def test_a_curve_that_rounds_to_the_edge_of_its_range_is_no_obstacle():
+    """An error that rounds to 1 has no logit; ridges are looked for among the other runs."""
+    law = bs.get_law("data_filtering")
+    noise = bs.noise.noise_of(law)
+    rng = np.random.default_rng(0)
+    middle = {"a": 11.3, "b": 0.16, "d": 0.103, "left_ref": 0.803, "tau": 6.6, "sigma": 0.04, "nu": 11.7}
+    draws = {name: value * np.exp(0.02 * rng.normal(size=(4, 100))) for name, value in middle.items()}
+    examples = np.append(np.geomspace(1e6, 1e8, 30), 2.1e9)
+    columns = {"examples": examples, "unique_examples": np.full(31, 1.05e6), "error": np.full(31, 0.9)}
+    ridge_problems(law, noise, bs.runs_from_columns(columns), {**law.complete(draws), **draws})
