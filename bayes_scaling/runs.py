@@ -140,6 +140,12 @@ def read_runs(
         If a column is ambiguous, a value missing or impossible, or a whole column implausible in its unit.
     FileError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> runs = bs.read_runs("ladder", where="tokens >= 4e5")
+    >>> len(runs), sorted(runs.columns)[:3]
+    (51, ['compute', 'loss', 'params'])
     """
     table, mapping, notes = _open(source, map or {}, where, curve, join, on)
     runs = _validate(table, mapping, units or {}, notes, drop_invalid, drop_duplicates)
@@ -275,7 +281,13 @@ def _labels(table: Table, factors: Sequence[str]) -> np.ndarray:
 
 
 def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Runs:
-    """Make Runs from arrays by quantity, in base units, under the same checks as a file."""
+    """Make Runs from arrays by quantity, in base units, under the same checks as a file.
+
+    Examples
+    --------
+    >>> bs.runs_from_columns({"params": [1e6, 2e6], "tokens": [2e7, 4e7], "loss": [4.1, 3.7]})["loss"]
+    array([4.1, 3.7])
+    """
     arrays = {name: np.atleast_1d(np.asarray(values)) for name, values in columns.items()}
     lengths = {name: len(values) for name, values in arrays.items()}
     if len(set(lengths.values())) > 1:
@@ -426,7 +438,7 @@ def _validate(
     elif "params" in columns and "tokens" in columns:
         product = 6 * columns["params"] * columns["tokens"]
         if given:
-            notes += _compare_with_6nd(table.source, found["compute"], columns["compute"] / product)
+            notes += units_module.compare_with_6nd(table.source, found["compute"], columns["compute"] / product)
         else:
             columns["compute"] = product
             notes.append("no column of training compute: taken as 6 x params x tokens")
@@ -504,16 +516,3 @@ def _bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> di
                 reason = f"{column} = {value:.6g} must be {'finite and positive' if kind.low == 1 else kind.range_text()}"
             reasons.setdefault(int(row), reason)
     return dict(sorted(reasons.items()))
-
-
-def _compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:
-    middle = float(np.median(ratio))
-    if not 0.01 < middle < 100:
-        raise InputError(
-            f"{source}: column '{column}' is {middle:.3g} times 6 x params x tokens (median): units do not agree; "
-            "declare them with --units (params, tokens or compute)"
-        )
-    if np.max(np.abs(np.log(ratio))) > np.log(1.05):
-        span = f"{ratio.min():.3g} to {ratio.max():.3g} times"
-        return [f"column '{column}' is {span} 6 x params x tokens; fits use params and tokens, allocation counts 6ND"]
-    return []

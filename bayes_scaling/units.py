@@ -92,3 +92,23 @@ def quantity_text(value: float) -> str:
     if 1e4 <= abs(value) < 1e16:
         return count_text(value)
     return f"{value:.4g}".replace("e+", "e")
+
+
+def compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:
+    """Return a note where measured compute is not 6 x params x tokens; ``ratio`` is the one over the other, shape (run,).
+
+    Raises
+    ------
+    InputError
+        If they differ by so much that a unit must be wrong.
+    """
+    middle = float(np.median(ratio))
+    if not 0.01 < middle < 100:
+        raise InputError(
+            f"{source}: column '{column}' is {middle:.3g} times 6 x params x tokens (median): units do not agree; "
+            "declare them with --units (params, tokens or compute)"
+        )
+    if np.max(np.abs(np.log(ratio))) > np.log(1.05):
+        span = f"{ratio.min():.3g} to {ratio.max():.3g} times"
+        return [f"column '{column}' is {span} 6 x params x tokens; fits use params and tokens, allocation counts 6ND"]
+    return []
