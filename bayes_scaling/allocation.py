@@ -73,6 +73,14 @@ def allocate(
     ------
     InputError
         If the law has no params and tokens, a budget cannot be spent, or no plan keeps the limits.
+
+    Examples
+    --------
+    >>> plan = bs.allocate(fit, [1e20, 1e21])
+    >>> plan["params"].sizes["budget"]
+    2
+    >>> bool(abs(6 * plan["decision_params"][0] * plan["decision_tokens"][0] / 1e20 - 1) < 1e-6)  # the budget is spent
+    True
     """
     import xarray
 
@@ -393,6 +401,12 @@ def allocate_target(
     params and tokens), or the law's one input; infinite where the draw's floor is not below the target. Of dim target:
     ``probability_reachable``, and ``decision_compute``, ``decision_params``, ``decision_tokens`` of the cheapest plan whose expected loss
     (or, with ``then``, whose expected output of that fit) is the target (infinite where there is none)
+
+    Examples
+    --------
+    >>> plan = bs.allocate_target(fit, 2.5)
+    >>> plan["compute"].dims
+    ('chain', 'draw', 'target')
     """
     import xarray
 

@@ -214,6 +214,11 @@ def compare(fits: Mapping[str, Fit], *, holdout: Runs | None = None, refit: int 
     InputError
         If fewer than two fits are given, or they are of different runs or outputs, or one gives densities and another probabilities of
         counts.
+
+    Examples
+    --------
+    >>> sorted(bs.compare({"student-t": fit, "the same": fit}).weights)
+    ['student-t', 'the same']
     """
     if len(fits) < 2:
         raise InputError(f"a comparison needs at least two fits; {len(fits)} given")

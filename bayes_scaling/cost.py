@@ -134,6 +134,12 @@ class Cost:
         arXiv 2411.04330). Serving bits are also those that weights and cache are held in
     shape : for attention, output head and embedding tables
     hardware : for GPU-hours, dollars, and the weight of serving
+
+    Examples
+    --------
+    >>> plan = bs.allocate(fit, 1e21, cost=bs.Cost(inference_tokens=1e12))
+    >>> bool(plan["decision_serving"][0] > 0)
+    True
     """
 
     training: float = 6.0

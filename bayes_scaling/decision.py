@@ -33,6 +33,11 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
     ------
     InputError
         If the law has no question of its own, something is missing or impossible, or no such set was published.
+
+    Examples
+    --------
+    >>> float(bs.decide("chinchilla", {"compute": 5.76e23}, published="besiroglu")["params"].squeeze()) // 1e9
+    72.0
     """
     import jax
     import xarray

@@ -157,6 +157,12 @@ def plan(
     ------
     InputError
         If a candidate is impossible, none is affordable, or the decision needs nothing to be known.
+
+    Examples
+    --------
+    >>> next_runs = bs.plan(fit, target_compute=1e22, budget=1e20)
+    >>> bool(next_runs["compute"].sum() <= 1.000001e20)
+    True
     """
     import xarray
 

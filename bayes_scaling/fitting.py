@@ -131,6 +131,14 @@ def fit(
     ------
     InputError
         If a setting or the data cannot be used. A posterior that cannot be trusted is no error: see ``Fit.diagnosis``.
+
+    Examples
+    --------
+    >>> fit = bs.fit("chinchilla", runs, draws=500, seed=0)
+    >>> fit.diagnosis.ok
+    True
+    >>> sorted(fit.parameters())[:3]
+    ['A', 'A_ref', 'B']
     """
     start = time.perf_counter()
     options = Options(noise, input, fix, priors, grouped, pool, chains, warmup, draws, seed, device, precision, method)

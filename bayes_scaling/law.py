@@ -262,7 +262,13 @@ class Law:
 
 
 def law_names() -> list[str]:
-    """Return the names of the laws that come with the package: one for each file in ``models/``."""
+    """Return the names of the laws that come with the package: one for each file in ``models/``.
+
+    Examples
+    --------
+    >>> "chinchilla" in bs.law_names()
+    True
+    """
     package = importlib.import_module("bayes_scaling.models")
     return sorted(item.name for item in pkgutil.iter_modules(package.__path__))
 
@@ -274,6 +280,11 @@ def get_law(law: str | Path | Law) -> Law:
     ------
     LawError
         If there is no such law, or the file does not define one.
+
+    Examples
+    --------
+    >>> bs.get_law("chinchilla").equation
+    'L(N, D) = E + A / N^alpha + B / D^beta'
     """
     if isinstance(law, Law):
         return law

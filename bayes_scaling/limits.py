@@ -28,6 +28,12 @@ class Limits:
     sizes : the sizes that can be built, where these are a few
     memory : bytes that serving may take: weights, and the caches of ``sequences`` at once (see `Cost.memory`)
     gpu_hours : deadline: GPU-hours that training may take; needs a cost with hardware
+
+    Examples
+    --------
+    >>> plan = bs.allocate(fit, 1e21, limits=bs.Limits(max_params=1e9))
+    >>> float(plan["decision_params"][0]) <= 1.001e9
+    True
     """
 
     min_params: float = 1.0

@@ -62,6 +62,11 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     upto : largest compute to draw, in FLOP; by default ten times that of the largest run
 
     Compute of a run is what the plan's cost counts for it, 6 x params x tokens, so that runs and frontier are on one scale.
+
+    Examples
+    --------
+    >>> bs.plot.loss_compute(fit).get_xscale()
+    'log'
     """
     problem = optimum.problem_of(fit.law)
     runs = fit.runs
@@ -101,6 +106,11 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     Parameters
     ----------
     levels : in FLOP; by default those that several runs share, or five over the range
+
+    Examples
+    --------
+    >>> bs.plot.isoflop(fit).get_ylabel()
+    'loss (nat/token)'
     """
     import matplotlib as mpl
 
@@ -146,6 +156,11 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
     ----------
     plan : from `bayes_scaling.allocate`
     axes : two Axes, for params and tokens
+
+    Examples
+    --------
+    >>> len(bs.plot.allocation(bs.allocate(fit, [1e20, 1e21])))
+    2
     """
     import matplotlib.pyplot as plt
 
@@ -188,7 +203,13 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
 
 @styled
 def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
-    """Draw what each model size would lose at a budget: the expected regret, its bands, and the decision."""
+    """Draw what each model size would lose at a budget: the expected regret, its bands, and the decision.
+
+    Examples
+    --------
+    >>> bs.plot.regret(fit, 1e21).get_xscale()
+    'log'
+    """
     found = regret_of_sizes(fit, compute)
     sizes = np.asarray(found["params"])
     draws = np.asarray(found["regret_loss"]).reshape(-1, len(sizes))

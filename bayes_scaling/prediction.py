@@ -49,6 +49,12 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, s
     ------
     InputError
         If an input is missing, not positive, or of another length.
+
+    Examples
+    --------
+    >>> ahead = bs.predict(fit, {"params": [1e9, 1e10], "tokens": [2e10, 2e11]})
+    >>> ahead["expected"].dims, ahead["new"].sizes["point"]
+    (('chain', 'draw', 'point'), 2)
     """
     import xarray
 

@@ -30,6 +30,12 @@ def parse_prior(text: str) -> tuple[str, Any]:
     ------
     InputError
         If the text is anything but a name and one known distribution of plain numbers: nothing is evaluated.
+
+    Examples
+    --------
+    >>> name, prior = bs.parse_prior("E=LogNormal(0.5, 0.3)")
+    >>> name, type(prior).__name__
+    ('E', 'LogNormal')
     """
     name, _, expression = (part.strip() for part in text.partition("="))
     text = brief(text)

@@ -25,6 +25,11 @@ def unbiased_pass_at_k(trials: Any, successes: Any, samples: Any) -> np.ndarray:
     ------
     InputError
         If more samples are asked for than trials were made, or a count is no count.
+
+    Examples
+    --------
+    >>> bs.unbiased_pass_at_k(10, [0, 1, 5], 2).round(3)
+    array([0.   , 0.2  , 0.778])
     """
     n, c, k = np.broadcast_arrays(*(np.asarray(part, float) for part in (trials, successes, samples)))
     for name, values, low in (("trials", n, 1), ("successes", c, 0), ("samples", k, 1)):
@@ -35,7 +40,7 @@ def unbiased_pass_at_k(trials: Any, successes: Any, samples: Any) -> np.ndarray:
     if np.any(k > n):
         k, n = k[k > n].flat[0], n[k > n].flat[0]
         raise InputError(f"pass@{k:g} cannot be measured with {n:g} samples of a problem: fit `pass_at_k` to the counts and predict it")
-    return -np.expm1(_log_unsolved_in_sample(n, c, k))
+    return 0.0 - np.expm1(_log_unsolved_in_sample(n, c, k))  # not -0 where nothing was solved
 
 
 def _log_unsolved_in_sample(n: Any, c: Any, k: Any) -> np.ndarray:

@@ -144,6 +144,12 @@ def read_runs(
         If a column is ambiguous, a value missing or impossible, or a whole column implausible in its unit.
     FileError
         If the file cannot be read.
+
+    Examples
+    --------
+    >>> runs = bs.read_runs("ladder", where="tokens >= 4e5")
+    >>> len(runs), sorted(runs.columns)[:3]
+    (51, ['compute', 'loss', 'params'])
     """
     table, mapping, notes = _open(source, map or {}, where, curve, join, on)
     runs = _validate(table, mapping, units or {}, notes, drop_invalid, drop_duplicates)
@@ -279,7 +285,13 @@ def _labels(table: Table, factors: Sequence[str]) -> np.ndarray:
 
 
 def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Runs:
-    """Make Runs from arrays by quantity, in base units, under the same checks as a file."""
+    """Make Runs from arrays by quantity, in base units, under the same checks as a file.
+
+    Examples
+    --------
+    >>> bs.runs_from_columns({"params": [1e6, 2e6], "tokens": [2e7, 4e7], "loss": [4.1, 3.7]})["loss"]
+    array([4.1, 3.7])
+    """
     arrays = {name: np.atleast_1d(np.asarray(values)) for name, values in columns.items()}
     lengths = {name: len(values) for name, values in arrays.items()}
     if len(set(lengths.values())) > 1:

@@ -79,6 +79,12 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     ------
     FileError
         If the file is missing, damaged, not a fit of this package, or its law is not to be found.
+
+    Examples
+    --------
+    >>> fit.save(folder / "fit.nc")
+    >>> bs.load_fit(folder / "fit.nc").law.name
+    'chinchilla'
     """
     path = require_readable(path, "a fit that bayes-scaling fit --out wrote")
     try:

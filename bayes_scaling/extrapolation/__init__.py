@@ -38,6 +38,13 @@ def extrapolate(curve: Curve | Any, y: Any = None, *, kind: str | CurvePrior = "
     ------
     InputError
         for a curve of fewer than 4 different x, values not above 0, an unknown kind
+
+    Examples
+    --------
+    >>> tokens = np.geomspace(1e9, 6.4e10, 10)
+    >>> forecast = bs.extrapolate(tokens, 2.4 + 1.6 * (tokens / 1e9) ** -0.5)
+    >>> forecast.ok, forecast.predict([1e11])["measured"].dims
+    (True, ('x', 'quantile'))
     """
     if not isinstance(curve, Curve):
         if y is None:
