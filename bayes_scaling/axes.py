@@ -91,6 +91,11 @@ def plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
+def span(low: float, high: float, count: int) -> np.ndarray:
+    """Return values of an input from low to high, evenly in the logarithm where it has one."""
+    return np.geomspace(low, high, count) if low > 0 else np.linspace(low, high, count)
+
+
 def log_axis(axis: Any, write: Any) -> None:
     """Make an axis logarithmic, with readable ticks."""
     axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")

@@ -31,6 +31,7 @@ from bayes_scaling.axes import (
     mark_untrusted,
     output_axis,
     plain_loss_axis,
+    span,
     styled,
     write_figure,
 )
@@ -268,7 +269,7 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     # the law is asked about others, its whole domain.
     ends = (0.7, 1.05) if name.endswith("loss") else (1, 10)
     low, high = (item.low, item.high) if item.asked_only else (fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1])
-    x = _span(low, high, 120)
+    x = span(low, high, 120)
     ax = axes_or_new(ax, 7, 4.5)
     for label, colour in zip(fit.groups or ("",), itertools.cycle(PALETTE if fit.groups else (BLUE,)), strict=False):
         one = fit.select(label) if label else fit
@@ -334,11 +335,6 @@ def _usual(item: Input) -> float:
     if item.default is not None:
         return item.default
     return float(np.sqrt(item.low * item.high)) if item.low > 0 else (item.low + item.high) / 2
-
-
-def _span(low: float, high: float, count: int) -> np.ndarray:
-    """Return values of an input from low to high, evenly in the logarithm where it has one."""
-    return np.geomspace(low, high, count) if low > 0 else np.linspace(low, high, count)
 
 
 @styled
@@ -412,7 +408,7 @@ def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -
     declared domain.
     """
     item = law.drawn_input(against)
-    name, x = item.name, _span(item.low, item.high, 200)
+    name, x = item.name, span(item.low, item.high, 200)
     inputs = {other.name: np.full(200, _usual(other)) for other in law.inputs}
     inputs[name] = x
     ax = axes_or_new(ax, 7, 4)
