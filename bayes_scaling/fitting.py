@@ -14,6 +14,7 @@ import numpy as np
 
 from bayes_scaling import __version__
 from bayes_scaling.diagnose import diagnose
+from bayes_scaling.engine import METHODS
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import data_problems
@@ -24,7 +25,6 @@ from bayes_scaling.priors import prior_text
 from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import SEPARATOR, Runs
 
-METHODS = ("nuts", "importance")
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
 MOST_RUNS_IN_32_BITS = 100_000
 MOST_CHAINS, MOST_DRAWS = 1000, 10**8

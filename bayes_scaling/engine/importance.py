@@ -30,8 +30,8 @@ MOST_COORDINATES = 24  # beyond, no mixture fits well enough
 _BLOCK = 1024  # points that the program takes at a time
 _CACHED = 2**17  # rows times points that are worked at together, so that they stay in a CPU's caches
 _TAIL = 5.0  # degrees of freedom of proposals
-_WIDER = 1.1  # variance of a proposal over that of the particles it is fitted to
-_DEFENCE, _WIDE = 0.1, 3.0
+_FIRST, _WIDER = 1.3, 1.1  # variance of the first proposal over the Hessian's, and of further ones over that of their particles
+_DEFENCE, _WIDE = 0.1, 3.0  # share of the component that bounds the weights, and its variance over that of all particles
 _ENOUGH = 0.6  # share of effective particles of a round's own at which the proposal needs no further round
 _CANDIDATES, _MOST_CANDIDATES = 1.5, 64  # effective ones a kept draw, at first; and of any, at most
 _STEPS = 4  # of expectation maximisation a round
@@ -101,9 +101,7 @@ class Mixture(NamedTuple):
 
     def fitted(self, w: np.ndarray, share: np.ndarray) -> Mixture:
         """Return the mixture after steps of expectation maximisation on points with these shares of one."""
-        middle = share @ w
-        whole = (w - middle).T @ ((w - middle) * share[:, None])
-        floor = 1e-6 * np.diag(np.diagonal(whole) + 1e-12)
+        _, whole = _moments(w, share)
         found = self
         for _ in range(_STEPS):
             log, distance = found.parts(w)
@@ -117,15 +115,14 @@ class Mixture(NamedTuple):
             for at in range(len(centre)):
                 away = w - centre[at]
                 own = away.T @ (away * pull[at][:, None]) / total[at]
-                scale.append((1 - few[at]) * own + few[at] * whole / 2 + floor)
-            found = Mixture(np.log((total + 0.02) / (total + 0.02).sum()), centre, np.linalg.cholesky(np.stack(scale)))
+                scale.append((1 - few[at]) * own + few[at] * whole / 2)
+            found = Mixture(np.log((total + 0.02) / (total + 0.02).sum()), centre, _factor(np.stack(scale), whole))
         return found
 
     def defended(self, w: np.ndarray, share: np.ndarray) -> Mixture:
         """Return the mixture with a wide component about all points: it bounds the weights where the others have thin tails."""
-        middle = share @ w
-        whole = (w - middle).T @ ((w - middle) * share[:, None])
-        factor = np.linalg.cholesky(_WIDE * whole + 1e-6 * np.diag(np.diagonal(whole) + 1e-12))
+        middle, whole = _moments(w, share)
+        factor = _factor(_WIDE * whole, whole)
         log_share = np.append(self.log_share + np.log1p(-_DEFENCE), np.log(_DEFENCE))
         return Mixture(log_share, np.concatenate([self.centre, middle[None]]), np.concatenate([self.factor, factor[None]]))
 
@@ -135,6 +132,18 @@ class Mixture(NamedTuple):
     def widened(self, by: float) -> Mixture:
         """Return the mixture with variances so many times as large."""
         return self._replace(factor=self.factor * np.sqrt(by))
+
+
+def _moments(w: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and covariance of points with these shares of one."""
+    middle = share @ w
+    away = w - middle
+    return middle, away.T @ (away * share[:, None])
+
+
+def _factor(scale: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return the Cholesky factor of a scale matrix, or of several, kept from collapsing by a little of the covariance of all points."""
+    return np.linalg.cholesky(scale + 1e-6 * np.diag(np.diagonal(whole) + 1e-12))
 
 
 class _Particles:
@@ -166,9 +175,8 @@ class _Particles:
         before = before if anew else before.undefended()
         if anew or len(before.centre) != components:
             at = rng.permutation(systematic(share, components, rng))
-            away = w - share @ w
-            whole = away.T @ (away * share[:, None])
-            factor = np.linalg.cholesky(whole + 1e-6 * np.diag(np.diagonal(whole) + 1e-12))
+            _, whole = _moments(w, share)
+            factor = _factor(whole, whole)
             before = Mixture(np.full(components, -np.log(components)), w[at], np.repeat(factor[None], components, axis=0))
         return before.fitted(w, share).widened(_WIDER).defended(w, share)
 
@@ -188,9 +196,9 @@ def tempered(log_weight: np.ndarray, effective: float) -> np.ndarray:
             log = np.where(possible == -np.inf, -np.inf, power * possible)
         return np.exp(log - logsumexp(log))
 
-    low, high = 0.0, 1.0
-    if 1 / (share(1.0) ** 2).sum() >= effective:
-        return share(1.0)
+    low, high, found = 0.0, 1.0, share(1.0)
+    if 1 / (found**2).sum() >= effective:
+        return found
     for _ in range(14):
         middle = (low + high) / 2
         low, high = (middle, high) if 1 / (share(middle) ** 2).sum() >= effective else (low, middle)
@@ -225,12 +233,12 @@ def independence_chains(
     nearby = np.linalg.solve(whitening, (modes.points[modes.potentials < modes.potentials[0] + NEARBY] - centre).T).T
     particles = _Particles(lambda w: log_posterior(centre + w @ whitening.T), len(centre))
     eye = np.eye(len(centre))
-    proposal = Mixture(np.full(len(nearby), -np.log(len(nearby))), nearby, np.repeat(eye[None], len(nearby), axis=0)).widened(1.3)
+    proposal = Mixture(np.full(len(nearby), -np.log(len(nearby))), nearby, np.repeat(eye[None], len(nearby), axis=0)).widened(_FIRST)
     block = -(-chains * draws // _BLOCK) * _BLOCK
-    for rounds, number, components in _EFFORTS:
-        components = max(components, len(nearby))
-        for at in range(rounds):
-            own = particles.add(proposal, proposal.draw(rng, number))
+    for effort in _EFFORTS:
+        components = max(effort.components, len(nearby))
+        for at in range(effort.rounds):
+            own = particles.add(proposal, proposal.draw(rng, effort.particles))
             if not np.any(np.isfinite(own)):
                 return None
             good = effective_share(own) > _ENOUGH
@@ -241,19 +249,21 @@ def independence_chains(
         log_weight = particles.add(proposal, w)
         log_density = particles.log_density[-block:]
         thin = int(np.ceil(_CANDIDATES / max(effective_share(log_weight), 1e-3)))
-        most = MOST_K if components >= _EFFORTS[-1].components else _AIM
-        while thin <= _MOST_CANDIDATES and pareto_k(log_weight) <= most:
+        most, k = MOST_K if effort is _EFFORTS[-1] else _AIM, pareto_k(log_weight)
+        while thin <= _MOST_CANDIDATES and k <= most:
             used = thin * chains * draws
             if len(w) < used:
                 further = proposal.draw(rng, -(-(used - len(w)) // _BLOCK) * _BLOCK)
-                w, log_density = np.concatenate([w, further]), np.concatenate([log_density, particles.log_posterior(further)])
-                log_weight = log_density - proposal.log_density(w)
+                density = particles.log_posterior(further)
+                w, log_density = np.concatenate([w, further]), np.concatenate([log_density, density])
+                log_weight = np.concatenate([log_weight, density - proposal.log_density(further)])
+                k = pareto_k(log_weight)
                 continue  # the certificate is of all candidates
             kept, acceptance = _walk(log_weight[:used].reshape(chains, -1), rng, thin)
             of_all = kept + np.arange(chains)[:, None] * (draws * thin)
             z = centre + w[of_all] @ whitening.T
             if convergence.good(convergence.statistics(z), np.zeros((chains, draws), bool)):
-                return Candidates(z, -log_density[of_all], acceptance, thin, pareto_k(log_weight))
+                return Candidates(z, -log_density[of_all], acceptance, thin, k)
             thin *= 2
     return None
 
@@ -280,18 +290,17 @@ def _walk(log_weight: np.ndarray, rng: np.random.Generator, thin: int) -> tuple[
     return places[:, thin - 1 :: thin], taken.reshape(len(taken), -1, thin).mean(axis=2)
 
 
-def log_density_at(density: Density, data: tuple, device: Any) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from points (point, size), any number of them, to their log posterior density given columns and weight."""
+def log_density_at(density: Density, data: tuple, device: Any) -> Callable[[np.ndarray, tuple], np.ndarray]:
+    """Return a function of points (point, size), any number of them, and data shaped as these, to the log posterior density of each."""
     rows, dtype = len(data[1]), data[1].dtype
     together = int(np.clip(_CACHED // rows, 1, _BLOCK))
 
     def potentials(z: jax.Array, data: tuple) -> jax.Array:
         return jax.lax.map(lambda one: density.potential(one, *data), z, batch_size=together)
 
-    data = jax.device_put(data, device)
     compiled = program("potentials", potentials, (np.zeros((_BLOCK, density.size), dtype), data), (density.fingerprint, together), device)
 
-    def log_posterior(z: np.ndarray) -> np.ndarray:
+    def log_posterior(z: np.ndarray, data: tuple) -> np.ndarray:
         found = []
         for first in range(0, len(z), _BLOCK):
             part = z[first : first + _BLOCK].astype(dtype)

@@ -30,7 +30,7 @@ from bayes_scaling.errors import InputError
 _SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
 _MANY = 64  # coordinates
 _FOLLOWED = 4  # modes that are followed
-NUTS, IMPORTANCE = "nuts", "importance"
+NUTS, IMPORTANCE = METHODS = ("nuts", "importance")
 
 
 @dataclass(frozen=True)
@@ -163,32 +163,44 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
     tasks : data sets of one shape, with as many chains each
     lanes : data sets that are worked at side by side
     """
-    clock = _Clock()
-    left: list[int] = []
-    for place, task in enumerate(tasks):
-        found = _by_importance(density, task, device, clock) if task.settings.method == IMPORTANCE else None
-        if found is None:
-            left.append(place)
-        else:
+    tried = [place for place, task in enumerate(tasks) if task.settings.method == IMPORTANCE and may_serve(density)]
+    left = set(range(len(tasks)))
+    for place, found in zip(tried, _by_importance(density, [tasks[place] for place in tried], device), strict=True):
+        if found is not None:
+            left.remove(place)
             yield place, found
-    if left:
-        for number, found in _by_trajectories(density, [tasks[place] for place in left], device, lanes, clock):
-            yield left[number], found
+    places = sorted(left)
+    for number, found in _by_trajectories(density, [tasks[place] for place in places], device, lanes):
+        yield places[number], found
 
 
-def _by_importance(density: Density, task: Task, device: Any, clock: _Clock) -> Draws | InputError | None:
-    """Return draws that are certified, or None where there is no certificate."""
-    if not may_serve(density):
-        return None
-    start, before = time.perf_counter(), clock.compile_seconds
-    data, settings = density.arguments(task.columns, task.weight), task.settings
-    sites = clock.time(lambda: Sites(density, data, settings.chains, device))
-    log_posterior = clock.time(lambda: log_density_at(density, data, device))
-    try:
-        modes = _searched(density, task, device, clock)
-    except InputError as error:
-        return error
-    found = independence_chains(log_posterior, modes, settings.chains, settings.draws, task.random("importance"))
+def _by_importance(density: Density, tasks: Sequence[Task], device: Any) -> Iterator[Draws | InputError | None]:
+    """Yield, for each data set, draws that are certified, or None where there is no certificate."""
+    if not tasks:
+        return
+    clock = _Clock()
+    first = density.arguments(tasks[0].columns, tasks[0].weight)
+    sites = clock.time(lambda: Sites(density, first, tasks[0].settings.chains, device))
+    log_density = clock.time(lambda: log_density_at(density, first, device))
+    for task in tasks:
+        # Programs that serve all are the first one's expense.
+        start, before = (clock.start, 0.0) if task is tasks[0] else (time.perf_counter(), clock.compile_seconds)
+        try:
+            modes = _searched(density, task, device, clock)
+        except InputError as error:
+            yield error
+            continue
+        draws = _certified(log_density, sites, modes, task, device)
+        compiling = clock.compile_seconds - before
+        spent = time.perf_counter() - start - compiling
+        yield draws if draws is None else replace(draws, compile_seconds=compiling, sample_seconds=spent)
+
+
+def _certified(log_density: Callable[[np.ndarray, tuple], np.ndarray], sites: Sites, modes: Modes, task: Task, device: Any) -> Draws | None:
+    """Return draws by importance, or None where they have no certificate."""
+    data, settings = sites.density.arguments(task.columns, task.weight), task.settings
+    held = jax.device_put(data, device)
+    found = independence_chains(lambda z: log_density(z, held), modes, settings.chains, settings.draws, task.random("importance"))
     if found is None:
         return None
     stats = {
@@ -197,16 +209,16 @@ def _by_importance(density: Density, task: Task, device: Any, clock: _Clock) -> 
         "n_steps": np.full(found.potential.shape, found.thin),
         "acceptance_rate": found.acceptance,
     }
-    draws = Draws(sites(found.z, data), found.z, stats, None, modes, Attempt(0, 0.0, found.thin), 1, 0.0, 0.0, IMPORTANCE, found.pareto_k)
-    if not convergence.good(draws.convergence, stats["diverging"]):  # of what is derived, too
-        return None
-    compiling = clock.compile_seconds - before
-    return replace(draws, compile_seconds=compiling, sample_seconds=time.perf_counter() - start - compiling)
+    attempt = Attempt(0, 0.0, found.thin)
+    draws = Draws(sites(found.z, data), found.z, stats, None, modes, attempt, 1, method=IMPORTANCE, pareto_k=found.pareto_k)
+    return draws if convergence.good(draws.convergence, stats["diverging"]) else None  # of what is derived, too
 
 
-def _by_trajectories(
-    density: Density, tasks: Sequence[Task], device: Any, lanes: int, clock: _Clock
-) -> Iterator[tuple[int, Draws | InputError]]:
+def _by_trajectories(density: Density, tasks: Sequence[Task], device: Any, lanes: int) -> Iterator[tuple[int, Draws | InputError]]:
+    """Yield the place and the draws by the no-U-turn sampler of each data set, as they are done."""
+    if not tasks:
+        return
+    clock = _Clock()
     first = density.arguments(tasks[0].columns, tasks[0].weight)
     chains = tasks[0].settings.chains
     # Programs are compiled while modes are searched for.
