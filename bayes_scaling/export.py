@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.errors import FileError, InputError, nearest
-from bayes_scaling.files import require_writable, write_atomically
+from bayes_scaling.files import require_writable, write_result
 from bayes_scaling.fitted import Fit
 
 if TYPE_CHECKING:
@@ -79,13 +79,7 @@ def export(fit: Fit, path: str | Path, what: str = "draws") -> None:
         return
     require_writable(path)
     table = frame(fit, what)
-    try:
-        content = _parquet(table, path) if suffix in (".parquet", ".pq") else _text(fit, table, what, suffix).encode()
-        write_atomically(path, content)
-    except OSError as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"cannot write '{path}': {error.strerror or error}") from None
+    write_result(path, _parquet(table, path) if suffix in (".parquet", ".pq") else _text(fit, table, what, suffix).encode())
 
 
 def _parquet(table: pandas.DataFrame, path: Path) -> bytes:

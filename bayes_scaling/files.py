@@ -106,3 +106,19 @@ def write_atomically(path: Path, content: bytes | memoryview, *, private: bool =
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """Write what a user asked for, whole or not at all.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written, and why.
+    """
+    try:
+        write_atomically(path, content)
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(f"cannot write '{path}': {error.strerror or error}") from None

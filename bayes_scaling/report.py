@@ -17,8 +17,8 @@ from bayes_scaling.checking import check
 from bayes_scaling.comparison import BAD_K
 from bayes_scaling.cost import Cost
 from bayes_scaling.decision import decide
-from bayes_scaling.errors import FileError, InputError
-from bayes_scaling.files import require_writable, write_atomically
+from bayes_scaling.errors import InputError
+from bayes_scaling.files import require_writable, write_result
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.limits import Limits
@@ -126,10 +126,7 @@ def report(
     ]
     content = page.page(name, "\n".join(parts))
     if target is not None:
-        try:
-            write_atomically(target, content.encode())
-        except OSError as error:
-            raise FileError(f"cannot write '{target}': {error.strerror or error}") from None
+        write_result(target, content.encode())
     return content
 
 

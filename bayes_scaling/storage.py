@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,14 @@ import numpy as np
 from bayes_scaling.cache import known_law
 from bayes_scaling.diagnose import Diagnosis
 from bayes_scaling.errors import BayesScalingError, FileError, brief
-from bayes_scaling.files import require_readable, require_writable, write_atomically
+from bayes_scaling.files import require_readable, require_writable, write_result
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law, get_law, packaged_law
+from bayes_scaling.netcdf import netcdf, read_netcdf
 from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
 
-_MOST_PACKED = 1100  # bytes that zlib packs into one, and some
 _SEAL = b"bayes-scaling sha256 "
 _NEEDED = ("posterior", "sample_stats", "observed_data", "constant_data")
 
@@ -38,10 +36,7 @@ def save_fit(fit: Fit, path: str | Path) -> None:
     path = require_writable(path)
     content = netcdf(fit.tree)
     content += _seal(content)
-    try:
-        write_atomically(path, content)
-    except OSError as error:
-        raise FileError(f"cannot write '{path}': {error.strerror or error}") from None
+    write_result(path, content)
 
 
 def _seal(content: bytes) -> bytes:
@@ -57,14 +52,6 @@ def _unsealed(content: bytes, name: str) -> bytes:
     if seal != _seal(inner):
         raise FileError(f"'{name}' is damaged: its content is not what was written; take a copy of it, or fit the runs again")
     return inner
-
-
-def netcdf(tree: Any, **options: Any) -> bytes:
-    """Return a tree as the content of a NetCDF file.
-
-    Made in memory: the HDF5 library may crash the process where a disk is full.
-    """
-    return bytes(tree.to_netcdf(engine="h5netcdf", **options))
 
 
 def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise | None = None) -> Fit:
@@ -94,41 +81,6 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     except Exception as error:  # the HDF5 stack raises many kinds for a file that is not one
         raise FileError(f"'{path}' cannot be read as NetCDF ({type(error).__name__}); write it with bayes-scaling fit --out") from None
     return fit_of_tree(tree, str(path), law, noise)
-
-
-def read_netcdf(content: bytes, name: str) -> Any:
-    """Return the tree in the content of a NetCDF file, which is all that is read.
-
-    Raises
-    ------
-    FileError
-        If it holds links to other files, or claims to hold more than so many bytes can.
-    """
-    import h5py
-    import xarray
-
-    with h5py.File(io.BytesIO(content)) as file:
-        claimed = _claimed_bytes(file, name)
-    if claimed > _MOST_PACKED * len(content):
-        raise FileError(f"'{name}' has {len(content)} bytes and claims to hold {claimed:.3g}: it is damaged, or not to be trusted")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what is unusual about a foreign file; what matters of it is checked
-        with xarray.open_datatree(io.BytesIO(content), engine="h5netcdf") as opened:
-            return opened.load()
-
-
-def _claimed_bytes(group: Any, name: str) -> int:
-    """Return the size of all arrays in a group of HDF5 once read; refuse what would read other files."""
-    import h5py
-
-    total = 0
-    for key in group:
-        link = group.get(key, getlink=True)
-        item = None if isinstance(link, (h5py.ExternalLink, h5py.SoftLink)) else group[key]
-        if item is None or (isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)):
-            raise FileError(f"'{name}' is not a fit of bayes-scaling: its '{key}' is a link to other data")
-        total += _claimed_bytes(item, name) if isinstance(item, h5py.Group) else item.size * item.dtype.itemsize
-    return total
 
 
 def fit_of_tree(tree: Any, name: str, law: str | Path | Law | None = None, noise: Noise | None = None) -> Fit:

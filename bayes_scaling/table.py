@@ -120,12 +120,7 @@ class Table:
             If it is not a condition over the table's columns, numbers and quoted text.
         """
         said = brief(expression)
-        text, table = self._named(expression)
-        try:
-            tree = parsed(text)
-        except ValueError:
-            raise InputError(f"cannot read the condition '{said}'; write it as \"flops<1e21 and split == 'context'\"") from None
-        result = _evaluate(tree, table, said)
+        result, _ = self._read(expression, f"cannot read the condition '{said}'; write it as \"flops<1e21 and split == 'context'\"")
         if not (isinstance(result, np.ndarray) and result.dtype == bool):
             raise InputError(f"the condition '{said}' is not a comparison; write it as \"flops<1e21\"")
         return result
@@ -139,15 +134,19 @@ class Table:
             If it is no such arithmetic, or a cell is not a number.
         """
         said = brief(expression)
+        result, table = self._read(expression, f"'{said}' is neither a column of {self.source} nor arithmetic over its columns")
+        if isinstance(result, str) or (isinstance(result, np.ndarray) and result.dtype == bool):
+            raise InputError(f"'{said}' is no number; write arithmetic over columns, such as step * batch_tokens")
+        return np.broadcast_to(np.asarray(_as_number(result, table, said), float), len(self)).copy()
+
+    def _read(self, expression: str, refusal: str) -> tuple[Any, Table]:
+        """Return the value of an expression, and the table that its names are of; InputError with the refusal if it is none."""
         text, table = self._named(expression)
         try:
             tree = parsed(text)
         except ValueError:
-            raise InputError(f"'{said}' is neither a column of {self.source} nor arithmetic over its columns") from None
-        result = _evaluate(tree, table, said)
-        if isinstance(result, str) or (isinstance(result, np.ndarray) and result.dtype == bool):
-            raise InputError(f"'{said}' is no number; write arithmetic over columns, such as step * batch_tokens")
-        return np.broadcast_to(np.asarray(_as_number(result, table, said), float), len(self)).copy()
+            raise InputError(refusal) from None
+        return _evaluate(tree, table, brief(expression)), table
 
     def _named(self, expression: str) -> tuple[str, Table]:
         """Return an expression and a table in which columns that are in backquotes have names that Python's grammar takes."""

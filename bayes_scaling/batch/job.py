@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from bayes_scaling.engine.devices import require_device
 from bayes_scaling.errors import FileError, InputError, brief, nearest
 from bayes_scaling.files import require_readable
 
-DEVICES = ("auto", "cpu", "gpu")
 _MEMORY = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -87,8 +87,7 @@ class Job:
         for name in self.options:
             if name and name not in self.laws:
                 raise InputError(f"options are given for law '{name}', which the job does not fit{nearest(name, self.laws)}")
-        if self.device not in DEVICES:
-            raise InputError(f"unknown device '{self.device}'{nearest(self.device, DEVICES)}")
+        require_device(self.device)
         for name in ("workers", "lanes", "chunk", "memory"):
             value = getattr(self, name)
             if value is not None and value < 1:

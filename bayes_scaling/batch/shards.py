@@ -18,7 +18,7 @@ import numpy as np
 from bayes_scaling.batch.work import Outcome
 from bayes_scaling.errors import FileError
 from bayes_scaling.files import require_readable, write_atomically
-from bayes_scaling.storage import netcdf, read_netcdf
+from bayes_scaling.netcdf import netcdf, read_netcdf
 
 _DIGITS = 32  # of the sha256 in a shard's name
 
@@ -130,7 +130,8 @@ def one_fit(tree: Any, key: str) -> Any:
     if "posterior" not in tree.children or key not in tree["posterior"]["fit"].values:
         return None
     parts = {name: tree[name].to_dataset().sel(fit=key, drop=True) for name in ("posterior", "sample_stats")}
-    parts = {name: part[[key for key, values in part.items() if not np.isnan(values).all()]] for name, part in parts.items()}
+    stats = parts["sample_stats"]
+    parts["sample_stats"] = stats[[name for name, values in stats.items() if not np.isnan(values).all()]]  # another sampler's are absent
     runs = tree["runs"].to_dataset()
     place = runs["fit"].values.tolist().index(key)
     end = int(runs["row_size"].values[: place + 1].sum())

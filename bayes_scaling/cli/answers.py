@@ -8,6 +8,7 @@ from typing import Any
 
 from bayes_scaling.cli.common import (
     add_columns,
+    add_law_file,
     add_verdict,
     command,
     number,
@@ -26,7 +27,7 @@ def add_stored(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_part(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
+    add_law_file(parser)
     parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
 
 

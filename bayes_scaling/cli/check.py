@@ -12,6 +12,7 @@ from bayes_scaling.cli.common import (
     DONE,
     NOT_TRUSTWORTHY,
     add_columns,
+    add_law_file,
     add_verdict,
     command,
     number,
@@ -20,7 +21,7 @@ from bayes_scaling.cli.common import (
     require_picture,
     verdict,
 )
-from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.errors import InputError
 
 
 def add_check(commands: Any) -> None:
@@ -56,13 +57,13 @@ def add_sheet(commands: Any) -> None:
         "  bayes-scaling sheet fit.nc                            # on the screen",
     )  # fmt: skip
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
-    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
+    add_law_file(parser)
     parser.add_argument("--out", metavar="FIT.md", help="write it here")
     add_verdict(parser)
 
 
 def _sheet(options: argparse.Namespace) -> int:
-    from bayes_scaling.files import require_writable, write_atomically
+    from bayes_scaling.files import require_writable, write_result
     from bayes_scaling.sheet import sheet
     from bayes_scaling.storage import load_fit
 
@@ -71,10 +72,7 @@ def _sheet(options: argparse.Namespace) -> int:
     fit = load_fit(options.fit, options.law)
     text = sheet(fit)
     if options.out:
-        try:
-            write_atomically(Path(options.out), text.encode())
-        except OSError as error:
-            raise FileError(f"cannot write '{options.out}': {error.strerror or error}") from None
+        write_result(Path(options.out), text.encode())
     if options.json:
         print_json({"out": options.out, "sheet": text})
     else:
@@ -91,7 +89,7 @@ def add_export(commands: Any) -> None:
         "  bayes-scaling export fit.nc --what runs --out runs.json",
     )  # fmt: skip
     parser.add_argument("fit", metavar="FIT.nc", help="written by bayes-scaling fit --out")
-    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
+    add_law_file(parser)
     parser.add_argument("--what", default="draws", metavar="draws|summary|runs", help="a row a draw (default), a parameter, or a run")
     parser.add_argument("--out", required=True, metavar="FILE", help="its name says the format: .parquet, .csv, .tsv, .json")
     add_verdict(parser)

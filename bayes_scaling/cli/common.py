@@ -102,6 +102,11 @@ def number(text: str, option: str) -> float:
     return value
 
 
+def add_law_file(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says where the law of a stored fit is."""
+    parser.add_argument("--law", metavar="FILE.py", help="the file of your own law, which is run; if it has moved or is new here")
+
+
 PICTURES = (".png", ".svg", ".pdf")
 
 

@@ -9,6 +9,12 @@ from bayes_scaling.errors import DeviceError, InputError, nearest
 DEVICES = ("auto", "cpu", "gpu")
 
 
+def require_device(name: str) -> None:
+    """Raise InputError unless it is the name of a kind of device, whether there is one or not."""
+    if name not in DEVICES:
+        raise InputError(f"unknown device '{name}'{nearest(name, DEVICES)}")
+
+
 def choose_device(name: str = "auto") -> Any:
     """Return a jax device: the GPU where there is one (``auto``), or the one asked for.
 
@@ -19,8 +25,7 @@ def choose_device(name: str = "auto") -> Any:
     """
     import jax
 
-    if name not in DEVICES:
-        raise InputError(f"unknown device '{name}'{nearest(name, DEVICES)}")
+    require_device(name)
     if name == "auto":
         return jax.devices()[0]
     try:

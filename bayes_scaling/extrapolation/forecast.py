@@ -14,6 +14,8 @@ from bayes_scaling.errors import FileError, InputError
 from bayes_scaling.extrapolation.curve import Curve
 from bayes_scaling.extrapolation.motion import NU, State, height, move, transition
 from bayes_scaling.extrapolation.prior import LAWS
+from bayes_scaling.files import require_readable, require_writable, write_result
+from bayes_scaling.netcdf import netcdf, read_netcdf
 
 if TYPE_CHECKING:
     import xarray
@@ -152,18 +154,13 @@ class Forecast:
         """
         import xarray
 
-        from bayes_scaling.files import require_writable, write_atomically
-
         path = require_writable(path)
         dataset = xarray.Dataset(
             {name: ("draw", values) for name, values in self.draws.items()}
             | {"x": ("point", self.curve.x), "y": ("point", self.curve.y), "law_probability": ("law_name", self.law_probability)},
             attrs={"extrapolation": json.dumps({name: getattr(self, name) for name in _KEPT} | {"name": self.curve.name})},
         )
-        try:
-            write_atomically(path, bytes(dataset.to_netcdf(engine="h5netcdf")))
-        except OSError as error:
-            raise FileError(f"'{path}' cannot be written ({error.strerror})") from None
+        write_result(path, netcdf(dataset))
 
     def _components(self, x: float) -> tuple[np.ndarray, ...]:
         """Return the mixture at x: centre and width of ln y (draw, node), noise and offset (draw, 1), and exponents (draw, node)."""
@@ -224,14 +221,9 @@ def load_forecast(path: str | Path) -> Forecast:
     FileError
         if the file is missing, damaged, or not a forecast of this package
     """
-    import xarray
-
-    path = Path(path)
-    if not path.is_file():
-        raise FileError(f"no file '{path}'")
+    path = require_readable(path, "a forecast that bayes-scaling extrapolate --out wrote")
     try:
-        with xarray.open_dataset(path, engine="h5netcdf") as opened:
-            dataset = opened.load()
+        dataset = read_netcdf(path.read_bytes(), str(path), "a forecast").to_dataset()
         kept = json.loads(dataset.attrs["extrapolation"])
         curve = Curve(dataset["x"].values, dataset["y"].values, kept.pop("name"))
         draws = {str(name): values.values for name, values in dataset.data_vars.items() if values.dims == ("draw",)}
@@ -239,5 +231,7 @@ def load_forecast(path: str | Path) -> Forecast:
         if missing or len(dataset["law_probability"]) != len(LAWS):
             raise KeyError(*missing)
         return Forecast(curve, draws=draws, law_probability=dataset["law_probability"].values, **kept)
+    except FileError:
+        raise
     except Exception as error:  # the HDF5 stack raises many kinds for a file that is not one
         raise FileError(f"'{path}' is not a forecast of bayes-scaling ({type(error).__name__})") from None

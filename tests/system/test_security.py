@@ -194,3 +194,10 @@ def test_arrays_in_a_fit_are_numbers_or_text(stored):
     for part in fit.draws.children.values():
         for values in part.to_dataset().variables.values():
             assert np.asarray(values).dtype.kind in "fiubSUT"
+
+
+def test_a_forecast_is_read_with_the_same_suspicion_as_a_fit(tmp_path):
+    with h5py.File(tmp_path / "forecast.nc", "w") as file:
+        file["x"] = h5py.ExternalLink("/etc/passwd", "/x")
+    with pytest.raises(bs.BayesScalingError, match="not a forecast of bayes-scaling: its 'x' is a link to other data"):
+        bs.load_forecast(tmp_path / "forecast.nc")

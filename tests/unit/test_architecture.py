@@ -17,6 +17,7 @@ ORDER = [
         "fractions",
         "student",
         "files",
+        "netcdf",
         "cache",
         "priors",
         "law",
