@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from peers import mcmc_run
 
 import bayes_scaling as bs
 from bayes_scaling.batch import Job, run_job
@@ -123,19 +124,12 @@ def peers(table: Path) -> None:
 
 def peer(runs: bs.Runs) -> float:
     """Return the worst R-hat of numpyro's own NUTS on one data set."""
-    import jax
     from numpyro.diagnostics import split_gelman_rubin
-    from numpyro.infer import MCMC, NUTS
 
-    jax.config.update("jax_enable_x64", True)
     law = bs.get_law(LAW).with_input("x")
     noise = bs.noise.noise_of(law)
-    mcmc = MCMC(
-        NUTS(bs.build_model(law, noise), dense_mass=True), num_warmup=500, num_samples=1000, num_chains=4, chain_method="sequential",
-        progress_bar=False,
-    )  # fmt: skip
-    mcmc.run(jax.random.PRNGKey(0), runs.model_columns(noise.columns(law)))
-    return max(float(np.max(split_gelman_rubin(values))) for values in mcmc.get_samples(group_by_chain=True).values())
+    sites = mcmc_run(law, noise, runs, seed=0, warmup=500, draws=1000, chain_method="sequential")
+    return max(float(np.max(split_gelman_rubin(values))) for values in sites.values())
 
 
 class Memory:

@@ -14,28 +14,17 @@ import argparse
 import time
 from typing import Any
 
-import jax
 import numpy as np
+from peers import mcmc_run
 
 import bayes_scaling as bs
 from bayes_scaling.calibration import simulate_runs
 from bayes_scaling.engine.convergence import statistics
-from bayes_scaling.model import Settings, build_model, model_priors
+from bayes_scaling.model import Settings, model_priors
 from bayes_scaling.noise import noise_of
 
 FAR = 4.0  # standard errors
 RHAT = 1.01
-
-
-def by_mcmc_run(law: bs.Law, noise: Any, runs: bs.Runs, names: list[str]) -> dict[str, np.ndarray]:
-    """Return draws of shape (chain, draw) by name, by numpyro's NUTS with a dense mass matrix."""
-    from numpyro.infer import MCMC, NUTS
-
-    with jax.enable_x64(True):
-        kernel = NUTS(build_model(law, noise), dense_mass=True, target_accept_prob=0.95)
-        mcmc = MCMC(kernel, num_warmup=2000, num_samples=2000, num_chains=4, chain_method="vectorized", progress_bar=False)
-        mcmc.run(jax.random.PRNGKey(5), {name: runs[name] for name in noise.columns(law)})
-        return {name: np.asarray(values) for name, values in mcmc.get_samples(group_by_chain=True).items() if name in names}
 
 
 def compared(name: str, runs: int) -> dict[str, Any]:
@@ -48,7 +37,8 @@ def compared(name: str, runs: int) -> dict[str, Any]:
     fit = bs.fit(law, data, input=law.input_names[0] if law.alternatives else None)
     middle = time.perf_counter()
     names = [item.name for item in (*law.parameters, *noise.parameters)]
-    theirs = by_mcmc_run(law, noise, fit.runs, names)
+    sites = mcmc_run(law, noise, fit.runs, seed=5, warmup=2000, draws=2000, target_accept_prob=0.95)
+    theirs = {key: values for key, values in sites.items() if key in names}
     end = time.perf_counter()
     ours = {key: fit.parameters()[key] for key in theirs}
     found: dict[str, Any] = {"seconds": (middle - start, end - middle), "engine": fit.diagnosis.converged}

@@ -13,10 +13,10 @@ import time
 
 import jax
 import numpy as np
+from peers import mcmc_run
 
 import bayes_scaling as bs
 from bayes_scaling.engine.convergence import statistics
-from bayes_scaling.model import build_model
 
 
 def cold_and_next(data: str) -> tuple[float, float]:
@@ -54,20 +54,13 @@ def main() -> None:
         steps = float(fit.draws["sample_stats"]["n_steps"].mean())
         print(f"further fit in one process      {seconds:8.2f} s   ESS/s {rates[-1]:8.0f}   leapfrogs a draw {steps:.1f}")
 
-    from numpyro.infer import MCMC, NUTS
-
-    with jax.enable_x64(True):
-        columns = {name: runs[name] for name in ("params", "tokens", "loss")}
-        theirs = []
-        for seed in (1, 2):
-            begin = time.perf_counter()
-            kernel = NUTS(build_model(fit.law, fit.noise), dense_mass=True)  # a used kernel cannot start another MCMC
-            mcmc = MCMC(kernel, num_warmup=500, num_samples=1000, num_chains=4, chain_method="vectorized", progress_bar=False)
-            mcmc.run(jax.random.PRNGKey(seed), columns)
-            sites = {name: np.asarray(values) for name, values in mcmc.get_samples(group_by_chain=True).items()}
-            seconds = time.perf_counter() - begin
-            theirs.append(smallest_ess(sites, names) / seconds)
-            print(f"numpyro MCMC.run, dense mass    {seconds:8.2f} s   ESS/s {theirs[-1]:8.0f}   (call {seed})")
+    theirs = []
+    for seed in (1, 2):
+        begin = time.perf_counter()
+        sites = mcmc_run(fit.law, fit.noise, runs, seed=seed, warmup=500, draws=1000)
+        seconds = time.perf_counter() - begin
+        theirs.append(smallest_ess(sites, names) / seconds)
+        print(f"numpyro MCMC.run, dense mass    {seconds:8.2f} s   ESS/s {theirs[-1]:8.0f}   (call {seed})")
     print(f"ratio of ESS/s, further fit over second MCMC.run: {np.median(rates) / theirs[-1]:.0f}")
 
 
