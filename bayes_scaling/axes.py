@@ -36,6 +36,8 @@ _STYLE: Any = {
     "savefig.dpi": 160,
 }
 
+DRAWS = 1000  # draws behind a band: enough for its 5 % and 95 % edges to be still to the eye
+
 
 def styled[**P, R](draw: Callable[P, R]) -> Callable[P, R]:
     """Draw in the package's style without touching the user's settings."""

@@ -14,7 +14,8 @@ def examples():
     """Return every example of the exported functions, of the methods of exported classes, and of the figures."""
     exported = [getattr(bs, name) for name in bs.__all__]
     objects = [item for item in exported if not inspect.ismodule(item)]
-    objects += [item for name, item in vars(bs.plot).items() if inspect.isfunction(item) and item.__module__ == "bayes_scaling.plot"]
+    figures = ("bayes_scaling.plot", "bayes_scaling.plan_plot")
+    objects += [item for item in vars(bs.plot).values() if inspect.isfunction(item) and item.__module__ in figures]
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = {test.name: test for item in objects if callable(item) for test in finder.find(item, item.__qualname__) if test.examples}
     return [found[name] for name in sorted(found)]

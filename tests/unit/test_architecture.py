@@ -72,6 +72,7 @@ ORDER = [
         "axes",
         "rank_plot",
         "parameter_plot",
+        "plan_plot",
         "plot",
         "words",
         "page",
