@@ -54,6 +54,7 @@ class Diagnosis:
     explained : share of the spread of the output that the law explains (None: the spread is what it describes, see `_explained`)
     surprising : runs with a posterior predictive tail probability below SURPRISING, most surprising first
     pareto_k : of the importance weights, of draws by importance
+    walker_rhat : the largest R-hat over walkers, of draws by an ensemble of them
     """
 
     ok: bool
@@ -69,12 +70,15 @@ class Diagnosis:
     explained: float | None
     surprising: tuple[SurprisingRun, ...]
     pareto_k: float | None = None
+    walker_rhat: float | None = None
 
     @property
     def evidence(self) -> str:
         """What speaks for the draws besides R-hat and effective draws, in words."""
-        if self.ebfmi is None:
+        if self.pareto_k is not None:
             return f"Pareto k {self.pareto_k:.2f}"
+        if self.walker_rhat is not None:
+            return f"R-hat over walkers {self.walker_rhat:.3f}"
         return f"{self.divergences} divergences, E-BFMI {self.ebfmi:.2f}"
 
     @property
@@ -158,6 +162,7 @@ def diagnose(
         explained=explained,
         surprising=tuple(surprising_runs(law, noise, runs, parameters, groups, curve)),
         pareto_k=draws.pareto_k,
+        walker_rhat=draws.walker_rhat,
     )
 
 
@@ -192,6 +197,8 @@ def _mode_problems(draws: Draws) -> list[Problem]:
     chains = len(draws.unconstrained)
     if draws.pareto_k is not None:
         covered, how = True, "The proposal began at each, and Pareto k tells whether it covers them"
+    elif draws.walker_rhat is not None:
+        covered, how = True, "Walkers move between them, and their R-hat tells whether they agree"
     else:
         covered, how = len(others) < chains, "A chain was started at each, and R-hat tells whether they mixed"
     return [

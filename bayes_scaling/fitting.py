@@ -100,7 +100,7 @@ def fit(
     seed: int = 0,
     device: str = "auto",
     precision: int = 64,
-    method: str = "nuts",
+    method: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Fit:
     """Draw from the posterior of a law's parameters.
@@ -122,9 +122,10 @@ def fit(
     seed : of everything random; the same seed gives the same draws on the same machine
     device : ``auto``, ``cpu`` or ``gpu``
     precision : 64 or 32 bits
-    method : ``nuts``, the no-U-turn sampler; or ``importance``: a proposal is fitted to the posterior, and Metropolis chains draw through
-        it, which is faster for batches of small fits on bent posteriors. Where Pareto k, R-hat and effective draws do not certify them,
-        NUTS draws; ``Fit.attributes["method"]`` says which did
+    method : ``auto``: the no-U-turn sampler, and where its first attempt meets trouble an ensemble of walkers in straightened coordinates;
+        ``nuts``: the no-U-turn sampler, whatever it takes; or ``importance``, faster for batches of small fits: Metropolis chains through
+        a proposal fitted to the posterior where Pareto k certifies it, the ensemble elsewhere, and NUTS where that is not good either.
+        ``Fit.attributes["method"]`` says which drew
     progress : called with (iterations done, iterations planned)
 
     Raises
@@ -162,7 +163,7 @@ def fit_many(
     seed: int = 0,
     device: str = "auto",
     precision: int = 64,
-    method: str = "nuts",
+    method: str = "auto",
     lanes: int = 4,
     errors: str = "raise",
 ) -> Iterator[tuple[int, Any]]:
@@ -238,7 +239,7 @@ class Options:
     seed: int = 0
     device: str = "auto"
     precision: int = 64
-    method: str = "nuts"
+    method: str = "auto"
 
     def __post_init__(self) -> None:
         chains, draws, warmup = self.chains, self.draws, self.warmup

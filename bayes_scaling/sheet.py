@@ -86,7 +86,10 @@ def _sampler(fit: Fit) -> list[str]:
     versions = ", ".join(f"{name} {version}" for name, version in attributes["versions"].items())
     thinned = f", one in {attributes['thin']} kept" if attributes["thin"] > 1 else ""
     chains = f"{sizes['chain']} chains of {sizes['draw']} draws"
-    if diagnosis.pareto_k is None:
+    if diagnosis.walker_rhat is not None:
+        sampler = "ensemble of walkers: independence Metropolis through a fitted mixture of Student-t, and differential evolution, both in "
+        sampler += f"coordinates straightened by a fitted triangular map; {chains}{thinned}; attempts: {attributes['attempts']}"
+    elif diagnosis.pareto_k is None:
         sampler = f"no-U-turn sampler; {chains} after {attributes['warmup']} of warm-up{thinned}; "
         sampler += f"target acceptance {attributes['target_acceptance']:g}; attempts: {attributes['attempts']}"
     else:

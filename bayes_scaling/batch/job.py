@@ -65,7 +65,7 @@ class Job:
     warmup: int | None = None
     seed: int = 0
     precision: int = 64
-    method: str = "nuts"
+    method: str = "auto"
     keep_draws: bool = True
     loo: bool = True
     device: str = "auto"
@@ -165,7 +165,7 @@ _KEYS: dict[str, dict[str, tuple[Any, str]]] = {
     },
     "sampler": {
         **dict.fromkeys(("chains", "draws", "warmup", "seed", "precision"), (_count, "a whole number")),
-        "method": (_text, "nuts or importance"),
+        "method": (_text, "auto, nuts or importance"),
     },
     "output": {"path": (_text, "a folder"), "keep_draws": (_flag, "true or false"), "loo": (_flag, "true or false")},
     "run": {

@@ -56,9 +56,9 @@ def add_fit(commands: Any) -> None:
     parser.add_argument("--precision", type=int, default=64, metavar="64|32", help="bits of the arithmetic")
     parser.add_argument(
         "--method",
-        default="nuts",
-        metavar="nuts|importance",
-        help="importance: faster on bent posteriors; what it cannot certify goes to nuts",
+        default="auto",
+        metavar="auto|nuts|importance",
+        help="auto: nuts, and an ensemble of walkers where that has trouble; importance: faster for many small fits, same ways out",
     )
     add_verdict(parser)
 

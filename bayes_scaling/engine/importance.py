@@ -6,52 +6,41 @@ to all particles so far, which are weighted against the mixture of all proposals
 particles count. The draws then are Metropolis chains whose candidates come from the last proposal, whatever went before: they are of the
 posterior itself, R-hat and effective draws judge them like any others, and Pareto k of the candidates' weights certifies that the proposal
 covers the posterior (Vehtari et al. 2024, JMLR 25:72). No gradients, and thousands of points side by side. Where no certificate is
-reached, the caller has the no-U-turn sampler.
+reached, the particles tell an `ensemble` of walkers where to begin.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from scipy.special import gammaln, logsumexp
+from scipy.special import logsumexp
 
 from bayes_scaling.engine import convergence
 from bayes_scaling.engine.density import Density
+from bayes_scaling.engine.mixture import Mixture, effective_share, scattered, systematic, tempered
 from bayes_scaling.engine.modes import NEARBY, Modes
 from bayes_scaling.engine.programs import program
 
-MOST_K = 0.7  # Pareto k up to which the candidates are relied on
-_AIM = 0.5  # below, their weights have a variance: what efforts but the last are to reach
+MOST_K = 0.7  # Pareto k up to which weights are relied on
+_AIM = 0.5  # below, they have a variance: what candidates are to reach
 MOST_COORDINATES = 24  # beyond, no mixture fits well enough
 _BLOCK = 1024  # points that the program takes at a time
 _CACHED = 2**17  # rows times points that are worked at together, so that they stay in a CPU's caches
-_TAIL = 5.0  # degrees of freedom of proposals
 _FIRST, _WIDER = 1.3, 1.1  # variance of the first proposal over the Hessian's, and of further ones over that of their particles
-_DEFENCE, _WIDE = 0.1, 3.0  # share of the component that bounds the weights, and its variance over that of all particles
 _ENOUGH = 0.6  # share of effective particles of a round's own at which the proposal needs no further round
 _CANDIDATES, _MOST_CANDIDATES = 1.5, 64  # effective ones a kept draw, at first; and of any, at most
-_STEPS = 4  # of expectation maximisation a round
+_ROUNDS, _COMPONENTS = 6, 4  # of particles, at most; of the mixture, at least
+_TEMPERED = 40.0  # effective particles a coordinate, to which weights are tempered
 _FITTED = 4096  # particles that a mixture is fitted to: of more, as many are drawn by their weights
 
 
-class _Effort(NamedTuple):
-    """Rounds at most, particles a round, components of the mixture."""
-
-    rounds: int
-    particles: int
-    components: int
-
-
-_EFFORTS = (_Effort(6, _BLOCK, 4), _Effort(8, 2 * _BLOCK, 8), _Effort(10, 4 * _BLOCK, 16))
-
-
 @dataclass(frozen=True)
-class Candidates:
-    """What independence chains kept.
+class Kept:
+    """Draws that chains kept.
 
     Attributes
     ----------
@@ -59,91 +48,16 @@ class Candidates:
     potential : negative log density of each up to a constant, (chain, draw)
     acceptance : share of the candidates since the draw before that were taken, (chain, draw)
     thin : candidates a kept draw
-    pareto_k : of the weights of all candidates
+    pareto_k : of the weights of all candidates, of independence chains
+    walker_rhat : largest R-hat over walkers, of an ensemble
     """
 
     z: np.ndarray
     potential: np.ndarray
     acceptance: np.ndarray
     thin: int
-    pareto_k: float
-
-
-class Mixture(NamedTuple):
-    """A mixture of Student-t: log shares, (component,), centres, (component, size), and Cholesky factors of the scale matrices."""
-
-    log_share: np.ndarray
-    centre: np.ndarray
-    factor: np.ndarray
-
-    def parts(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the log density of each component with its share, and the squared distances, both (component, point)."""
-        size = w.shape[1]
-        distance = np.empty((len(self.centre), len(w)))
-        for at, (centre, inverse) in enumerate(zip(self.centre, np.linalg.inv(self.factor), strict=True)):
-            distance[at] = (((w - centre) @ inverse.T) ** 2).sum(1)
-        constant = gammaln((_TAIL + size) / 2) - gammaln(_TAIL / 2) - size / 2 * np.log(_TAIL * np.pi)
-        volume = np.log(np.diagonal(self.factor, axis1=1, axis2=2)).sum(1)
-        log = constant - (_TAIL + size) / 2 * np.log1p(distance / _TAIL) + (self.log_share - volume)[:, None]
-        return log, distance
-
-    def log_density(self, w: np.ndarray) -> np.ndarray:
-        return np.asarray(logsumexp(self.parts(w)[0], axis=0))
-
-    def draw(self, rng: np.random.Generator, number: int) -> np.ndarray:
-        """Return independent points, (number, size)."""
-        part = rng.choice(len(self.centre), number, p=np.exp(self.log_share))
-        normal = rng.standard_normal((number, self.centre.shape[1])) / np.sqrt(rng.chisquare(_TAIL, (number, 1)) / _TAIL)
-        found = np.empty_like(normal)
-        for at, (centre, factor) in enumerate(zip(self.centre, self.factor, strict=True)):
-            found[part == at] = centre + normal[part == at] @ factor.T
-        return found
-
-    def fitted(self, w: np.ndarray, share: np.ndarray) -> Mixture:
-        """Return the mixture after steps of expectation maximisation on points with these shares of one."""
-        _, whole = _moments(w, share)
-        found = self
-        for _ in range(_STEPS):
-            log, distance = found.parts(w)
-            member = np.exp(log - logsumexp(log, axis=0)) * share
-            pull = member * (_TAIL + w.shape[1]) / (_TAIL + distance)
-            total = member.sum(1) + 1e-12
-            centre = pull @ w / (pull.sum(1)[:, None] + 1e-12)
-            # A component of few effective points borrows its shape from the whole.
-            few = 1 / (1 + total**2 / ((member**2).sum(1) + 1e-300) / w.shape[1])
-            scale = []
-            for at in range(len(centre)):
-                away = w - centre[at]
-                own = away.T @ (away * pull[at][:, None]) / total[at]
-                scale.append((1 - few[at]) * own + few[at] * whole / 2)
-            found = Mixture(np.log((total + 0.02) / (total + 0.02).sum()), centre, _factor(np.stack(scale), whole))
-        return found
-
-    def defended(self, w: np.ndarray, share: np.ndarray) -> Mixture:
-        """Return the mixture with a wide component about all points: it bounds the weights where the others have thin tails."""
-        middle, whole = _moments(w, share)
-        factor = _factor(_WIDE * whole, whole)
-        log_share = np.append(self.log_share + np.log1p(-_DEFENCE), np.log(_DEFENCE))
-        return Mixture(log_share, np.concatenate([self.centre, middle[None]]), np.concatenate([self.factor, factor[None]]))
-
-    def undefended(self) -> Mixture:
-        return Mixture(self.log_share[:-1] - np.log1p(-_DEFENCE), self.centre[:-1], self.factor[:-1])
-
-    def widened(self, by: float) -> Mixture:
-        """Return the mixture with variances so many times as large."""
-        return self._replace(factor=self.factor * np.sqrt(by))
-
-
-def _moments(w: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and covariance of points with these shares of one."""
-    middle = share @ w
-    away = w - middle
-    return middle, away.T @ (away * share[:, None])
-
-
-def _factor(scale: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """Return the Cholesky factor of a scale matrix, or of several, kept from collapsing by a little of the covariance of all points."""
-    return np.linalg.cholesky(scale + 1e-6 * np.diag(np.diagonal(whole) + 1e-12))
+    pareto_k: float | None = None
+    walker_rhat: float | None = None
 
 
 class _Particles:
@@ -167,42 +81,19 @@ class _Particles:
 
     def fit(self, before: Mixture, components: int, rng: np.random.Generator, *, anew: bool) -> Mixture:
         """Return a mixture fitted to the particles: from the one before, or from components put among the particles."""
-        share = tempered(self.log_density - self._summed, 40.0 * self.w.shape[1])
+        share = self.share(_TEMPERED)
         w = self.w
         if len(w) > _FITTED:
             w = w[systematic(share, _FITTED, rng)]
             share = np.full(_FITTED, 1 / _FITTED)
         before = before if anew else before.undefended()
         if anew or len(before.centre) != components:
-            at = rng.permutation(systematic(share, components, rng))
-            _, whole = _moments(w, share)
-            factor = _factor(whole, whole)
-            before = Mixture(np.full(components, -np.log(components)), w[at], np.repeat(factor[None], components, axis=0))
+            before = scattered(w, share, components, rng)
         return before.fitted(w, share).widened(_WIDER).defended(w, share)
 
-
-def systematic(share: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Return places drawn in proportion to shares, evenly spread."""
-    upto = np.cumsum(share)
-    return np.minimum(np.searchsorted(upto, (np.arange(number) + rng.uniform()) / number * upto[-1]), len(share) - 1)
-
-
-def tempered(log_weight: np.ndarray, effective: float) -> np.ndarray:
-    """Return shares of one, of weights to the largest power not above 1 that leaves so many effective points."""
-    possible = np.where(np.isfinite(log_weight), log_weight, -np.inf)
-
-    def share(power: float) -> np.ndarray:
-        with np.errstate(invalid="ignore"):
-            log = np.where(possible == -np.inf, -np.inf, power * possible)
-        return np.exp(log - logsumexp(log))
-
-    low, high, found = 0.0, 1.0, share(1.0)
-    if 1 / (found**2).sum() >= effective:
-        return found
-    for _ in range(14):
-        middle = (low + high) / 2
-        low, high = (middle, high) if 1 / (share(middle) ** 2).sum() >= effective else (low, middle)
-    return share(low)
+    def share(self, effective: float) -> np.ndarray:
+        """Return shares of the particles, tempered so that so many a coordinate count."""
+        return tempered(self.log_density - self._summed, effective * self.w.shape[1])
 
 
 def pareto_k(log_weight: np.ndarray) -> float:
@@ -220,8 +111,10 @@ def may_serve(density: Density) -> bool:
 
 def independence_chains(
     log_posterior: Callable[[np.ndarray], np.ndarray], modes: Modes, chains: int, draws: int, rng: np.random.Generator
-) -> Candidates | None:
-    """Draw from a posterior by independence chains, or return None where no proposal is certified to cover it.
+) -> Kept | np.ndarray | None:
+    """Draw from a posterior by independence chains; or return points about it, (point, size), where no proposal is certified to cover it.
+
+    None where not even those are found.
 
     Parameters
     ----------
@@ -234,44 +127,36 @@ def independence_chains(
     particles = _Particles(lambda w: log_posterior(centre + w @ whitening.T), len(centre))
     eye = np.eye(len(centre))
     proposal = Mixture(np.full(len(nearby), -np.log(len(nearby))), nearby, np.repeat(eye[None], len(nearby), axis=0)).widened(_FIRST)
-    block = -(-chains * draws // _BLOCK) * _BLOCK
-    for effort in _EFFORTS:
-        components = max(effort.components, len(nearby))
-        for at in range(effort.rounds):
-            own = particles.add(proposal, proposal.draw(rng, effort.particles))
-            if not np.any(np.isfinite(own)):
-                return None
-            good = effective_share(own) > _ENOUGH
-            proposal = particles.fit(proposal, components, rng, anew=at < 2)
-            if good:
-                break
-        w = proposal.draw(rng, block)
-        log_weight = particles.add(proposal, w)
-        log_density = particles.log_density[-block:]
-        thin = int(np.ceil(_CANDIDATES / max(effective_share(log_weight), 1e-3)))
-        most, k = MOST_K if effort is _EFFORTS[-1] else _AIM, pareto_k(log_weight)
-        while thin <= _MOST_CANDIDATES and k <= most:
-            used = thin * chains * draws
-            if len(w) < used:
-                further = proposal.draw(rng, -(-(used - len(w)) // _BLOCK) * _BLOCK)
-                density = particles.log_posterior(further)
-                w, log_density = np.concatenate([w, further]), np.concatenate([log_density, density])
-                log_weight = np.concatenate([log_weight, density - proposal.log_density(further)])
-                k = pareto_k(log_weight)
-                continue  # the certificate is of all candidates
-            kept, acceptance = _walk(log_weight[:used].reshape(chains, -1), rng, thin)
-            of_all = kept + np.arange(chains)[:, None] * (draws * thin)
-            z = centre + w[of_all] @ whitening.T
-            if convergence.good(convergence.statistics(z), np.zeros((chains, draws), bool)):
-                return Candidates(z, -log_density[of_all], acceptance, thin, k)
-            thin *= 2
-    return None
-
-
-def effective_share(log_weight: np.ndarray) -> float:
-    """Return the effective number of weighted points over their number."""
-    share = np.exp(log_weight - logsumexp(log_weight))
-    return float(1 / (share**2).sum() / len(share))
+    for at in range(_ROUNDS):
+        own = particles.add(proposal, proposal.draw(rng, _BLOCK))
+        if not np.any(np.isfinite(own)):
+            return None
+        good = effective_share(own) > _ENOUGH
+        proposal = particles.fit(proposal, max(_COMPONENTS, len(nearby)), rng, anew=at < 2)
+        if good:
+            break
+    w = proposal.draw(rng, -(-chains * draws // _BLOCK) * _BLOCK)
+    log_weight = particles.add(proposal, w)
+    log_density = particles.log_density[-len(w) :]
+    thin = int(np.ceil(_CANDIDATES / max(effective_share(log_weight), 1e-3)))
+    k = pareto_k(log_weight)
+    while thin <= _MOST_CANDIDATES and k <= _AIM:
+        used = thin * chains * draws
+        if len(w) < used:
+            further = proposal.draw(rng, -(-(used - len(w)) // _BLOCK) * _BLOCK)
+            density = particles.log_posterior(further)
+            w, log_density = np.concatenate([w, further]), np.concatenate([log_density, density])
+            log_weight = np.concatenate([log_weight, density - proposal.log_density(further)])
+            k = pareto_k(log_weight)
+            continue  # the certificate is of all candidates
+        kept, acceptance = _walk(log_weight[:used].reshape(chains, -1), rng, thin)
+        of_all = kept + np.arange(chains)[:, None] * (draws * thin)
+        z = centre + w[of_all] @ whitening.T
+        if convergence.good(convergence.statistics(z), np.zeros((chains, draws), bool)):
+            return Kept(z, -log_density[of_all], acceptance, thin, k)
+        thin *= 2
+    about = systematic(particles.share(_TEMPERED / 2), _BLOCK, rng)
+    return centre + particles.w[rng.permutation(about)] @ whitening.T
 
 
 def _walk(log_weight: np.ndarray, rng: np.random.Generator, thin: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,16 +21,19 @@ import numpy as np
 from bayes_scaling.engine import convergence
 from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
+from bayes_scaling.engine.ensemble import Walkers
 from bayes_scaling.engine.groups import Recentring
-from bayes_scaling.engine.importance import independence_chains, log_density_at, may_serve
+from bayes_scaling.engine.importance import Kept, independence_chains, log_density_at, may_serve
 from bayes_scaling.engine.modes import FEW_ITERATIONS, FEW_STARTS, ITERATIONS, NEARBY, STARTS, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
 from bayes_scaling.errors import InputError
 
 _SEARCHED_ROWS = 4096  # modes are searched for on so many rows at most, and then followed on all
+_WALKED_ROWS = 4096  # at most, for an ensemble: many rows make normal posteriors, and its many points dear
 _MANY = 64  # coordinates
 _FOLLOWED = 4  # modes that are followed
-NUTS, IMPORTANCE = METHODS = ("nuts", "importance")
+AUTO, NUTS, IMPORTANCE = METHODS = ("auto", "nuts", "importance")
+ENSEMBLE = "ensemble"  # no method to ask for: where others turn to
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ class Sampler:
     warmup : iterations before the first kept draw; None lets the engine choose; further attempts take at least 1000
     seed : of everything random
     persistent : whether to try again, more carefully, while the draws are not good
-    method : ``nuts``; or ``importance``: by importance where that is certified to cover the posterior, by the no-U-turn sampler elsewhere
+    method : ``nuts``; ``auto``: the no-U-turn sampler, and an ensemble of walkers where its first attempt was not good; or ``importance``:
+        independence chains where they are certified to cover the posterior, an ensemble elsewhere. Where that is not good either, the
+        no-U-turn sampler goes on
     """
 
     chains: int = 4
@@ -64,7 +69,7 @@ class Sampler:
     warmup: int | None = None
     seed: int = 0
     persistent: bool = True
-    method: str = NUTS
+    method: str = AUTO
 
     def attempts(self) -> tuple[Attempt, ...]:
         first, *further = ATTEMPTS if self.persistent else ATTEMPTS[:1]
@@ -88,8 +93,9 @@ class Draws:
     attempt : the settings of the attempt that these draws are from
     attempts : how many attempts were made
     compile_seconds, sample_seconds : wall time spent on getting programs, and on everything else; beside others it is their time, too
-    method : that the draws are from
+    method : that the draws are from: ``nuts``, ``importance`` or ``ensemble``
     pareto_k : of the importance weights, of draws by importance
+    walker_rhat : the largest R-hat over walkers, of draws by an ensemble
     """
 
     sites: dict[str, np.ndarray]
@@ -103,6 +109,7 @@ class Draws:
     sample_seconds: float = 0.0
     method: str = NUTS
     pareto_k: float | None = None
+    walker_rhat: float | None = None
 
     @cached_property
     def convergence(self) -> dict[str, np.ndarray]:
@@ -175,13 +182,14 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
 
 
 def _by_importance(density: Density, tasks: Sequence[Task], device: Any) -> Iterator[Draws | InputError | None]:
-    """Yield, for each data set, draws that are certified, or None where there is no certificate."""
+    """Yield, for each data set, draws that are good, or None where there are none."""
     if not tasks:
         return
     clock = _Clock()
     first = density.arguments(tasks[0].columns, tasks[0].weight)
     sites = clock.time(lambda: Sites(density, first, tasks[0].settings.chains, device))
     log_density = clock.time(lambda: log_density_at(density, first, device))
+    walkers = Walkers(density, first, tasks[0].settings.chains, device)
     for task in tasks:
         # Programs that serve all are the first one's expense.
         start, before = (clock.start, 0.0) if task is tasks[0] else (time.perf_counter(), clock.compile_seconds)
@@ -190,28 +198,45 @@ def _by_importance(density: Density, tasks: Sequence[Task], device: Any) -> Iter
         except InputError as error:
             yield error
             continue
-        draws = _certified(log_density, sites, modes, task, device)
+        draws = _without_gradients(log_density, walkers, sites, modes, task, clock)
         compiling = clock.compile_seconds - before
         spent = time.perf_counter() - start - compiling
         yield draws if draws is None else replace(draws, compile_seconds=compiling, sample_seconds=spent)
 
 
-def _certified(log_density: Callable[[np.ndarray, tuple], np.ndarray], sites: Sites, modes: Modes, task: Task, device: Any) -> Draws | None:
-    """Return draws by importance, or None where they have no certificate."""
+def _without_gradients(
+    log_density: Callable[[np.ndarray, tuple], np.ndarray], walkers: Walkers, sites: Sites, modes: Modes, task: Task, clock: _Clock
+) -> Draws | None:
+    """Return draws of independence chains, or else of an ensemble; None where neither are good."""
     data, settings = sites.density.arguments(task.columns, task.weight), task.settings
-    held = jax.device_put(data, device)
+    held = jax.device_put(data, sites.device)
     found = independence_chains(lambda z: log_density(z, held), modes, settings.chains, settings.draws, task.random("importance"))
-    if found is None:
-        return None
+    if isinstance(found, Kept):
+        draws = _independent(found, sites, data, modes, 1)
+        if draws is not None:  # of what is derived, too
+            return draws
+        found = found.z.reshape(-1, sites.density.size)
+    walked = None if found is None else _walked(walkers, found, task, clock)
+    return _independent(walked, sites, data, modes, 1) if isinstance(walked, Kept) else None
+
+
+def _walked(walkers: Walkers, about: np.ndarray, task: Task, clock: _Clock) -> Kept | np.ndarray:
+    clock.time(lambda: walkers.block)
+    return walkers(about, task.settings.draws, walkers.density.arguments(task.columns, task.weight), task.random("walkers"))
+
+
+def _independent(found: Kept, sites: Sites, data: tuple, modes: Modes, attempts: int) -> Draws | None:
+    """Return draws that no trajectories led to, or None where they are not good."""
     stats = {
         "diverging": np.zeros(found.potential.shape, bool),
         "lp": -found.potential,
         "n_steps": np.full(found.potential.shape, found.thin),
         "acceptance_rate": found.acceptance,
     }
-    attempt = Attempt(0, 0.0, found.thin)
-    draws = Draws(sites(found.z, data), found.z, stats, None, modes, attempt, 1, method=IMPORTANCE, pareto_k=found.pareto_k)
-    return draws if convergence.good(draws.convergence, stats["diverging"]) else None  # of what is derived, too
+    method = ENSEMBLE if found.pareto_k is None else IMPORTANCE
+    certified = {"method": method, "pareto_k": found.pareto_k, "walker_rhat": found.walker_rhat}
+    draws = Draws(sites(found.z, data), found.z, stats, None, modes, Attempt(0, 0.0, found.thin), attempts, **certified)
+    return draws if convergence.good(draws.convergence, stats["diverging"]) else None
 
 
 def _by_trajectories(density: Density, tasks: Sequence[Task], device: Any, lanes: int) -> Iterator[tuple[int, Draws | InputError]]:
@@ -225,6 +250,7 @@ def _by_trajectories(density: Density, tasks: Sequence[Task], device: Any, lanes
     program = clock.time(lambda: Lanes(density, first, chains, lanes, device))
     sites = clock.time(lambda: Sites(density, first, chains, device))
     recentre = clock.time(lambda: Recentring(density, first, device)) if density.pools else None
+    walkers = Walkers(density, first, chains, device) if may_serve(density) and len(first[1]) <= _WALKED_ROWS else None
 
     def work(task: Task) -> Work[Draws | InputError]:
         # Programs that serve all are the first one's expense.
@@ -234,14 +260,14 @@ def _by_trajectories(density: Density, tasks: Sequence[Task], device: Any, lanes
         except InputError as error:
             return error
         clock.time(program.ready)
-        draws = yield from _attempts(task, modes, sites, recentre)
+        draws = yield from _attempts(task, modes, sites, recentre, walkers, clock)
         compiling = clock.compile_seconds - before
         return replace(draws, compile_seconds=compiling, sample_seconds=time.perf_counter() - start - compiling)
 
     yield from program.run(work(task) for task in tasks)
 
 
-def _attempts(task: Task, modes: Modes, sites: Sites, recentre: Recentring | None) -> Work[Draws]:
+def _attempts(task: Task, modes: Modes, sites: Sites, recentre: Recentring | None, walkers: Walkers | None, clock: _Clock) -> Work[Draws]:
     """Draw, look at the draws, and try harder while they are not good."""
     data, settings, progress = sites.density.arguments(task.columns, task.weight), task.settings, task.progress
     centre, whitening = modes.points[0], modes.whitening()
@@ -266,10 +292,17 @@ def _attempts(task: Task, modes: Modes, sites: Sites, recentre: Recentring | Non
             draws = _kept(z, told, sites, chains.data, modes, replace(attempt, thin=_LONGER * attempt.thin), number + 1)
         if number + 1 == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
             return draws
+        pooled = draws.unconstrained.reshape(-1, z.shape[2])
+        if number == 0 and walkers is not None and settings.method == AUTO:
+            order = task.random("order").permutation(len(pooled))
+            walked = _walked(walkers, pooled[order], task, clock)
+            found = _independent(walked, sites, data, modes, number + 2) if isinstance(walked, Kept) else None
+            if found is not None:
+                return found
+            pooled = walked.z.reshape(pooled.shape) if isinstance(walked, Kept) else walked
         if recentre is not None:  # the modes, from which the next attempt begins
             modes = replace(modes, points=recentre.move(modes.points, data, chains.data[2]))
             data = chains.data
-        pooled = draws.unconstrained.reshape(-1, z.shape[2])
         centre = pooled.mean(axis=0)
         covariance = np.atleast_2d(np.cov(pooled.T))
         if np.all(np.isfinite(covariance)):
