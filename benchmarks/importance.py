@@ -1,4 +1,5 @@
-"""Draws by importance against the no-U-turn sampler, over all laws: the same posterior, at what cost.
+"""Draws by importance, or by the ensemble that it hands over to, against the no-U-turn sampler, over all laws: the same posterior, at what
+cost.
 
 python benchmarks/importance.py SHARED_DATA [--law NAME ...] [--draws N]
 
@@ -14,13 +15,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+from agreement import apart
 from laws import simulated
 from refits import Refit, all_refits
 
 import bayes_scaling as bs
-from bayes_scaling.engine import convergence
-
-QUANTILES = (0.05, 0.5, 0.95)
 
 
 def main() -> None:
@@ -50,30 +49,14 @@ def main() -> None:
         first, other = fits.values()
         drawn = first.attributes["method"]
         ratio = seconds["nuts"] / seconds["importance"]
-        if drawn == "importance":
+        if drawn != "nuts":
             ratios.append(ratio)
         k = np.nan if first.diagnosis.pareto_k is None else first.diagnosis.pareto_k
-        told = f"{drawn:12}{k:9.2f}{apart(first, other):7.2f}{seconds['importance']:9.2f}{seconds['nuts']:8.2f}{ratio:7.1f}"
+        distance, _ = apart(*({key: values.values for key, values in fit.posterior.data_vars.items()} for fit in (first, other)))
+        told = f"{drawn:12}{k:9.2f}{distance:7.2f}{seconds['importance']:9.2f}{seconds['nuts']:8.2f}{ratio:7.1f}"
         print(f"{name:30}{len(runs):6}{len(first.posterior.data_vars):6}  {told}  {other.diagnosis.converged}", flush=True)
     if ratios:
-        print(f"{len(ratios)} of {total} certified: NUTS takes {np.median(ratios):.1f} times as long there (median)")
-
-
-def apart(first: bs.Fit, other: bs.Fit) -> float:
-    """Return the largest difference of quantiles of two fits' parameters, in standard errors."""
-    worst = 0.0
-    for name in first.posterior.data_vars:
-        both = [np.asarray(fit.posterior[name].values, float) for fit in (first, other)]
-        if any(values.ndim > 2 or np.ptp(values) == 0 for values in both):
-            continue
-        for p in QUANTILES:
-            value = [np.quantile(values, p) for values in both]
-            middle = np.mean(value)
-            # Of the share of draws below the value: a mean of indicators, whose effective number is known.
-            shares = [(values <= middle).astype(float)[..., None] for values in both]
-            error = np.hypot(*(share.std() / np.sqrt(convergence.statistics(share)["ess_bulk"][0]) for share in shares))
-            worst = max(worst, abs(shares[0].mean() - shares[1].mean()) / error)
-    return float(worst)
+        print(f"{len(ratios)} of {total} drawn without trajectories: NUTS takes {np.median(ratios):.1f} times as long there (median)")
 
 
 if __name__ == "__main__":
