@@ -18,8 +18,7 @@ from bayes_scaling.engine.mixture import moments
 
 _BOUND = 3.0  # standard deviations beyond which a polynomial stays as it is there
 _MOST_SCALE = 4.0  # of the logarithm of a coordinate's scale
-_PASSES = 2  # of fitting the polynomials and the scales that weight their errors in turn
-_COMPARED = 4096  # points on which axes are compared
+_COMPARED = 2048  # points on which axes are compared
 _SMALL = 1e-12
 
 
@@ -88,34 +87,36 @@ def fitted(z: np.ndarray) -> Warp:
 
 def _along(z: np.ndarray, axes: np.ndarray) -> tuple[Warp, float]:
     """Return the map fitted along axes, and the mean log density of the points by it, normal in its coordinates, up to a constant."""
-    size = z.shape[1]
+    points, size = z.shape
     found = straight(z.mean(0), axes)
     y = (z - found.centre) @ found.inverse.T
     known = terms(y)
+    products = known.T @ known / points
     middle, log_scale = found.middle.copy(), found.log_scale.copy()
     score = -found.volume
     for i in range(size):
         of_scale, of_middle = _places(i, size)
-        at, spread = _conditional(known[:, of_middle], known[:, of_scale], y[:, i])
+        first = known[:, of_middle]
+        at = _ridge(products[np.ix_(of_middle, of_middle)], first.T @ y[:, i] / points, points)
+        spread = _log_scale(known[:, of_scale], products[np.ix_(of_scale, of_scale)], y[:, i] - first @ at)
+        # Again, each error by its scale.
+        log = known[:, of_scale] @ spread
+        weight = np.exp(-2 * np.clip(log - log.min(), 0, 2 * _MOST_SCALE))
+        weighted = first * (weight / weight.sum())[:, None]
+        at = _ridge(weighted.T @ first, weighted.T @ y[:, i], points)
+        spread = _log_scale(known[:, of_scale], products[np.ix_(of_scale, of_scale)], y[:, i] - first @ at)
         middle[i, of_middle], log_scale[i, of_scale] = at, spread
         score -= np.mean(known[:, of_scale] @ spread)
     return found._replace(middle=middle, log_scale=log_scale), float(score)
 
 
-def _conditional(of_middle: np.ndarray, of_scale: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return coefficients of the mean of values, and of the logarithm of their standard deviation, given terms (point, term) of either."""
-    even = np.full(len(values), 1 / len(values))
-    weight = even
-    for _ in range(_PASSES):  # errors weigh by their scale, and the scale is of the errors
-        middle = _ridge(of_middle, values, weight)
-        away = values - of_middle @ middle
-        log_scale = _ridge(of_scale, 0.5 * np.log(away**2 + 1e-6 * np.mean(away**2) + 1e-300), even)
-        log = of_scale @ log_scale
-        weight = np.exp(-2 * np.clip(log - log.min(), 0, 2 * _MOST_SCALE))
-        weight /= weight.sum()
-        # Logarithms of errors lie below the logarithm of their standard deviation.
-        level = 0.5 * np.log(np.mean((away * np.exp(-log)) ** 2) + 1e-300)
-    return middle, log_scale + level * np.eye(len(log_scale))[0]  # pyright: ignore[reportPossiblyUnboundVariable]
+def _log_scale(known: np.ndarray, products: np.ndarray, away: np.ndarray) -> np.ndarray:
+    """Return coefficients of the logarithm of the standard deviation of errors, given terms (point, term) and their mean products."""
+    squared = away**2
+    found = _ridge(products, known.T @ (0.5 * np.log(squared + 1e-6 * squared.mean() + 1e-300)) / len(away), len(away))
+    # Logarithms of errors lie below the logarithm of their standard deviation.
+    found[0] += 0.5 * np.log(np.mean(squared * np.exp(-2 * known @ found)) + 1e-300)
+    return found
 
 
 def _places(i: int, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -126,9 +127,8 @@ def _places(i: int, size: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([[0], *powers[:2]]), np.concatenate([[0], *powers, products])
 
 
-def _ridge(known: np.ndarray, values: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return coefficients that fit values with weights of sum one, all but the constant's held towards zero as chance asks."""
-    held = known.shape[1] / len(known)
-    weighted = known * weight[:, None]
-    diagonal = np.r_[_SMALL, np.full(known.shape[1] - 1, held)]
-    return np.linalg.solve(weighted.T @ known + np.diag(diagonal), weighted.T @ values)
+def _ridge(products: np.ndarray, with_values: np.ndarray, points: int) -> np.ndarray:
+    """Return least-squares coefficients from mean products of terms, all but the constant's held towards zero as chance asks."""
+    held = np.full(len(products), len(products) / points)
+    held[0] = 0
+    return np.linalg.solve(products + np.diag(held + _SMALL), with_values)
