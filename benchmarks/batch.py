@@ -21,7 +21,7 @@ from peers import mcmc_run
 import bayes_scaling as bs
 from bayes_scaling.batch import Job, run_job
 
-LAWS = ("power_law", "power_law_floor", "m4")
+LAWS = ("power_law_floor", "m4", "bnsl")
 LAW = "power_law_floor"  # of the simulated data sets
 
 
@@ -53,7 +53,7 @@ def curves(data: Path, folder: Path) -> None:
     """Every curve of the benchmark of extrapolation under three laws, fitted to its context."""
     job(
         f"{data.name}/extrapolation_curves.csv under {', '.join(LAWS)}", data / "extrapolation_curves.csv", folder / "curves", LAWS,
-        group=("curve",), where="split == 'context'", map={"loss": "y"}, drop_invalid=True,
+        group=("curve",), where="split == 'context'", map={"loss": "y"}, drop_invalid=True, method="importance",
     )  # fmt: skip
 
 
