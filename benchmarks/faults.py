@@ -192,6 +192,52 @@ def no_memory(folder: Path) -> str:
     return f"{'' if good else 'LOST: '}{counts.get('ok')} fits done, {counts.get('failed')} failed alone with its reason; exit code 3"
 
 
+def curves_in(folder: Path, law: str) -> None:
+    """Three curves, and a job that fits them under a law of the folder's, in chunks of two."""
+    (folder / "law.py").write_text(law)
+    rng = np.random.default_rng(0)
+    rows = ["curve,tokens,loss"]
+    for curve in ("one", "two", "three"):
+        rows += [f"{curve},{x!r},{float(12 * x**-0.08 * np.exp(0.004 * rng.normal()))!r}" for x in np.geomspace(1e8, 1e11, 20).tolist()]
+    (folder / "curves.csv").write_text("\n".join(rows) + "\n")
+    (folder / "job.toml").write_text('data = "curves.csv"\ngroup = ["curve"]\nlaws = ["law.py"]\n[sampler]\ndraws = 400\n[run]\nchunk = 2\n'
+                                     'workers = 1\ndevice = "cpu"\n[output]\npath = "results"\n')  # fmt: skip
+
+
+def device_lost(folder: Path) -> str:
+    """A device that fails in the middle of a batch, and from then on at everything that its process asks of it; and one in a single fit."""
+    law = _LAW.format(formula="device(inputs['tokens'], p)").replace(
+        "LAW = ",
+        "import pathlib\nimport jax\n\nFIRST, dead = pathlib.Path(__file__).with_name('failed'), []\n\n\n"
+        "def device(tokens, p):\n"
+        "    if dead or not FIRST.exists():\n        FIRST.touch()\n        dead.append(1)\n"
+        "        raise jax.errors.JaxRuntimeError('INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered')\n"
+        "    return p['a'] * tokens ** -p['c']\n\nLAW = ",
+    )
+    curves_in(folder, law)
+    done = command(folder, "batch", "job.toml", "--json")
+    counts = json.loads(done.stdout) if done.stdout else {}
+    good = (counts.get("ok"), counts.get("failed")) == (3, 0) and "ILLEGAL_ADDRESS" in (folder / "results" / "log.txt").read_text()
+    (folder / "failed").unlink()
+    runs_in(folder)
+    single = told(command(folder, "fit", "runs.csv", "--law", "law.py", "--out", "fit.nc"), 2, "the device failed (INTERNAL: CUDA")
+    good = good and not (folder / "fit.nc").exists()
+    return f"{'' if good else 'LOST: '}batch: {counts.get('ok')} fits done, by a new worker; fit: {single}"
+
+
+def no_device(folder: Path) -> str:
+    """A device that does not start any more: the batch stops, calls no fit failed, and goes on when there is one."""
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"))
+    (folder / "sitecustomize.py").write_text(  # a worker's platform is chosen for it; of one that is not there it learns when it starts
+        "import os, sys\nif 'bayes_scaling.batch.worker' in sys.orig_argv:\n    os.environ['JAX_PLATFORMS'] = 'tpu'\n"
+    )
+    done = command(folder, "batch", "job.toml", env={**os.environ, "PYTHONPATH": str(folder)})
+    stopped = told(done, 2, "a worker has no device")
+    counts = json.loads(command(folder, "batch", "job.toml", "--json").stdout or "{}")
+    good = (counts.get("ok"), counts.get("failed")) == (3, 0)
+    return f"{'' if good else 'LOST: '}{stopped}; then: {counts.get('ok')} fits done"
+
+
 def gone(folder: Path) -> str:
     """The table is deleted after the fit; the reader of a pipe goes away."""
     runs_in(folder)
@@ -216,6 +262,8 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "no network": no_network,
     "no number and no gradient in a draw": not_a_number,
     "no memory in a batch": no_memory,
+    "device lost": device_lost,
+    "device does not start": no_device,
     "table and reader gone": gone,
 }
 
