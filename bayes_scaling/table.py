@@ -81,7 +81,7 @@ class Table:
             return float(cell)
         except ValueError:
             hint = "plain numbers, such as 1.5e9"
-            if "," in cell or "_" in cell or "'" in cell:
+            if cell[0] not in "[{(" and ("," in cell or "_" in cell or "'" in cell):
                 hint = "numbers without thousands separators and with a decimal point"
             elif cell[-1] in "%kKMBTG":
                 hint = "plain numbers, such as 1.5e9, and declare their unit with --units"
@@ -368,9 +368,9 @@ def _cells(column: Any) -> np.ndarray:
     values = np.asarray(column)
     if values.ndim == 1 and values.dtype.kind != "O":
         return values
-    nested = [cell if isinstance(cell, Hashable) else str(cell.tolist() if isinstance(cell, np.ndarray) else cell) for cell in values]
-    values = np.empty(len(nested), object)
-    values[:] = nested
+    plain = [cell if isinstance(cell, Hashable) else str(cell.tolist() if isinstance(cell, np.ndarray) else cell) for cell in values]
+    values = np.empty(len(plain), object)
+    values[:] = plain
     # None, NaN and pandas' NA are what libraries put where there is nothing; only they are not equal to themselves, or are None.
     absent = np.array([cell is None or type(cell).__name__ in ("NAType", "NaTType") or cell != cell for cell in values], bool)
     return np.where(absent, "", values) if absent.any() else values

@@ -116,7 +116,7 @@ TABLES = [
     Case("Parquet without rows", "fit runs.parquet --law chinchilla",
          "runs.parquet has no rows", {"runs.parquet": parquet(params=[], tokens=[], loss=[])}),
     Case("Parquet with lists", "fit runs.parquet --law chinchilla",
-         "runs.parquet: line 1, column 'loss': '[2 3]' is not a number; write plain numbers, such as 1.5e9",
+         "runs.parquet: line 1, column 'loss': '[2, 3]' is not a number; write plain numbers, such as 1.5e9",
          {"runs.parquet": parquet(params=[1e8], tokens=[1e9], loss=[[2, 3]])}),
     Case("Parquet with None", "fit runs.parquet --law chinchilla",
          "runs.parquet: 1 of 2 rows cannot be used: line 2: loss is missing. Mend them, or leave them",
