@@ -238,6 +238,29 @@ def no_device(folder: Path) -> str:
     return f"{'' if good else 'LOST: '}{stopped}; then: {counts.get('ok')} fits done"
 
 
+def clock_set_back(folder: Path) -> str:
+    """All that is stored is of the future, and the clock is ten years behind: nothing is taken for stale, or made again."""
+    runs_in(folder)
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"))
+    environment = {**os.environ, "BAYES_SCALING_CACHE": str(folder / "cache")}
+
+    def outcome() -> tuple[Any, Any]:
+        fit = command(folder, "fit", "runs.csv", *CHEAP, "--json", env=environment)
+        batch = command(folder, "batch", "job.toml", "--json", env=environment)
+        return json.loads(fit.stdout)["parameters"], json.loads(batch.stdout)
+
+    before, first = outcome()
+    stored = {path.name: path.read_bytes() for path in (folder / "results" / "shards").iterdir()}
+    for path in [*(folder / "cache").rglob("*"), *(folder / "results").rglob("*")]:
+        os.utime(path, (4e9, 4e9))  # the year 2096
+    (folder / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() - 3.2e8\n")
+    environment["PYTHONPATH"] = str(folder)
+    after, second = outcome()
+    kept = {path.name: path.read_bytes() for path in (folder / "results" / "shards").iterdir()} == stored
+    good = before == after and kept and (first["kept"], second["kept"]) == (0, 3)
+    return f"{'' if good else f'LOST: {first} {second} '}the same draws; {second['kept']} fits of the batch kept, none made again"
+
+
 def gone(folder: Path) -> str:
     """The table is deleted after the fit; the reader of a pipe goes away."""
     runs_in(folder)
@@ -264,6 +287,7 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "no memory in a batch": no_memory,
     "device lost": device_lost,
     "device does not start": no_device,
+    "clock set back": clock_set_back,
     "table and reader gone": gone,
 }
 
