@@ -23,8 +23,10 @@ Values = Mapping[str, Any]  #: arrays or numbers by name
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """A quantity that a law takes, is asked about or answers with: its name (``params``, ``tokens``, ``compute`` …), unit, and what exactly
-    is counted; ``low`` and ``high`` bound the domain that the law is declared for, in base units.
+    """A quantity that a law takes, is asked about or answers with.
+
+    It has a name (``params``, ``tokens``, ``compute`` …), a unit, and says what exactly is counted; ``low`` and ``high`` bound the domain
+    that the law is declared for, in base units.
 
     ``default`` is its value where runs have no such column (16 bits, say). With ``asked_only`` it has that value in all runs, and only
     questions vary it: attempts allowed, where each measured attempt is one.

@@ -45,7 +45,7 @@ GROUPS = {
     "runs": Group(
         ("bayes_scaling/runs.py", "bayes_scaling/table.py", "bayes_scaling/units.py"),
         ("tests/unit/test_units.py", "tests/unit/test_runs.py", "tests/unit/test_table.py", "tests/unit/test_foreign.py",
-         "tests/property/test_input.py", "tests/system/test_bad_input.py"),
+         "tests/property/test_input.py"),
     ),
     "allocate": Group(
         ("bayes_scaling/allocation.py", "bayes_scaling/optimum.py", "bayes_scaling/cost.py", "bayes_scaling/limits.py"),
@@ -54,7 +54,7 @@ GROUPS = {
     ),
     "diagnose": Group(
         ("bayes_scaling/diagnose.py", "bayes_scaling/problems.py"),
-        ("tests/unit/test_problems.py", "tests/statistical/test_diagnosis.py", "tests/system/test_trust.py"),
+        ("tests/unit/test_problems.py", "tests/statistical/test_diagnosis.py"),
     ),
 }  # fmt: skip
 
