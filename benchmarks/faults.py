@@ -171,6 +171,18 @@ def not_a_number(folder: Path) -> str:
            f"holds 0.08); everywhere: {none}"  # fmt: skip
 
 
+def curves_in(folder: Path, law: str, points: tuple[int, ...] = (20, 20, 20), chunk: int = 2) -> None:
+    """Curves with so many points, and a job that fits them under a law of the folder's."""
+    (folder / "law.py").write_text(law)
+    rng = np.random.default_rng(0)
+    rows = ["curve,tokens,loss"]
+    for curve, count in enumerate(points):
+        rows += [f"c{curve},{x!r},{float(12 * x**-0.08 * np.exp(0.004 * rng.normal()))!r}" for x in np.geomspace(1e8, 1e11, count).tolist()]
+    (folder / "curves.csv").write_text("\n".join(rows) + "\n")
+    (folder / "job.toml").write_text(f'data = "curves.csv"\ngroup = ["curve"]\nlaws = ["law.py"]\n[sampler]\ndraws = 400\n[run]\n'
+                                     f'chunk = {chunk}\nworkers = 1\ndevice = "cpu"\n[output]\npath = "results"\n')  # fmt: skip
+
+
 def no_memory(folder: Path) -> str:
     """A batch whose worker has no memory for two fits at once, and none for a large one."""
     law = _LAW.format(formula="guarded(inputs['tokens'], p)").replace(
@@ -178,30 +190,11 @@ def no_memory(folder: Path) -> str:
         "def guarded(tokens, p):\n    if tokens.shape[-1] > 64:\n        raise MemoryError('too large')\n"
         "    return p['a'] * tokens ** -p['c']\n\nLAW = ",
     )
-    (folder / "law.py").write_text(law)
-    rng = np.random.default_rng(0)
-    rows = ["curve,tokens,loss"]
-    for curve, points in (("small", 20), ("large", 80), ("other", 24)):
-        rows += [f"{curve},{x!r},{float(12 * x**-0.08 * np.exp(0.004 * rng.normal()))!r}" for x in np.geomspace(1e8, 1e11, points).tolist()]
-    (folder / "curves.csv").write_text("\n".join(rows) + "\n")
-    (folder / "job.toml").write_text('data = "curves.csv"\ngroup = ["curve"]\nlaws = ["law.py"]\n[sampler]\ndraws = 400\n[run]\nchunk = 8\n'
-                                     'workers = 1\ndevice = "cpu"\n[output]\npath = "results"\n')  # fmt: skip
+    curves_in(folder, law, (20, 80, 24), 8)
     done = command(folder, "batch", "job.toml", "--json")
     counts = json.loads(done.stdout) if done.stdout else {}
     good = (counts.get("ok"), counts.get("failed")) == (2, 1)
     return f"{'' if good else 'LOST: '}{counts.get('ok')} fits done, {counts.get('failed')} failed alone with its reason; exit code 3"
-
-
-def curves_in(folder: Path, law: str) -> None:
-    """Three curves, and a job that fits them under a law of the folder's, in chunks of two."""
-    (folder / "law.py").write_text(law)
-    rng = np.random.default_rng(0)
-    rows = ["curve,tokens,loss"]
-    for curve in ("one", "two", "three"):
-        rows += [f"{curve},{x!r},{float(12 * x**-0.08 * np.exp(0.004 * rng.normal()))!r}" for x in np.geomspace(1e8, 1e11, 20).tolist()]
-    (folder / "curves.csv").write_text("\n".join(rows) + "\n")
-    (folder / "job.toml").write_text('data = "curves.csv"\ngroup = ["curve"]\nlaws = ["law.py"]\n[sampler]\ndraws = 400\n[run]\nchunk = 2\n'
-                                     'workers = 1\ndevice = "cpu"\n[output]\npath = "results"\n')  # fmt: skip
 
 
 def device_lost(folder: Path) -> str:
