@@ -60,7 +60,7 @@ class Published:
 
     values: Mapping[str, float]
     source: str
-    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    standard_errors: Mapping[str, float] = field(default_factory=dict[str, float])
     note: str = ""
 
 
@@ -109,7 +109,7 @@ class Decision:
     answers: tuple[Input, ...]
     answer: Callable[[Values, Values], dict[str, Any]]
     example: Mapping[str, float]
-    optional: Mapping[str, float] = field(default_factory=dict)
+    optional: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,7 +166,7 @@ class Law:
     formula: Callable[[Values, Values], Any]
     derived: Callable[[Values], dict[str, Any]] | None = None
     invert: Callable[[Values], dict[str, Any]] | None = None
-    published: Mapping[str, Published] = field(default_factory=dict)
+    published: Mapping[str, Published] = field(default_factory=dict[str, Published])
     checks: tuple[Check, ...] = ()
     terms: tuple[Term, ...] = ()
     sums: tuple[tuple[str, ...], ...] = ()
@@ -178,8 +178,8 @@ class Law:
     output: str = "loss"
     noise: Any = "student-t"  #: or a bayes_scaling.noise.Noise, which is defined by laws' types and so not named here
     model: Callable[..., Any] | None = None
-    alternatives: Mapping[str, Law] = field(default_factory=dict)
-    variants: Mapping[str, Law] = field(default_factory=dict)
+    alternatives: Mapping[str, Law] = field(default_factory=dict[str, "Law"])
+    variants: Mapping[str, Law] = field(default_factory=dict[str, "Law"])
     decision: Decision | None = None
     origin: str = ""  #: file that the law was loaded from, for a user's law
     origin_hash: str = ""

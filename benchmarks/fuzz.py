@@ -88,8 +88,9 @@ def tables(folder: Path) -> list[bytes]:
         day=pandas.date_range("2024-01-01", periods=len(frame)), steps=frame["params"].astype("int64"), sound=True,
         parts=[[1, 2]] * len(frame),
     )  # fmt: skip
-    found = []
-    for i, (each, packing) in enumerate(((frame, None), (frame, "snappy"), (rich, "zstd"), (rich, None))):
+    found: list[bytes] = []
+    kinds: list[tuple[Any, Any]] = [(frame, None), (frame, "snappy"), (rich, "zstd"), (rich, None)]
+    for i, (each, packing) in enumerate(kinds):
         each.to_parquet(folder / f"{i}.parquet", compression=packing)
         found.append((folder / f"{i}.parquet").read_bytes())
     return found

@@ -157,7 +157,7 @@ VALUES = [
     Case("decimal comma and semicolons", FIT,
          "runs.csv: the header has semicolons and no comma: is another separator used? Then save it",
          {"runs.csv": "params;tokens;loss\n1e8;1e10;2,5\n"}),
-    Case("suffix", FIT, "runs.csv: line 5, column 'params': '7B' is not a number; write plain numbers, such as", cell("params", "7B")),
+    Case("suffix", FIT, "'7B' is not a number; write plain numbers, such as 1.5e9, and declare their unit with --units", cell("params", "7B")),
     Case("unit", FIT,
          "runs.csv: line 5, column 'loss': '2.5 nats' is not a number; write plain numbers, such as 1.5e9", cell("loss", "2.5 nats")),
     Case("word", FIT,

@@ -38,8 +38,8 @@ class Outcome:
 
     record: dict[str, Any]
     runs: Runs
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict[str, Mapping[str, np.ndarray]])
 
     @property
     def key(self) -> str:
