@@ -1,4 +1,4 @@
-"""calibrate(): simulation-based calibration of a law: do its posteriors hold the truth as often as they say?
+"""calibrate(): simulation-based calibration of a law, whether its posteriors hold the truth as often as they say.
 
 Parameters are drawn from the priors, runs are simulated from them and fitted. Among the draws of its posterior, the truth then has a rank
 that is uniform, for every parameter and everything that follows from them, if and only if the posterior is right (Talts et al. 2018;

@@ -223,11 +223,11 @@ class Cost:
         return (params + sequences * cached(width(params, numbers), numbers)) * self.serving_bits / 8
 
     def gpu_hours(self, compute: Any) -> Any:
-        return self._hardware("GPU-hours").gpu_hours(compute)
+        return self.required_hardware("GPU-hours").gpu_hours(compute)
 
     def dollars(self, compute: Any) -> Any:
         """Return the price of compute."""
-        hardware = self._hardware("dollars")
+        hardware = self.required_hardware("dollars")
         if not hardware.price:
             raise InputError("to count dollars, give the price of a GPU-hour")
         return hardware.gpu_hours(compute) * hardware.price
@@ -236,7 +236,8 @@ class Cost:
         """Return the FLOP that dollars buy: the inverse of `dollars`."""
         return dollars / self.dollars(1.0)
 
-    def _hardware(self, what: str) -> Hardware:
+    def required_hardware(self, what: str) -> Hardware:
+        """Return the hardware; without it, `InputError` says what cannot be counted."""
         if self.hardware is None:
             raise InputError(f"to count {what}, say what a GPU does: its peak FLOP/s and the share of it that training reaches")
         return self.hardware

@@ -26,7 +26,7 @@ class DataSet:
     file: str
     url: str = ""
     sha256: str = ""
-    map: Mapping[str, str] = field(default_factory=dict)
+    map: Mapping[str, str] = field(default_factory=dict[str, str])
     where: str | None = None
     licence: str = ""
 
@@ -41,7 +41,7 @@ class Located:
 
     path: Path
     label: str
-    map: Mapping[str, str] = field(default_factory=dict)
+    map: Mapping[str, str] = field(default_factory=dict[str, str])
     where: str | None = None
 
 

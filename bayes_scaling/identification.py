@@ -161,8 +161,9 @@ def _told_apart(law: Law, priors: Mapping[str, Any], runs: Runs, names: Sequence
 def _sensitivities(
     law: Law, priors: Mapping[str, Any], runs: Runs, names: Sequence[str], held: Sequence[Sequence[str]]
 ) -> list[np.ndarray]:
-    """Return derivatives of the curve by some parameters at the prior medians, each of shape (run, parameter): one for each choice of
-    inputs that are ``held`` at their median. Of at most MOST_SENSITIVITIES runs.
+    """Return derivatives of the curve by some parameters at the prior medians, each of shape (run, parameter).
+
+    One for each choice of inputs that are ``held`` at their median, of at most MOST_SENSITIVITIES runs.
     """
     import jax
     import jax.numpy as jnp

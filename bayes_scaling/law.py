@@ -23,8 +23,10 @@ Values = Mapping[str, Any]  #: arrays or numbers by name
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """A quantity that a law takes, is asked about or answers with: its name (``params``, ``tokens``, ``compute`` …), unit, and what exactly
-    is counted; ``low`` and ``high`` bound the domain that the law is declared for, in base units.
+    """A quantity that a law takes, is asked about or answers with.
+
+    It has a name (``params``, ``tokens``, ``compute`` …), a unit, and says what exactly is counted; ``low`` and ``high`` bound the domain
+    that the law is declared for, in base units.
 
     ``default`` is its value where runs have no such column (16 bits, say). With ``asked_only`` it has that value in all runs, and only
     questions vary it: attempts allowed, where each measured attempt is one.
@@ -58,7 +60,7 @@ class Published:
 
     values: Mapping[str, float]
     source: str
-    standard_errors: Mapping[str, float] = field(default_factory=dict)
+    standard_errors: Mapping[str, float] = field(default_factory=dict[str, float])
     note: str = ""
 
 
@@ -107,7 +109,7 @@ class Decision:
     answers: tuple[Input, ...]
     answer: Callable[[Values, Values], dict[str, Any]]
     example: Mapping[str, float]
-    optional: Mapping[str, float] = field(default_factory=dict)
+    optional: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +166,7 @@ class Law:
     formula: Callable[[Values, Values], Any]
     derived: Callable[[Values], dict[str, Any]] | None = None
     invert: Callable[[Values], dict[str, Any]] | None = None
-    published: Mapping[str, Published] = field(default_factory=dict)
+    published: Mapping[str, Published] = field(default_factory=dict[str, Published])
     checks: tuple[Check, ...] = ()
     terms: tuple[Term, ...] = ()
     sums: tuple[tuple[str, ...], ...] = ()
@@ -176,8 +178,8 @@ class Law:
     output: str = "loss"
     noise: Any = "student-t"  #: or a bayes_scaling.noise.Noise, which is defined by laws' types and so not named here
     model: Callable[..., Any] | None = None
-    alternatives: Mapping[str, Law] = field(default_factory=dict)
-    variants: Mapping[str, Law] = field(default_factory=dict)
+    alternatives: Mapping[str, Law] = field(default_factory=dict[str, "Law"])
+    variants: Mapping[str, Law] = field(default_factory=dict[str, "Law"])
     decision: Decision | None = None
     origin: str = ""  #: file that the law was loaded from, for a user's law
     origin_hash: str = ""

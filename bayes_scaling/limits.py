@@ -90,7 +90,7 @@ class Limits:
         """Return bounds as numbers that a compiled program can take as arguments; ``deadline`` is in FLOP."""
         deadline = _UNBOUNDED
         if np.isfinite(self.gpu_hours):
-            deadline = cost._hardware("a deadline in GPU-hours").compute(self.gpu_hours)
+            deadline = cost.required_hardware("a deadline in GPU-hours").compute(self.gpu_hours)
         bounds = {"max_tokens": self.max_tokens, "max_ratio": self.max_tokens_per_param, "deadline": deadline}
         return {name: min(value, _UNBOUNDED) for name, value in bounds.items()}
 

@@ -53,10 +53,10 @@ class Settings:
     pool : how law parameters vary over the groups; those that are not named are free
     """
 
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    priors: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, float] = field(default_factory=dict[str, float])
+    priors: Mapping[str, Any] = field(default_factory=dict[str, Any])
     groups: tuple[str, ...] = ()
-    pool: Mapping[str, Pooling] = field(default_factory=dict)
+    pool: Mapping[str, Pooling] = field(default_factory=dict[str, Pooling])
 
     def own(self, law: Law) -> tuple[str, ...]:
         """Return the law's parameters that every group has a value of for itself, and must determine by its own runs."""

@@ -19,8 +19,9 @@ def power(coefficient: Any, exponent: Any, x: Any) -> jax.Array:
 
 
 def softplus(x: Any) -> jax.Array:
-    """Return ln(1 + e^x) to sixteen decimals: digits enough for what is added up and exponentiated, at half the time of jax's, which keeps
-    sixteen digits far below 0, too.
+    """Return ln(1 + e^x) to sixteen decimals.
+
+    Digits enough for what is added up and exponentiated, at half the time of jax's, which keeps sixteen digits far below 0, too.
     """
     return jnp.maximum(x, 0.0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
 

@@ -5,7 +5,7 @@ The command line watches on a terminal; a program of your own may, with `watched
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
@@ -48,7 +48,7 @@ def follow[T](steps: Iterable[T], what: str, total: int) -> Iterator[T]:
 
 
 @contextmanager
-def watched(watcher: Watcher) -> Iterator[None]:
+def watched(watcher: Watcher) -> Generator[None]:
     """Let a function open a `Bar` for each loop: ``watcher(what, total)``."""
     token = _watcher.set(watcher)
     try:

@@ -51,8 +51,8 @@ class Runs:
     group: np.ndarray | None = None
     ignored: tuple[str, ...] = field(default=())
     factors: tuple[str, ...] = ()
-    reading: Mapping[str, Any] = field(default_factory=dict)
-    unusable: Mapping[str, str] = field(default_factory=dict)
+    reading: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    unusable: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -347,7 +347,7 @@ def _canonical(name: str) -> str:
 
 def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
     """Return quantity -> column of the table."""
-    found = {}
+    found: dict[str, str] = {}
     for name, column in mapping.items():
         if not name.isidentifier():
             raise InputError(f"cannot map to '{name}': it is no quantity{nearest(name, QUANTITIES)}")
@@ -374,7 +374,7 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
 
 def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[str, str]) -> dict[str, str]:
     """Leave columns out that only look like a quantity that few laws use, and that nobody asked for; return why, by quantity."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     for name in [name for name in found if name not in mapping and name != "group" and not QUANTITIES[name].core]:
         try:
             needed = ("successes", "trials") if name == "successes" and "trials" in found else (name,)

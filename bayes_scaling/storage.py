@@ -154,5 +154,6 @@ def _runs(tree: Any, data: dict[str, Any], law: Law) -> Runs:
     constant = {str(name): np.asarray(values) for name, values in tree["constant_data"].data_vars.items()}
     lines, group = constant.pop("line"), constant.pop("group_of_run", None)
     columns = {**constant, law.output: np.asarray(tree["observed_data"][law.output])}
-    about = {"factors": tuple(data.get("factors", ())), "reading": data.get("reading", {})}
-    return Runs(columns, lines, data["source"], tuple(data["notes"]), group, tuple(data["ignored"]), **about)
+    factors, reading = tuple(data.get("factors", ())), data.get("reading", {})
+    notes, ignored = tuple(data["notes"]), tuple(data["ignored"])
+    return Runs(columns, lines, data["source"], notes, group, ignored, factors=factors, reading=reading)

@@ -9,7 +9,7 @@ import io
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ class Table:
             return float(cell)
         except ValueError:
             hint = "plain numbers, such as 1.5e9"
-            if "," in cell or "_" in cell or "'" in cell:
+            if cell[0] not in "[{(" and ("," in cell or "_" in cell or "'" in cell):
                 hint = "numbers without thousands separators and with a decimal point"
             elif cell[-1] in "%kKMBTG":
                 hint = "plain numbers, such as 1.5e9, and declare their unit with --units"
@@ -324,12 +324,14 @@ def _read_parquet(path: Path) -> Table:
     try:
         import pandas
 
-        frame = pandas.read_parquet(path)
+        return table_from_dataframe(pandas.read_parquet(path), str(path))
     except ImportError:
         raise FileError(f"reading '{path}' needs pyarrow: pip install 'bayes-scaling[parquet]'") from None
-    except (OSError, ValueError) as error:
-        raise FileError(f"cannot read '{path}' as Parquet: {str(error).splitlines()[0]}") from None
-    return table_from_dataframe(frame, str(path))
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # pyarrow and pandas raise many kinds for a file that is damaged
+        what = str(error) if isinstance(error, (OSError, ValueError)) else f"{type(error).__name__}: {error}"
+        raise FileError(f"cannot read '{path}' as Parquet: {(what.splitlines() or ['no reason given'])[0]}") from None
 
 
 def is_frame(source: Any) -> bool:
@@ -359,10 +361,16 @@ def table_from_dataframe(frame: Any, source: str = "DataFrame") -> Table:
 
 
 def _cells(column: Any) -> np.ndarray:
-    """Return a column's values: numbers as they are, anything else as objects with empty text where there is no value."""
+    """Return a column's values: numbers as they are, anything else as objects with empty text where there is no value.
+
+    Lists and the like become text: they are no quantities, and stand for themselves only in telling rows apart.
+    """
     values = np.asarray(column)
-    if values.dtype.kind != "O":
+    if values.ndim == 1 and values.dtype.kind != "O":
         return values
+    plain = [cell if isinstance(cell, Hashable) else str(cell.tolist() if isinstance(cell, np.ndarray) else cell) for cell in values]
+    values = np.empty(len(plain), object)
+    values[:] = plain
     # None, NaN and pandas' NA are what libraries put where there is nothing; only they are not equal to themselves, or are None.
     absent = np.array([cell is None or type(cell).__name__ in ("NAType", "NaTType") or cell != cell for cell in values], bool)
     return np.where(absent, "", values) if absent.any() else values

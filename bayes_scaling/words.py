@@ -124,8 +124,9 @@ def sentence(said: str) -> str:
 
 
 def diagnosis_words(fit: Fit) -> list[tuple[str, str]]:
-    """Return what was examined about a fit in sentences that need no knowledge of samplers, each with how it went: ``ok``, ``no``, or
-    nothing for what is only worth knowing.
+    """Return what was examined about a fit in sentences that need no knowledge of samplers, each with how it went.
+
+    That is ``ok``, ``no``, or nothing for what is only worth knowing.
     """
     d, chains = fit.diagnosis, fit.posterior.sizes["chain"]
     agree, enough = bool(d.max_rhat < convergence.MAX_RHAT), bool(d.min_ess > convergence.MIN_ESS)

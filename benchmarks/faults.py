@@ -171,6 +171,18 @@ def not_a_number(folder: Path) -> str:
            f"holds 0.08); everywhere: {none}"  # fmt: skip
 
 
+def curves_in(folder: Path, law: str, points: tuple[int, ...] = (20, 20, 20), chunk: int = 2) -> None:
+    """Curves with so many points, and a job that fits them under a law of the folder's."""
+    (folder / "law.py").write_text(law)
+    rng = np.random.default_rng(0)
+    rows = ["curve,tokens,loss"]
+    for curve, count in enumerate(points):
+        rows += [f"c{curve},{x!r},{float(12 * x**-0.08 * np.exp(0.004 * rng.normal()))!r}" for x in np.geomspace(1e8, 1e11, count).tolist()]
+    (folder / "curves.csv").write_text("\n".join(rows) + "\n")
+    (folder / "job.toml").write_text(f'data = "curves.csv"\ngroup = ["curve"]\nlaws = ["law.py"]\n[sampler]\ndraws = 400\n[run]\n'
+                                     f'chunk = {chunk}\nworkers = 1\ndevice = "cpu"\n[output]\npath = "results"\n')  # fmt: skip
+
+
 def no_memory(folder: Path) -> str:
     """A batch whose worker has no memory for two fits at once, and none for a large one."""
     law = _LAW.format(formula="guarded(inputs['tokens'], p)").replace(
@@ -178,18 +190,68 @@ def no_memory(folder: Path) -> str:
         "def guarded(tokens, p):\n    if tokens.shape[-1] > 64:\n        raise MemoryError('too large')\n"
         "    return p['a'] * tokens ** -p['c']\n\nLAW = ",
     )
-    (folder / "law.py").write_text(law)
-    rng = np.random.default_rng(0)
-    rows = ["curve,tokens,loss"]
-    for curve, points in (("small", 20), ("large", 80), ("other", 24)):
-        rows += [f"{curve},{x!r},{float(12 * x**-0.08 * np.exp(0.004 * rng.normal()))!r}" for x in np.geomspace(1e8, 1e11, points).tolist()]
-    (folder / "curves.csv").write_text("\n".join(rows) + "\n")
-    (folder / "job.toml").write_text('data = "curves.csv"\ngroup = ["curve"]\nlaws = ["law.py"]\n[sampler]\ndraws = 400\n[run]\nchunk = 8\n'
-                                     'workers = 1\ndevice = "cpu"\n[output]\npath = "results"\n')  # fmt: skip
+    curves_in(folder, law, (20, 80, 24), 8)
     done = command(folder, "batch", "job.toml", "--json")
     counts = json.loads(done.stdout) if done.stdout else {}
     good = (counts.get("ok"), counts.get("failed")) == (2, 1)
     return f"{'' if good else 'LOST: '}{counts.get('ok')} fits done, {counts.get('failed')} failed alone with its reason; exit code 3"
+
+
+def device_lost(folder: Path) -> str:
+    """A device that fails in the middle of a batch, and from then on at everything that its process asks of it; and one in a single fit."""
+    law = _LAW.format(formula="device(inputs['tokens'], p)").replace(
+        "LAW = ",
+        "import pathlib\nimport jax\n\nFIRST, dead = pathlib.Path(__file__).with_name('failed'), []\n\n\n"
+        "def device(tokens, p):\n"
+        "    if dead or not FIRST.exists():\n        FIRST.touch()\n        dead.append(1)\n"
+        "        raise jax.errors.JaxRuntimeError('INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS: an illegal memory access was encountered')\n"
+        "    return p['a'] * tokens ** -p['c']\n\nLAW = ",
+    )
+    curves_in(folder, law)
+    done = command(folder, "batch", "job.toml", "--json")
+    counts = json.loads(done.stdout) if done.stdout else {}
+    good = (counts.get("ok"), counts.get("failed")) == (3, 0) and "ILLEGAL_ADDRESS" in (folder / "results" / "log.txt").read_text()
+    (folder / "failed").unlink()
+    runs_in(folder)
+    single = told(command(folder, "fit", "runs.csv", "--law", "law.py", "--out", "fit.nc"), 2, "the device failed (INTERNAL: CUDA")
+    good = good and not (folder / "fit.nc").exists()
+    return f"{'' if good else 'LOST: '}batch: {counts.get('ok')} fits done, by a new worker; fit: {single}"
+
+
+def no_device(folder: Path) -> str:
+    """A device that does not start any more: the batch stops, calls no fit failed, and goes on when there is one."""
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"))
+    (folder / "sitecustomize.py").write_text(  # a worker's platform is chosen for it; of one that is not there it learns when it starts
+        "import os, sys\nif 'bayes_scaling.batch.worker' in sys.orig_argv:\n    os.environ['JAX_PLATFORMS'] = 'tpu'\n"
+    )
+    done = command(folder, "batch", "job.toml", env={**os.environ, "PYTHONPATH": str(folder)})
+    stopped = told(done, 2, "a worker has no device")
+    counts = json.loads(command(folder, "batch", "job.toml", "--json").stdout or "{}")
+    good = (counts.get("ok"), counts.get("failed")) == (3, 0)
+    return f"{'' if good else 'LOST: '}{stopped}; then: {counts.get('ok')} fits done"
+
+
+def clock_set_back(folder: Path) -> str:
+    """All that is stored is of the future, and the clock is ten years behind: nothing is taken for stale, or made again."""
+    runs_in(folder)
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"))
+    environment = {**os.environ, "BAYES_SCALING_CACHE": str(folder / "cache")}
+
+    def outcome() -> tuple[Any, Any]:
+        fit = command(folder, "fit", "runs.csv", *CHEAP, "--json", env=environment)
+        batch = command(folder, "batch", "job.toml", "--json", env=environment)
+        return json.loads(fit.stdout)["parameters"], json.loads(batch.stdout)
+
+    before, first = outcome()
+    stored = {path.name: path.read_bytes() for path in (folder / "results" / "shards").iterdir()}
+    for path in [*(folder / "cache").rglob("*"), *(folder / "results").rglob("*")]:
+        os.utime(path, (4e9, 4e9))  # the year 2096
+    (folder / "sitecustomize.py").write_text("import time\nreal = time.time\ntime.time = lambda: real() - 3.2e8\n")
+    environment["PYTHONPATH"] = str(folder)
+    after, second = outcome()
+    kept = {path.name: path.read_bytes() for path in (folder / "results" / "shards").iterdir()} == stored
+    good = before == after and kept and (first["kept"], second["kept"]) == (0, 3)
+    return f"{'' if good else f'LOST: {first} {second} '}the same draws; {second['kept']} fits of the batch kept, none made again"
 
 
 def gone(folder: Path) -> str:
@@ -216,6 +278,9 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "no network": no_network,
     "no number and no gradient in a draw": not_a_number,
     "no memory in a batch": no_memory,
+    "device lost": device_lost,
+    "device does not start": no_device,
+    "clock set back": clock_set_back,
     "table and reader gone": gone,
 }
 

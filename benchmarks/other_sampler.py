@@ -1,4 +1,4 @@
-"""The engine against numpyro's own MCMC.run, on the same model and runs, for every law.
+"""The engine against numpyro's own MCMC.run, on the same model and runs, for every law and its variants.
 
 python benchmarks/other_sampler.py [--runs N] [LAW ...]
 
@@ -56,7 +56,8 @@ def main() -> None:
     options = parser.parse_args()
     rows = []
     print(f"{'law':26}{'difference':>20}  {'at':20}  {'engine':10}{'MCMC.run':14}{'seconds':>14}")
-    for name in options.laws or bs.law_names():
+    every = [name + variant for name in bs.law_names() for variant in ("", *(f":{each}" for each in bs.get_law(name).variants))]
+    for name in options.laws or every:
         try:
             row = compared(name, options.runs)
         except bs.InputError as error:

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
 from bayes_scaling.batch.plan import Chunk
-from bayes_scaling.batch.work import Outcome, attempt
+from bayes_scaling.batch.work import Outcome, Wrong, attempt
 from bayes_scaling.errors import DeviceError, InputError
 
 
@@ -58,6 +58,9 @@ class _Worker:
             answer = pickle.load(process.stdout)
         except (EOFError, OSError, pickle.UnpicklingError):
             raise WorkerLostError(f"its worker process was {_ending(process.wait())}") from None
+        if isinstance(answer, Wrong) and answer.device_failed:
+            process.kill()  # the next chunk gets a new process, and that a device which works
+            process.wait()
         return _outcomes_in(answer)
 
     def _running(self) -> subprocess.Popen[bytes]:
@@ -80,12 +83,13 @@ class _Worker:
             self.process.wait()
 
 
-def _outcomes_in(answer: tuple[list[Outcome] | None, str]) -> list[Outcome]:
-    """Return what a worker's `attempt` brought; `ChunkError` if that is nothing."""
-    outcomes, wrong = answer
-    if outcomes is None:
-        raise ChunkError(wrong)
-    return outcomes
+def _outcomes_in(answer: list[Outcome] | Wrong) -> list[Outcome]:
+    """Return what a worker's `attempt` brought; `ChunkError` if that is nothing, `DeviceError` if nothing will come of others either."""
+    if not isinstance(answer, Wrong):
+        return answer
+    if answer.no_device:
+        raise DeviceError(f"a worker has no device: {answer.text}; what was done is stored, and the same command goes on")
+    raise ChunkError(answer.text)
 
 
 def _ending(code: int) -> str:

@@ -21,8 +21,8 @@ class LawOptions:
 
     noise: str | None = None
     input: str | None = None
-    fix: Mapping[str, float] = field(default_factory=dict)
-    prior: Mapping[str, str] = field(default_factory=dict)
+    fix: Mapping[str, float] = field(default_factory=dict[str, float])
+    prior: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Job:
     laws: tuple[str, ...]
     path: Path
     group: tuple[str, ...] = ()
-    map: Mapping[str, str] = field(default_factory=dict)
-    units: Mapping[str, str] = field(default_factory=dict)
+    map: Mapping[str, str] = field(default_factory=dict[str, str])
+    units: Mapping[str, str] = field(default_factory=dict[str, str])
     where: str | None = None
     curve: Mapping[str, str] | None = None
     join: Any = None
     on: str | None = None
     drop_invalid: bool = False
     drop_duplicates: bool = False
-    options: Mapping[str, LawOptions] = field(default_factory=dict)
+    options: Mapping[str, LawOptions] = field(default_factory=dict[str, LawOptions])
     chains: int = 4
     draws: int = 1000
     warmup: int | None = None

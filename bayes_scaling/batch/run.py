@@ -190,8 +190,9 @@ def _hands(plan: Plan) -> tuple[list[dict[str, str]], int]:
 
 
 def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[list[Outcome]]:
-    """Let a crew work at chunks; yield their outcomes as they come. A chunk that comes to nothing is tried again, fit by fit."""
+    """Let a crew work at chunks; yield their outcomes as they come. A chunk that comes to nothing is tried once more, fit by fit."""
     waiting, flying = deque(chunks), dict[Future[list[Outcome]], Chunk]()
+    again = set[str]()
     while waiting or flying:
         room = crew.window() - len(flying)  # asked once: a cluster's scheduler answers over the network
         for _ in range(min(room, len(waiting))):
@@ -203,8 +204,10 @@ def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[
             try:
                 found = future.result()
             except (WorkerLostError, ChunkError, MemoryError) as error:
-                if len(chunk.fits) > 1:
-                    log.warning("%d fits of %s came to nothing (%s): each is tried by itself", len(chunk.fits), chunk.law, error)
+                keys = {one.key for one in chunk.fits}
+                if not keys <= again:  # also of a single fit: what happened to its worker or device may have nothing to do with it
+                    log.warning("%d fits of %s came to nothing (%s): each is tried again by itself", len(keys), chunk.law, error)
+                    again |= keys
                     waiting.extendleft(chunk.alone())
                     continue
                 found = [failed(one, str(error).strip()) for one in chunk.fits]

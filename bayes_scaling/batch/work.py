@@ -12,7 +12,7 @@ import numpy as np
 
 from bayes_scaling.batch.plan import Chunk, Wanted, priors_of
 from bayes_scaling.comparison import leave_one_out
-from bayes_scaling.errors import BayesScalingError, InputError
+from bayes_scaling.errors import BayesScalingError, DeviceError, InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import get_law
@@ -38,8 +38,8 @@ class Outcome:
 
     record: dict[str, Any]
     runs: Runs
-    attributes: Mapping[str, str] = field(default_factory=dict)
-    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict[str, str])
+    draws: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict[str, Mapping[str, np.ndarray]])
 
     @property
     def key(self) -> str:
@@ -63,12 +63,34 @@ def work(chunk: Chunk) -> list[Outcome]:
         return [_outcome(chunk, chunk.fits[place], found) for place, found in fits]
 
 
-def attempt(chunk: Chunk) -> tuple[list[Outcome] | None, str]:
-    """Work at a chunk; return its outcomes, or None and what went wrong, where it is none of a fit's own failures."""
+@dataclass(frozen=True)
+class Wrong:
+    """What went wrong with a chunk, where it is none of a fit's own failures.
+
+    Attributes
+    ----------
+    text : with the traceback
+    no_device : the worker's device could not be started: it can do no other chunk
+    device_failed : it failed at work: in this process it may fail at everything from now on, as a GPU does after an illegal access
+    """
+
+    text: str
+    no_device: bool = False
+    device_failed: bool = False
+
+
+def attempt(chunk: Chunk) -> list[Outcome] | Wrong:
+    """Work at a chunk; return its outcomes, or what went wrong."""
     try:
-        return work(chunk), ""
+        return work(chunk)
+    except DeviceError as error:
+        return Wrong(str(error), no_device=True)
     except Exception as error:
-        return None, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+        import jax
+
+        return Wrong(
+            f"{type(error).__name__}: {error}\n{traceback.format_exc()}", device_failed=isinstance(error, jax.errors.JaxRuntimeError)
+        )
 
 
 def failed(one: Wanted, reason: str) -> Outcome:

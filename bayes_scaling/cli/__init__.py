@@ -51,9 +51,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _leave_stdout()
         return _failed(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
     except RuntimeError as error:
-        if "RESOURCE_EXHAUSTED" not in str(error):  # as XLA says it
+        if "RESOURCE_EXHAUSTED" in str(error):  # as XLA says it
+            return _failed("out of memory on the device: ask for fewer draws, chains or runs, or use --device cpu")
+        import jax
+
+        if not isinstance(error, jax.errors.JaxRuntimeError):
             raise
-        return _failed("out of memory on the device: ask for fewer draws, chains or runs, or use --device cpu")
+        return _failed(f"the device failed ({str(error).splitlines()[0]}): try again, or use --device cpu")
 
 
 def _failed(why: str) -> int:

@@ -31,8 +31,9 @@ SMALL_BUCKETS = (64, 128, 256)
 
 
 def bucket(n: int) -> int:
-    """Return the padded length for n rows, so that one compiled program serves many sizes: few lengths for small data, then powers of two
-    and one and a half times these.
+    """Return the padded length for n rows, so that one compiled program serves many sizes.
+
+    Few lengths for small data, then powers of two and one and a half times these.
     """
     for size in SMALL_BUCKETS:
         if n <= size:
@@ -72,8 +73,9 @@ class Shear:
 
 @dataclass(frozen=True)
 class Sum:
-    """Sample the sum of positive terms, and their ratios, instead of each term: runs know what a floor and a term add up to, and hardly
-    which share is whose.
+    """Sample the sum of positive terms, and their ratios, instead of each term.
+
+    Runs know what a floor and a term add up to, and hardly which share is whose.
 
     The coordinates become ln(first + second + ...), ln(second / first), and so on. Their determinant is the sum of the terms' shares, 1:
     volumes, and the posterior, stay as they are. Terms that are sheared are summed at the middle of the data.
@@ -84,8 +86,9 @@ class Sum:
 
 @dataclass(frozen=True)
 class Pool:
-    """How the values of a site are pooled: normal about a common centre in the unconstrained coordinate. A model says it of the site of the
-    values: ``infer={"pool": (centre, spread, prior)}``.
+    """How the values of a site are pooled: normal about a common centre in the unconstrained coordinate.
+
+    A model says it of the site of the values: ``infer={"pool": (centre, spread, prior)}``.
 
     ``centre`` and ``spread`` are sites of one number; the spread is log-normal, and ``prior`` holds location and scale of its logarithm.
     """

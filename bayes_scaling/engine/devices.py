@@ -21,17 +21,17 @@ def choose_device(name: str = "auto") -> Any:
     Raises
     ------
     DeviceError
-        If a GPU is asked for and jax sees none.
+        If a GPU is asked for and jax sees none, or what jax is told to use (``JAX_PLATFORMS``) cannot be started.
     """
     import jax
 
     require_device(name)
-    if name == "auto":
-        return jax.devices()[0]
     try:
-        return jax.devices(name)[0]
-    except RuntimeError as error:
-        raise DeviceError(
-            f"jax sees no {name.upper()} here ({str(error).splitlines()[0]}); install one with pip install 'bayes-scaling[cuda13]', "
-            "or use --device cpu"
-        ) from None
+        return jax.devices()[0] if name == "auto" else jax.devices(name)[0]
+    except (RuntimeError, AssertionError) as error:  # the latter where jax has no plugin for the platform that it is told to use
+        why = str(error).splitlines()[0] if str(error) else f"JAX_PLATFORMS is '{jax.config.jax_platforms}'"
+        if name == "gpu":
+            raise DeviceError(
+                f"jax sees no GPU here ({why}); install one with pip install 'bayes-scaling[cuda13]', or use --device cpu"
+            ) from None
+        raise DeviceError(f"jax could start no device ({why}); look at the driver, or set JAX_PLATFORMS=cpu") from None

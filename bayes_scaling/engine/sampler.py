@@ -357,8 +357,10 @@ def _find_modes(
 
 
 def _brief(density: Density) -> bool:
-    """Whether a search is only to find a place to begin: where many groups are pooled, the highest density is at values that fit some runs
-    exactly, far from the mass, and searching for it costs more than sampling.
+    """Whether a search is only to find a place to begin.
+
+    Where many groups are pooled, the highest density is at values that fit some runs exactly, far from the mass, and searching for it costs
+    more than sampling.
     """
     return bool(density.pools) and density.size > _MANY
 

@@ -8,6 +8,7 @@ from bayes_scaling.calibration import _rank, simulate_runs
 from bayes_scaling.law import get_law
 from bayes_scaling.model import Settings, model_priors
 from bayes_scaling.noise import noise_of
+from bayes_scaling.rank_plot import ranks, save_ranks
 
 LAW_FILE = """
 import jax.numpy as jnp
@@ -32,12 +33,20 @@ def law(tmp_path_factory):
     return get_law(path)
 
 
-def test_ranks_of_a_law_of_ones_own(law):
+def test_ranks_of_a_law_of_ones_own(law, tmp_path):
     found = bs.calibrate(law, fits=30, runs=6, fix={"sigma": 0.1}, seed=3)
     assert set(found.levels) == {"a", "log likelihood"}
     assert found.probability > 0.001  # false alarm: one in a thousand
     assert found.ranks["converged"].sum() >= 24
     assert "simulated runs converged" in str(found)
+    drawn = ranks(found)
+    assert [ax.get_title(loc="left") for ax in drawn] == list(found.levels)
+    for ax, item in zip(drawn, found.levels.values(), strict=True):
+        assert np.array_equal(ax.lines[0].get_ydata(), item.share - item.points)
+    save_ranks(found, tmp_path / "ranks.svg")
+    assert (tmp_path / "ranks.svg").read_bytes().startswith(b"<?xml")
+    with pytest.raises(bs.FileError, match="is no picture"):
+        save_ranks(found, tmp_path / "ranks.txt")
 
 
 def test_simulated_runs_are_of_the_priors_and_the_noise(law):

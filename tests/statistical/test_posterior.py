@@ -77,6 +77,19 @@ def test_32_bits_give_the_same_posterior(small_fit):
         assert ours[name].mean() == pytest.approx(theirs[name].mean(), abs=5 * error), name
 
 
+def test_new_measurements_at_the_runs(small_fit):
+    """Half of the runs lie within the middle half of what is predicted where they are; the draws stand beside."""
+    tree = bs.posterior_predictive(small_fit, seed=1)
+    new = tree["posterior_predictive"]["loss"]
+    assert new.dims == ("chain", "draw", "run")
+    assert new.shape == (4, 500, 60)
+    below = (new < small_fit.runs["loss"]).mean(dim=("chain", "draw")).to_numpy()
+    assert 15 <= np.sum((below > 0.25) & (below < 0.75)) <= 45  # of 60; outside by chance once in ten thousand
+    assert np.array_equal(tree["posterior"]["E"], small_fit.posterior["E"])
+    assert "posterior_predictive" not in small_fit.tree.children
+    assert np.array_equal(new, bs.posterior_predictive(small_fit, seed=1)["posterior_predictive"]["loss"])
+
+
 def test_padding_and_seed_decide_what_they_should(small_fit):
     again = bs.fit("chinchilla", small_fit.runs, draws=500)
     assert all(np.array_equal(values, again.parameters()[name]) for name, values in small_fit.parameters().items())

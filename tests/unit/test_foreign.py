@@ -37,6 +37,16 @@ def test_nothing_in_a_cell_of_a_frame_is_a_missing_value(make):
     assert bs.read_runs(make({**COLUMNS, "kind": ["x", None, "y"]}), where="kind != ''")["params"].tolist() == [1e8, 2e9]
 
 
+@pytest.mark.parametrize("make", [pandas.DataFrame, polars.DataFrame, pyarrow.table])
+def test_lists_in_cells_tell_rows_apart(make):
+    """They are no quantities; two runs that differ in them alone are two runs."""
+    columns = {"params": [1e8, 1e8, 2e9], "tokens": [2e9, 2e9, 3e10], "loss": [3.1, 3.1, 2.4]}
+    assert len(bs.read_runs(make({**columns, "layers": [[2, 3], [2, 4], []]}), drop_duplicates=True)) == 3
+    assert len(bs.read_runs(make({**columns, "layers": [[2, 3], [2, 3], [1, 2]]}), drop_duplicates=True)) == 2
+    with pytest.raises(bs.InputError, match="is not a number"):
+        bs.read_runs(make({**columns, "tokens": [[2e9], [3e9], [4e9]]}))
+
+
 def test_frames_that_hold_no_rows_are_refused():
     with pytest.raises(bs.InputError, match="collect it first"):
         bs.read_runs(polars.LazyFrame(COLUMNS))

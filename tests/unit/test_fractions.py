@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from bayes_scaling import get_law
 from bayes_scaling.fractions import BetaBinomialFraction, BinomialFraction
+from bayes_scaling.noise import noise_of
 
 N, COUNTS = 40.0, np.arange(41)
 
@@ -43,3 +45,29 @@ def test_beta_binomial_cumulative(a, b, n):
         ours = BetaBinomialFraction(float(n), a / (a + b), 1 / (a + b)).cdf(counts / n)
     masses = stats.betabinom(n, a, b).pmf(counts)
     assert ours == pytest.approx(np.cumsum(masses) - masses / 2, abs=0.01)
+
+
+def test_scores_below_a_frontier():
+    """The noise of `densing`, a mixture: its density integrates to its distribution function, and that to 1; its draws follow it."""
+    law = get_law("densing")
+    p = {name: np.array(1.0) for name in law.parameter_names} | {"z_ref": np.array(2.0), "floor": np.array(0.25), "ceiling": np.array(0.95)}
+    p |= {"rho": np.array(0.02), "growth": np.array(0.005), "level": np.array(0.0), "behind": np.array(0.7)}
+    p |= law.derive(p)
+    columns = {
+        "params": np.array(2e9),
+        "tokens": np.array(1e12),
+        "day": np.array(100.0),
+        "reference": np.array(0.0),
+        "trials": np.array(500.0),
+    }
+    with jax.enable_x64(True):
+        ours = noise_of(law).distribution(law.formula(columns, p), p, columns)
+        scores = np.linspace(0, 1, 2001)
+        density, below = np.exp(np.asarray(ours.log_prob(scores))), np.asarray(ours.cdf(scores))
+        drawn = np.asarray(ours.sample(jax.random.PRNGKey(0), (20_000,)))
+        mean = float(ours.mean)
+    steps = (density[1:] + density[:-1]) / 2 / 2000
+    assert below[[0, -1]] == pytest.approx([0, 1], abs=1e-9)
+    assert np.cumsum(steps) == pytest.approx(below[1:], abs=1e-5)
+    assert np.sum(steps * (scores[1:] + scores[:-1]) / 2) == pytest.approx(mean, abs=2e-3)  # what is cut off at 0 and 1 is not in it
+    assert stats.kstest(drawn, lambda x: np.interp(x, scores, below)).pvalue > 1e-4

@@ -135,6 +135,9 @@ def test_dataframe_and_arrays_and_hash():
     assert same.data_hash == bs.read_runs(frame.drop(columns="group")).data_hash
     assert same.data_hash != runs.data_hash
     assert runs.subset(np.array([1]))["loss"].tolist() == [2.5]
+    assert runs.subset(np.array([1])).group.tolist() == ["b"]
+    with pytest.raises(bs.BayesScalingError, match="no file"):
+        bs.read_runs([1e8, 1e9])
     with pytest.raises(bs.InputError, match="differ in length"):
         bs.runs_from_columns({"params": [1e8], "loss": [1.0, 2.0]})
 
