@@ -1,5 +1,4 @@
-"""Draws by importance, or by the ensemble that it hands over to, against the no-U-turn sampler, over all laws: the same posterior, at what
-cost.
+"""Draws by importance, or by the ensemble that it hands over to, against NUTS, over all laws: the same posterior, at what cost.
 
 python benchmarks/importance.py SHARED_DATA [--law NAME ...] [--draws N]
 
