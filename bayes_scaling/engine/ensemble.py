@@ -33,9 +33,9 @@ _WALKERS = 64  # about so many
 _ROWS, _THIN = 64, 8  # rows of a block that are kept, and steps a row
 _WINDOWS = (1, 1, 2, 4, 8, 16, 32)  # blocks
 MOST_RHAT = 1.02  # over walkers: each has made some 25 independent moves. At 1.05 the neck of a funnel is missed
-_COMPONENTS = 12
+_COMPONENTS = 12  # of the mixture
 _STRAIGHTENED, _FITTED = 8192, 4096  # points that a warp and a mixture are fitted to, at most
-_ROUNDS = 4  # of fitting it
+_ROUNDS = 4  # of fitting a mixture
 _WIDER = 1.15  # variance of the mixture over that of the points
 _SMALLEST = 1.5  # decades between the largest and the smallest moves
 _WHOLE = 0.1  # share of moves by the whole difference between two walkers: from mode to mode
@@ -67,26 +67,32 @@ class Walkers:
         start = (np.zeros(2, np.uint32), walkers, mixture, self._cast(straight))
         return program("walkers", _block(self.density), (*start, self.data), (self.density.fingerprint,), self.device)
 
-    def __call__(self, about: np.ndarray, draws: int, data: Any, rng: np.random.Generator) -> Kept | np.ndarray:
+    def __call__(
+        self, about: np.ndarray, draws: int, data: Any, rng: np.random.Generator, progress: Callable[[int, int], None] | None = None
+    ) -> Kept | np.ndarray:
         """Walk until the draws are good, and return so many a chain; or return points about the posterior, where they never are.
 
         Parameters
         ----------
-        about : points about the posterior, (point, size), at least as many as walkers
+        about : points about the posterior, (point, size)
+        progress : called with (steps done, steps planned) of each window
         """
-        z, points = about[: self.number], about
+        z, points = about[np.arange(self.number) % len(about)], about
         held = jax.device_put(data, self.device)
         for window in _WINDOWS:
             map_ = warp.fitted(_some(points, _STRAIGHTENED, rng))
             mixture = self._mixture(map_, points, rng)
             pieces = []
-            for _ in range(max(window, -(-draws * self.chains // (_ROWS * self.number)))):
+            blocks = max(window, -(-draws * self.chains // (_ROWS * self.number)))
+            for number in range(blocks):
                 key = rng.integers(2**32, size=2, dtype=np.uint32)
                 start = map_.backward(z).astype(self.dtype)
                 pieces.append(
                     jax.tree.map(np.asarray, self.block(*jax.device_put((key, start, mixture, self._cast(map_)), self.device), held))
                 )
                 z = pieces[-1][0][-1].astype(float)
+                if progress is not None:
+                    progress((number + 1) * _ROWS * _THIN, blocks * _ROWS * _THIN)
             walked, log_density, taken = (np.concatenate(parts, axis=0) for parts in zip(*pieces, strict=True))
             points = walked.reshape(-1, z.shape[1]).astype(float)
             rhat = float(convergence.statistics(np.moveaxis(walked, 0, 1))["rhat"].max())

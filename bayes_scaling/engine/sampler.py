@@ -222,7 +222,8 @@ def _without_gradients(
 
 def _walked(walkers: Walkers, about: np.ndarray, task: Task, clock: _Clock) -> Kept | np.ndarray:
     clock.time(lambda: walkers.block)
-    return walkers(about, task.settings.draws, walkers.density.arguments(task.columns, task.weight), task.random("walkers"))
+    data = walkers.density.arguments(task.columns, task.weight)
+    return walkers(about, task.settings.draws, data, task.random("walkers"), task.progress)
 
 
 def _independent(found: Kept, sites: Sites, data: tuple, modes: Modes, attempts: int) -> Draws | None:

@@ -99,6 +99,21 @@ def test_the_engine_turns_to_it_where_trajectories_have_trouble():
         assert distance(draws.sites["z"][..., 0], cdf, draws.convergence["ess_bulk"][0]) < 1.95
 
 
+def test_few_draws_to_begin_from_are_enough():
+    """Fewer than walkers, and all that is wanted are a few."""
+    told = []
+    with jax.enable_x64(True):
+        density = engine.Density(model_of(banana, 2), COLUMNS, WEIGHT)
+        data = density.arguments(COLUMNS, WEIGHT)
+        walkers = Walkers(density, data, 3, jax.devices("cpu")[0])
+        found = walkers(
+            np.random.default_rng(0).standard_normal((5, 2)), 7, data, np.random.default_rng(1), lambda *counts: told.append(counts)
+        )
+    assert isinstance(found, Kept)
+    assert found.z.shape == (3, 7, 2)
+    assert told[-1][0] == told[-1][1]
+
+
 @pytest.fixture(scope="module")
 def bent():
     """Points about a banana and a funnel on it."""
