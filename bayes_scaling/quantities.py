@@ -50,7 +50,7 @@ class Quantity:
 
         above = values >= self.low if self.low_allowed else values > self.low
         below = values <= self.high if self.high_allowed else values < self.high
-        possible = np.isfinite(values) & above & below
+        possible: Any = np.isfinite(values) & above & below
         return possible & (values == np.round(values)) if self.whole else possible
 
     def range_text(self) -> str:
