@@ -50,8 +50,8 @@ class Quantity:
 
         above = values >= self.low if self.low_allowed else values > self.low
         below = values <= self.high if self.high_allowed else values < self.high
-        possible = np.isfinite(values) & above & below
-        return possible & (values == np.round(values)) if self.whole else possible
+        whole = values == np.round(values) if self.whole else True
+        return np.isfinite(values) & above & below & whole
 
     def range_text(self) -> str:
         """Say what values are possible, to follow 'must be'."""
