@@ -313,7 +313,10 @@ def test_a_job_of_all_runs_in_one_group(tmp_path):
 
 def test_interrupted_by_the_keyboard(folder):
     path = job_file(folder, "interrupted", where="\"curve == 'c0' or curve == 'c1'\"", sampler={"draws": 25_000})
-    process = subprocess.Popen([sys.executable, "-m", "bayes_scaling", "batch", str(path)], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bayes_scaling", "batch", str(path)], stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # in a shell's background it is ignored
+    )  # fmt: skip
     shards = folder / "interrupted" / "shards"
     while process.poll() is None and not (shards.is_dir() and list(shards.glob("[!.]*.nc"))):
         time.sleep(0.05)
