@@ -103,6 +103,8 @@ def calibrate(
     named = get_law(law)
     chosen = named.with_input(input) if input is not None else named
     family = noise_of(chosen, noise)
+    if family.within:
+        raise InputError(f"{family.name} noise is of points of training curves, and runs are simulated one by one here")
     if chosen.model is not None:
         raise InputError(f"law '{chosen.name}' has a model of its own: what it would simulate is not known here")
     if fits < 20:

@@ -99,14 +99,14 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class LeftOut:
-    """How well a fit forecasts each of its runs when that is left out.
+    """How well a fit forecasts each of its runs when that is left out; where rows are points of training curves, each curve as a whole.
 
     Attributes
     ----------
-    pointwise : log predictive density of each run given the others, in nats, shape (run,)
+    pointwise : log predictive density of each run (or curve) given the others, in nats, shape (run,)
     with_all : the same given all runs, itself among them
     pareto_k : of each run; above BAD_K importance sampling cannot leave it out (Vehtari, Simpson, Gelman, Yao & Gabry 2024)
-    large_k : lines of runs with such a k
+    large_k : lines of runs with such a k; of curves, of their first points
     bad : lines of those that were not left out by fitting again either
     """
 
@@ -153,28 +153,40 @@ def leave_one_out(fit: Fit, refit: int = 0) -> LeftOut:
 
     if "log_likelihood" not in fit.tree.children:
         raise InputError(f"{len(fit.runs)} runs are too many to leave out one by one: hold some out instead")
-    density = np.asarray(fit.tree["log_likelihood"][fit.law.output])
+    density = fit.log_likelihood_of_units()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of large k: ``bad`` says which
-        found: Any = arviz_stats.loo(fit.tree, pointwise=True, var_name=fit.law.output)  # pyright: ignore[reportPrivateImportUsage]
+        found: Any = arviz_stats.loo(_with_units(fit, density), pointwise=True, var_name=fit.law.output)  # pyright: ignore[reportPrivateImportUsage]
     each, k = np.asarray(found.elpd_i).ravel(), np.asarray(found.pareto_k).ravel()
     large = np.flatnonzero(k > BAD_K)
-    lines = tuple(int(line) for line in fit.runs.lines[large])
-    rows = large[np.argsort(-k[large], kind="stable")][:refit]
-    exact = _left_out_by_refits(fit, rows) if len(rows) else {}
+    _, first = np.unique(fit.runs.units, return_index=True)
+    lines = tuple(int(line) for line in fit.runs.lines[first[large]])
+    units = large[np.argsort(-k[large], kind="stable")][:refit]
+    exact = _left_out_by_refits(fit, units) if len(units) else {}
     each[list(exact)] = list(exact.values())
-    bad = tuple(int(fit.runs.lines[row]) for row in large if row not in exact)
+    bad = tuple(line for unit, line in zip(large.tolist(), lines, strict=True) if unit not in exact)
     return LeftOut(each, log_mean(density), k, lines, bad)
 
 
-def _left_out_by_refits(fit: Fit, rows: np.ndarray) -> dict[int, float]:
-    """Return the log predictive density of some runs, each under a fit to the others, by row; without those whose fit is of no use."""
-    data = [fit.runs.subset(np.arange(len(fit.runs)) != row) for row in rows]
+def _with_units(fit: Fit, density: np.ndarray) -> Any:
+    """Return a fit's tree with the log densities of what is left out as a whole."""
+    import xarray
+
+    if density.shape[-1] == len(fit.runs):
+        return fit.tree
+    tree, dims = fit.tree.copy(), ("chain", "draw", "unit")
+    tree["log_likelihood"] = xarray.DataTree(xarray.Dataset({fit.law.output: (dims, density)}))
+    return tree
+
+
+def _left_out_by_refits(fit: Fit, units: np.ndarray) -> dict[int, float]:
+    """Return the log predictive density of some units, each under a fit to the others, by number; without those whose fit is of no use."""
+    data = [fit.runs.subset(fit.runs.units != unit) for unit in units]
     found = {}
     for place, again in follow(refits(fit, data), "fits without a run", len(data)):
         if isinstance(again, Fit) and again.groups == fit.groups and again.diagnosis.converged:
-            row = int(rows[place])
-            found[row] = float(log_predictive(again, fit.runs.subset(np.array([row])))[0])
+            density = again.log_density(fit.runs.subset(fit.runs.units == units[place])).sum(axis=-1, keepdims=True)
+            found[int(units[place])] = float(log_mean(density)[0])
     return found
 
 
@@ -229,7 +241,7 @@ def compare(fits: Mapping[str, Fit], *, holdout: Runs | None = None, refit: int 
     each = {name: item.pointwise for name, item in left_out.items()}
     weights = stacking_weights(np.stack(list(each.values()), axis=1))
     best = max(each, key=lambda name: each[name].sum())
-    draws = np.random.default_rng(seed).dirichlet(np.ones(len(first.runs)), BOOTSTRAPS)
+    draws = np.random.default_rng(seed).dirichlet(np.ones(len(each[best])), BOOTSTRAPS)
     winner = np.argmax(draws @ np.stack(list(each.values()), axis=1), axis=1)
     rows = []
     for i, (name, item) in enumerate(left_out.items()):
@@ -250,7 +262,7 @@ def compare(fits: Mapping[str, Fit], *, holdout: Runs | None = None, refit: int 
                 holdout=None if holdout is None else held_out(fits[name], holdout, seed),
             )
         )
-    return Comparison(tuple(sorted(rows, key=lambda row: -row.elpd)), len(first.runs))
+    return Comparison(tuple(sorted(rows, key=lambda row: -row.elpd)), len(each[best]))
 
 
 def _refuse_if_other(name: str, fit: Fit, first_name: str, first: Fit) -> None:

@@ -156,10 +156,19 @@ class Fit:
         return kind, len(base) > 1, names.index(base) if base in names else len(names), name
 
     def log_likelihood(self) -> np.ndarray:
-        """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run)."""
+        """Return log densities of the measured losses (density in nat/token), shape (chain, draw, run).
+
+        Of points of training curves, each given those before it.
+        """
         if "log_likelihood" in self.draws.children:
             return np.asarray(self.draws["log_likelihood"][self.law.output])
         return self.log_density(self.runs)
+
+    def log_likelihood_of_units(self) -> np.ndarray:
+        """Return log densities of what is independent: of each run, or of all points of a training curve; shape (chain, draw, unit)."""
+        density, units = self.log_likelihood(), self.runs.units
+        first = np.flatnonzero(np.diff(units, prepend=-1))
+        return density if len(first) == len(units) else np.add.reduceat(density, first, axis=-1)
 
     def log_density(self, runs: Runs) -> np.ndarray:
         """Return log densities of the measured outputs of any runs under each draw, shape (chain, draw, run).

@@ -7,7 +7,8 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,71 +23,17 @@ from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, build_model, check_fixed, model_priors
 from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.priors import prior_text
-from bayes_scaling.quantities import quantity
-from bayes_scaling.runs import SEPARATOR, Runs
+from bayes_scaling.runs import SEPARATOR, Runs, as_runs
+from bayes_scaling.suiting import choose_input, usable_runs
 
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
 MOST_RUNS_IN_32_BITS = 100_000
 MOST_CHAINS, MOST_DRAWS = 1000, 10**8
 
 
-def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
-    """Return the law as a function of the input that is wanted, or of the only one that the runs have."""
-    if wanted is not None:
-        law = law.with_input(wanted)
-    elif law.alternatives:
-        axes = (law.input_names[0], *law.alternatives)
-        present = [name for name in axes if name in runs.columns]
-        if len(present) > 1:
-            raise InputError(
-                f"law '{law.name}' takes one of {', '.join(axes)}, and the runs have {', '.join(present)}: choose with --input {present[0]}"
-            )
-        if not present:
-            known = ", ".join(axes)
-            raise InputError(f"law '{law.name}' needs one of {known}; {runs.source} has columns {', '.join(runs.ignored)}: use --map")
-        law = law.with_input(present[0])
-    return law
-
-
-def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
-    """Return runs as a law takes them: rates of counts, and inputs that it has a value for where a table has none, with a note.
-
-    Raises
-    ------
-    InputError
-        If an input that only questions vary has another value in the runs, or the noise gives no density to a measured value.
-    """
-    columns, notes = dict(runs.columns), list(runs.notes)
-    if law.output not in columns and quantity(law.output).is_fraction and {"successes", "trials"} <= set(columns):
-        rate = columns["successes"] / columns["trials"]
-        columns[law.output] = 1 - rate if law.output == "error" else rate
-        notes.append(f"{law.output} taken as {'1 - ' if law.output == 'error' else ''}successes / trials")
-        runs = replace(runs, columns=columns)
-    for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
-        counts = " If it is a count among test items, give their number as column trials and use --noise beta-binomial."
-        raise InputError(
-            f"{runs.source}: line {runs.lines[row]}: {noise.name} noise cannot describe {law.output} = {runs[law.output][row]:g}."
-            f"{counts if quantity(law.output).is_fraction else ''}"
-        )
-    for item in law.inputs:
-        if item.default is None:
-            continue
-        if item.name not in columns:
-            columns[item.name] = np.full(len(runs), item.default)
-            if not item.asked_only:
-                notes.append(f"no column of {item.name}: taken as {item.default:g} in every run")
-        elif item.asked_only and np.any(columns[item.name] != item.default):
-            row = int(np.flatnonzero(columns[item.name] != item.default)[0])
-            raise InputError(
-                f"{runs.source}: line {runs.lines[row]}: {item.name} = {columns[item.name][row]:g}, but law '{law.name}' is fitted to "
-                f"measurements at {item.name} = {item.default:g} only ({item.meaning})"
-            )
-    return replace(runs, columns=columns, notes=tuple(notes))
-
-
 def fit(
-    law: str | Law,
-    runs: Runs,
+    law: str | Path | Law,
+    runs: Runs | Any,
     *,
     noise: str | Noise | None = None,
     input: str | None = None,
@@ -108,7 +55,8 @@ def fit(
     Parameters
     ----------
     law : name, path of a Python file that defines ``LAW``, or a Law
-    runs : see `bayes_scaling.read_runs`
+    runs : what `bayes_scaling.read_runs` returns; or, where nothing needs to be declared, what it takes (a file, a data set's name, a
+        DataFrame), or a dict of arrays by quantity
     noise : name of a noise family (``student-t``, ``normal-log``, ``normal``, ``laplace``, ``known-se``); the law's own by default
     input : which column a law of any one input is a function of
     fix : parameters to hold fixed, by name
@@ -143,15 +91,15 @@ def fit(
     """
     start = time.perf_counter()
     options = Options(noise, input, fix, priors, grouped, pool, chains, warmup, draws, seed, device, precision, method)
-    ((_, found),) = _fits([_prepare(law, runs, options)], 1, start, progress)
+    ((_, found),) = _fits([_prepare(law, as_runs(runs), options)], 1, start, progress)
     if isinstance(found, InputError):
         raise found
     return found
 
 
 def fit_many(
-    law: str | Law,
-    data: Sequence[Runs],
+    law: str | Path | Law,
+    data: Sequence[Runs | Any],
     *,
     noise: str | Noise | None = None,
     input: str | None = None,
@@ -174,7 +122,7 @@ def fit_many(
 
     Parameters
     ----------
-    data : runs of each data set
+    data : runs of each data set, as `fit` takes them
     lanes : data sets that are worked at side by side: bounds the memory; a few suit the caches of a CPU, a GPU takes hundreds
     errors : what becomes of a data set that cannot be fitted: ``raise`` (before any fit, where that is known then) or ``return``: its error
         is yielded in place of its fit, and the others go on
@@ -196,7 +144,7 @@ def fit_many(
     failed: list[tuple[int, InputError]] = []
     for place, runs in enumerate(data):
         try:
-            prepared.append(_prepare(named, runs, options))
+            prepared.append(_prepare(named, as_runs(runs), options))
             places.append(place)
         except InputError as error:
             if errors == "raise":
@@ -213,8 +161,8 @@ def fit_many(
     return outcomes()
 
 
-def _of_data_set(place: int, runs: Runs, error: InputError) -> InputError:
-    return InputError(f"data set {place} ({runs.source}): {error}")
+def _of_data_set(place: int, runs: Runs | Any, error: InputError) -> InputError:
+    return InputError(f"data set {place} ({runs.source if isinstance(runs, Runs) else type(runs).__name__}): {error}")
 
 
 @dataclass(frozen=True)
@@ -281,7 +229,7 @@ class _Prepared:
     device: Any
 
 
-def _prepare(law: str | Law, runs: Runs, options: Options) -> _Prepared:
+def _prepare(law: str | Path | Law, runs: Runs, options: Options) -> _Prepared:
     import jax
 
     from bayes_scaling import engine
@@ -289,7 +237,7 @@ def _prepare(law: str | Law, runs: Runs, options: Options) -> _Prepared:
     engine.use_compile_cache()
     named = get_law(law)
     law = choose_input(named, runs, options.input)
-    family = noise_of(law, options.noise)
+    family = noise_of(law, options.noise, runs.columns)
     runs = usable_runs(law, family, runs)
     groups = _groups(law, runs, options.grouped or bool(options.pool))
     settings = Settings(dict(options.fix or {}), dict(options.priors or {}), groups, _pooling(law, runs, options.pool))

@@ -14,7 +14,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.progress import follow
-from bayes_scaling.runs import Runs
+from bayes_scaling.runs import Runs, as_runs
 from bayes_scaling.scores import choice, forecasts, log_predictive, score, stacking_weights
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def cut_offs(place: np.ndarray, count: int) -> np.ndarray:
 
 def forward_validation(
     laws: Mapping[str, Any] | Sequence[str],
-    runs: Runs,
+    runs: Runs | Any,
     *,
     by: str = "compute",
     cuts: int | Sequence[float] = 4,
@@ -139,7 +139,7 @@ def forward_validation(
     Parameters
     ----------
     laws : names, files or Law objects; as values by the name to show, or dicts of `bayes_scaling.fit` arguments with ``law`` among them
-    runs : all of them
+    runs : all of them, as `bayes_scaling.fit` takes them
     by : column of the runs that the cut-offs are in
     cuts : values of it; or how many, between 40 % and 90 % of the runs
     options : further arguments of `bayes_scaling.fit_many`, for every law
@@ -154,6 +154,7 @@ def forward_validation(
         raise InputError(f"laws = '{laws}' must be a list of laws: ['{laws}']")
     if not wanted or AVERAGE in wanted:
         raise InputError(f"name the laws to validate{f'; none may be called {AVERAGE}' if wanted else ''}")
+    runs = as_runs(runs)
     place = runs[by]
     limits = cut_offs(place, cuts) if isinstance(cuts, int) else np.sort(np.asarray(cuts, float))
     if isinstance(cuts, int) and (cuts < 1 or not len(limits)):

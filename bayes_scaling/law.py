@@ -281,7 +281,7 @@ def get_law(law: str | Path | Law) -> Law:
     Raises
     ------
     LawError
-        If there is no such law, or the file does not define one.
+        If there is no such law, the file does not define one, or it is no name at all.
 
     Examples
     --------
@@ -290,7 +290,13 @@ def get_law(law: str | Path | Law) -> Law:
     """
     if isinstance(law, Law):
         return law
-    text = str(law)
+    try:
+        text = os.fspath(law)
+    except TypeError:
+        what = f"an object of type {type(law).__name__}"
+        raise LawError(
+            f"a law is a name, the path of a .py file or a Law, not {what}; the law comes first: bs.fit('chinchilla', runs)"
+        ) from None
     return _law_from_file(Path(text)) if text.endswith(".py") else packaged_law(text)
 
 

@@ -101,7 +101,15 @@ def model_priors(law: Law, noise: Noise, settings: Settings) -> dict[str, Any]:
 
 def _refuse_shared_names(law: Law, noise: Noise) -> None:
     """Two quantities of one name would be one variable of the model."""
-    names = [*law.parameter_names, *sorted(_derived_names(law)), *law.input_names, law.output, *noise.parameter_names, *noise.needs]
+    names = [
+        *law.parameter_names,
+        *sorted(_derived_names(law)),
+        *law.input_names,
+        law.output,
+        *noise.parameter_names,
+        *noise.needs,
+        *noise.within,
+    ]
     shared = [name for name in names if names.count(name) > 1]
     if shared:
         raise LawError(f"law '{law.name}' and {noise.name} noise both have a '{shared[0]}'; rename the law's")

@@ -8,7 +8,7 @@ other alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.law import Law, Parameter, Values
 from bayes_scaling.quantities import quantity
+from bayes_scaling.trajectories import CURVE, PROGRESS
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,9 @@ class Noise:
     name, meaning : text
     parameters : what is sampled besides the law's own parameters
     distribution : ``distribution(curve, parameters, columns) -> numpyro distribution`` of the measured output
-    needs : further columns of the runs that it uses
+    needs : further columns of the runs that it uses, of runs that are forecast too
+    within : columns that tie rows together (which run a point of a training curve is of): rows are then not independent, and
+        ``distribution`` is of each given those before it; without these columns, of a run by itself
     may_be_zero : parameters that may be held at zero, outside their prior's support
     excludes : measured values that it gives no density to
     spread : whether the scatter is itself what the law describes (how problems differ), and so nothing that its curve should explain
@@ -39,6 +42,7 @@ class Noise:
     parameters: tuple[Parameter, ...]
     distribution: Callable[[Any, Values, Values], Any]
     needs: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
     may_be_zero: tuple[str, ...] = ()
     excludes: tuple[float, ...] = ()
     spread: bool = False
@@ -50,7 +54,11 @@ class Noise:
 
     def columns(self, law: Law) -> tuple[str, ...]:
         """Return the columns that a model of this law with this noise needs, in model order."""
-        return (*law.input_names, law.output, *self.needs)
+        return (*law.input_names, law.output, *self.needs, *self.within)
+
+    def takes(self, columns: Collection[str]) -> bool:
+        """Whether runs with these columns can have this noise: they have what it needs, and no ties between rows that it ignores."""
+        return set(self.needs) <= set(columns) and (CURVE in columns) == bool(self.within)
 
 
 @cache
@@ -59,6 +67,7 @@ def _families(output: str) -> dict[str, Noise]:
     import numpyro.distributions as dist
     from jax.scipy.special import logit
 
+    from bayes_scaling.correlated import given_earlier_points
     from bayes_scaling.fractions import BetaBinomialFraction, BinomialFraction
     from bayes_scaling.student import ShiftedGamma, StudentT
 
@@ -67,6 +76,16 @@ def _families(output: str) -> dict[str, Noise]:
 
     def on_logit(base: Any) -> Any:
         return dist.TransformedDistribution(base, dist.transforms.SigmoidTransform())
+
+    def of_points(curve: Any, p: Values, columns: Values) -> Any:
+        """Of each point given the earlier ones of its training curve; of a run by itself where no curve is known."""
+        sigma, between = p["sigma"], p["between"]
+        if not {output, CURVE, PROGRESS} <= set(columns):
+            return on_log(dist.Normal(jnp.log(curve), jnp.sqrt(sigma**2 + between**2)))
+        expected = jnp.broadcast_to(jnp.log(curve), jnp.broadcast_shapes(jnp.shape(curve), jnp.shape(columns[output])))
+        residual = jnp.log(columns[output]) - expected
+        mean, sd = given_earlier_points(residual, columns[CURVE], columns[PROGRESS], sigma, between, p["memory"])
+        return on_log(dist.Normal(expected + mean, sd))
 
     kind = quantity(output)
     scale = round(math.log(kind.scale), 1)  # absolute scatter is in proportion to what the output typically is
@@ -100,6 +119,20 @@ def _families(output: str) -> dict[str, Noise]:
             f"Laplace on ln {output}: its mode is the fit by least absolute deviations, which Huber fits with delta = 0.001 nearly are",
             (relative,),
             lambda curve, p, _: on_log(dist.Laplace(jnp.log(curve), p["sigma"])),
+            excludes=(0.0,),
+        ),
+    ]
+    curves = [
+        Noise(
+            "correlated",
+            f"normal on ln {output}, for all points of training curves: an offset of each run, and fluctuations that fade along it",
+            (
+                replace(relative, meaning=f"standard deviation of the fluctuations of ln {output} along a run"),
+                replace(relative, name="between", meaning=f"standard deviation of the runs' offsets in ln {output}"),
+                Parameter("memory", dist.LogNormal(-1.2, 1.0), "difference in ln progress over which fluctuations fade"),
+            ),
+            of_points,
+            within=(CURVE, PROGRESS),
             excludes=(0.0,),
         ),
     ]
@@ -152,6 +185,7 @@ def _families(output: str) -> dict[str, Noise]:
         normal,
         *(losses if output == "loss" else []),
         *(fractions if kind.is_fraction else []),
+        *(curves if kind.low >= 0 else []),
     ]
     return {family.name: family for family in families}
 
@@ -176,15 +210,16 @@ def get_noise(noise: str | Noise, output: str = "loss") -> Noise:
     return families[noise]
 
 
-def noise_of(law: Law, noise: str | Noise | None = None) -> Noise:
-    """Return a noise family for a law by name or as given; the law's own by default.
+def noise_of(law: Law, noise: str | Noise | None = None, columns: Collection[str] = ()) -> Noise:
+    """Return a noise family for a law by name or as given; by default the law's own, or of training curves if that is what columns are of.
 
     Raises
     ------
     InputError
         If there is no family of that name for the law's output.
     """
-    chosen = law.noise if noise is None else noise
+    default = "correlated" if CURVE in columns else law.noise
+    chosen = default if noise is None else noise
     if isinstance(law.noise, Noise) and chosen == law.noise.name:
         return law.noise
     return get_noise(chosen, law.output)

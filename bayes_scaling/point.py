@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bayes_scaling.errors import InputError, nearest
-from bayes_scaling.fitting import choose_input, usable_runs
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings, build_model, model_priors
 from bayes_scaling.noise import Noise, noise_of
-from bayes_scaling.runs import Runs
+from bayes_scaling.runs import Runs, as_runs
+from bayes_scaling.suiting import choose_input, usable_runs
 
 _TURNS, _NEWTON = 12, 20  # at most
 _ABOUT = 32  # places about a given start
@@ -38,8 +39,8 @@ class PointFit:
 
 
 def maximum_likelihood(
-    law: str | Law,
-    runs: Runs,
+    law: str | Path | Law,
+    runs: Runs | Any,
     *,
     noise: str | Noise | None = None,
     input: str | None = None,
@@ -71,8 +72,9 @@ def maximum_likelihood(
     from numpyro.distributions import biject_to
     from scipy.optimize import minimize
 
-    law = choose_input(get_law(law), runs, input)
-    family = noise_of(law, noise)
+    law, runs = get_law(law), as_runs(runs)
+    law = choose_input(law, runs, input)
+    family = noise_of(law, noise, runs.columns)
     runs = usable_runs(law, family, runs)
     settings = Settings(dict(fix or {}))
     priors = model_priors(law, family, settings)

@@ -30,6 +30,7 @@ def pointwise(
     ----------
     what : ``CURVE``: the law's value; ``SCALED``: that in units of the scatter (`in_units_of_scatter`); ``DENSITY``: the log density of the
         measured output; ``BELOW``: the probability of a new measurement below the measured one
+    runs : points of training curves are each given those before; see `Runs.apart`
     parameters : draws, each of shape (draw,) or (draw, group)
     groups : labels, in the order of the draws' groups
 
@@ -39,8 +40,11 @@ def pointwise(
     """
     import jax
 
-    columns = runs.model_columns(noise.columns(law), groups)
-    draws, size = len(next(iter(parameters.values()))), min(bucket(len(runs)), _ROWS)
+    names = [name for name in noise.columns(law) if name not in noise.within or name in runs.columns]
+    columns = runs.model_columns(tuple(names), groups)
+    draws, size = len(next(iter(parameters.values()))), bucket(len(runs))
+    if not noise.within:  # rows that depend on each other are not taken apart
+        size = min(size, _ROWS)
     found = np.empty((draws, len(runs)))
     with jax.enable_x64(True):
         compiled = _compiled(what, law, noise)

@@ -14,13 +14,14 @@ from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import fit as fit_once
-from bayes_scaling.fitting import fit_many, usable_runs
+from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.limits import Limits
 from bayes_scaling.noise import get_noise, noise_names, noise_of
 from bayes_scaling.progress import follow
 from bayes_scaling.refitting import chosen_priors, of_noise
 from bayes_scaling.runs import Runs
+from bayes_scaling.suiting import usable_runs
 
 KINDS = ("noise", "prior", "rows", "law")
 _PARTS = 5  # of the runs, each left out once
@@ -93,7 +94,7 @@ def robustness(
         if law.output != fit.law.output:
             raise InputError(f"law '{law.name}' predicts {law.output}, not {fit.law.output}")
         optimum.problem_of(law, cost, limits, _taken(law, given))
-        usable_runs(law, noise_of(law, None), fit.runs).model_columns(law.input_names)
+        usable_runs(law, noise_of(law, None, fit.runs.columns), fit.runs).model_columns(law.input_names)
     settings: dict[str, Any] = {"fix": dict(fit.fixed), "priors": chosen_priors(fit), "draws": draws, "seed": seed}
     base = allocate(fit, compute, cost=cost, limits=limits, given=given)
     size = float(base["decision_params"][0])
@@ -107,7 +108,7 @@ def robustness(
 
     for family in noise_names(fit.law.output) if "noise" in kinds else ():
         noise = get_noise(family, fit.law.output)
-        if family != fit.noise.name and not noise.of_counts and all(name in fit.runs.columns for name in noise.needs):
+        if family != fit.noise.name and not noise.of_counts and noise.takes(fit.runs.columns):
             say(f"noise {family}")
             add("noise", family, fit_once(fit.law, fit.runs, **{**settings, **of_noise(fit, noise, settings)}))
     for name, factor in (("twice as wide", 2.0), ("half as wide", 0.5)) if "prior" in kinds else ():

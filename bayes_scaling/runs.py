@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,8 +21,8 @@ from bayes_scaling.plausibility import bad_rows, compare_with_6nd, fill_compute,
 from bayes_scaling.quantities import QUANTITIES
 from bayes_scaling.quantities import quantity as kind_of
 from bayes_scaling.table import Table, is_frame, read_table
+from bayes_scaling.trajectories import CURVE, TIES, points_of_curves, refuse_repeats, refuse_unmatched
 from bayes_scaling.trajectories import join as join_tables
-from bayes_scaling.trajectories import one_a_run, refuse_repeats, refuse_unmatched
 
 SEPARATOR = "/"  # between the parts of a label of several columns
 _LISTED = 8  # bad rows that an error message spells out
@@ -81,6 +81,15 @@ class Runs:
         return replace(self, columns=columns, lines=self.lines[keep], group=group, reading={})
 
     @property
+    def units(self) -> np.ndarray:
+        """Number, from 0, of what each row is a part of: shape (runs,). Rows are independent of each other, but points of one curve."""
+        return np.unique(self.columns[CURVE], return_inverse=True)[1] if CURVE in self.columns else np.arange(len(self))
+
+    def apart(self) -> Runs:
+        """Return points of training curves as runs by themselves, which nothing ties to others; any other runs as they are."""
+        return replace(self, columns={name: values for name, values in self.columns.items() if name not in TIES}, reading={})
+
+    @property
     def groups(self) -> tuple[str, ...]:
         """Labels of the groups, sorted; empty without a group column."""
         return () if self.group is None else tuple(sorted(set(self.group.tolist())))
@@ -132,7 +141,8 @@ def read_runs(
         names that are no words in backquotes)
     units : quantity -> unit, where a column is not in base units (``{"params": "billion", "compute": "PF-day"}``)
     where : condition on the file's columns that a row must meet
-    curve : for training curves, with many rows a run: column that names the run -> which point to take, ``last`` or ``best``
+    curve : for training curves, with many rows a run: column that names the run -> which point to take, ``last`` or ``best``; or ``all``,
+        whose points err together: they are fitted with noise that knows so (``correlated``)
     join : a further table with a row for each run (or model, of results of the harness), whose columns are added
     on : column that both tables are joined by, or ``left=right``; by default the run, or the model
     drop_invalid : leave out rows with a missing or impossible value, with a note, instead of refusing the file
@@ -161,6 +171,19 @@ def read_runs(
     return replace(runs, reading={"source": str(source), **options, **shape, **dropping})
 
 
+def as_runs(source: Any) -> Runs:
+    """Return runs as they are, and anything else as `read_runs` reads it with nothing declared; a dict of arrays by `runs_from_columns`.
+
+    Raises
+    ------
+    InputError, FileError
+        As these, and if it is nothing that holds runs.
+    """
+    if isinstance(source, Runs):
+        return source
+    return runs_from_columns(cast(Mapping[str, Any], source)) if isinstance(source, Mapping) else read_runs(source)
+
+
 def read_split(source: str | Path | Any, holdout: str, **reading: Any) -> tuple[Runs, Runs]:
     """Read training runs in two parts: those to fit, and those that a condition holds out.
 
@@ -178,7 +201,8 @@ def read_split(source: str | Path | Any, holdout: str, **reading: Any) -> tuple[
     table, mapping, notes = _open(source, reading.pop("map", None) or {}, *shape)
     units, invalid, duplicates = (reading.pop(name, None) for name in ("units", "drop_invalid", "drop_duplicates"))
     runs = _validate(table, mapping, units or {}, notes, bool(invalid), bool(duplicates))
-    used = table.select(np.searchsorted(table.lines, runs.lines))
+    order = np.argsort(table.lines)  # points of training curves are in another order than the lines
+    used = table.select(order[np.searchsorted(table.lines, runs.lines, sorter=order)])
     known = {name: values for name, values in runs.columns.items() if name not in used.columns}
     apart = replace(used, columns={**known, **used.columns}).where(holdout)
     if not apart.any() or apart.all():
@@ -242,6 +266,9 @@ def _open(
     notes: list[str] = []
     if is_frame(source):
         table = open_table(source)
+    elif not isinstance(source, (str, Path)):
+        remedy = "give a file, a data set's name, a DataFrame, a dict of arrays by quantity, or what bs.read_runs returned"
+        raise InputError(f"runs cannot be read from {_kind(source)}: {remedy}")
     else:
         from bayes_scaling.datasets import resolve
 
@@ -270,10 +297,19 @@ def _open(
         if name != "group" and text not in table.columns and any(sign in text for sign in "*/+`"):
             table = replace(table, columns={**table.columns, text: table.compute(text)})
     if curve:
-        table = one_a_run(table, curve, _find_columns(table, mapping))
+        table = points_of_curves(table, curve, _find_columns(table, mapping))
+        if "all" in curve.values():
+            mapping = {**mapping, **TIES}
     group = mapping.get("group", "group").split(",")
     refuse_repeats(table, group)
     return table, mapping, [*table.notes, *notes]
+
+
+def _kind(source: Any) -> str:
+    """Say what something is that holds no runs."""
+    if isinstance(source, Runs):
+        return "Runs, which are read already"
+    return "None" if source is None else f"an object of type {type(source).__name__}"
 
 
 def _labels(table: Table, factors: Sequence[str]) -> np.ndarray:
@@ -447,7 +483,7 @@ def _validate(
         else:
             columns["compute"] = product
             notes.append("no column of training compute: taken as 6 x params x tokens")
-    renamed = [f"{name} from column '{column}'" for name, column in found.items() if name != column]
+    renamed = [f"{name} from column '{column}'" for name, column in found.items() if name != column and name not in TIES]
     if renamed:
         notes.insert(0, ", ".join(renamed))
     factors = found["group"].split(",") if "group" in found else []

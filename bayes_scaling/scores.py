@@ -32,8 +32,8 @@ def forecasts(fit: Fit, runs: Runs, seed: int = 0, most: int = KEPT) -> np.ndarr
 
 
 def log_predictive(fit: Fit, runs: Runs) -> np.ndarray:
-    """Return the log posterior predictive density of each measurement, shape (run,)."""
-    return log_mean(fit.log_density(runs))
+    """Return the log posterior predictive density of each measurement, shape (run,); also of points of a curve without those before."""
+    return log_mean(fit.log_density(runs.apart()))
 
 
 def log_mean(log_densities: np.ndarray) -> np.ndarray:

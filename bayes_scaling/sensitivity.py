@@ -147,7 +147,7 @@ def _moved(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> tupl
 
 
 def leave_runs_out(fit: Fit, compute: float | None = None, refit: int = MOST_REFITS) -> list[Left]:
-    """Return what leaving each run out changes, largest shift first.
+    """Return what leaving each run (or training curve, where rows are their points) out changes, largest shift first.
 
     By Pareto-smoothed importance sampling, or by fitting again where that fails.
 
@@ -159,21 +159,22 @@ def leave_runs_out(fit: Fit, compute: float | None = None, refit: int = MOST_REF
 
     values = looked_at(fit, compute)
     flat = np.stack([drawn.ravel() for drawn in values.values()])
-    density = fit.log_likelihood()
+    density, units = fit.log_likelihood_of_units(), fit.runs.units
     weights, k = array_stats.psislw(density.reshape(-1, density.shape[-1]).T)  # it takes the sign for leaving out itself
     weights, k = np.exp(np.asarray(weights)), np.asarray(k)
     weights /= weights.sum(axis=1, keepdims=True)
     mean = weights @ flat.T
     sd = np.sqrt(np.maximum(weights @ (flat**2).T - mean**2, 0))
     shift, widening = (mean - flat.mean(axis=1)) / flat.std(axis=1), sd / flat.std(axis=1)
-    rows = np.flatnonzero(k > BAD_K)
-    rows = rows[np.argsort(-k[rows])][:refit]
-    again = _without(fit, [np.arange(len(fit.runs)) != row for row in rows], compute)
-    exact = {int(row): _moved(values, new) for row, new in zip(rows, again, strict=True) if new}
+    large = np.flatnonzero(k > BAD_K)
+    large = large[np.argsort(-k[large])][:refit]
+    again = _without(fit, [units != unit for unit in large], compute)
+    exact = {int(unit): _moved(values, new) for unit, new in zip(large, again, strict=True) if new}
     found = []
-    for row, line in enumerate(fit.runs.lines):
-        sampled = dict(zip(values, shift[row].tolist(), strict=True)), dict(zip(values, widening[row].tolist(), strict=True))
-        found.append(Left(f"line {line}", 1, *exact.get(row, sampled), exact=row in exact, pareto_k=float(k[row])))
+    for unit, (row, rows) in enumerate(zip(*np.unique(units, return_index=True, return_counts=True)[1:], strict=True)):
+        sampled = dict(zip(values, shift[unit].tolist(), strict=True)), dict(zip(values, widening[unit].tolist(), strict=True))
+        name = f"line {fit.runs.lines[row]}" if len(density[0, 0]) == len(units) else f"the curve from line {fit.runs.lines[row]} on"
+        found.append(Left(name, int(rows), *exact.get(unit, sampled), exact=unit in exact, pareto_k=float(k[unit])))
     return sorted(found, key=lambda item: -abs(item.largest[1]))
 
 
@@ -229,7 +230,7 @@ def other_noises(fit: Fit, compute: float | None = None) -> list[OtherNoise]:
     values, own = looked_at(fit, compute), leave_one_out(fit, MOST_REFITS)
     found = []
     for family in follow(families, "fits with other noise", len(families)):
-        if family.of_counts != fit.noise.of_counts or not set(family.needs) <= set(fit.runs.columns):
+        if family.of_counts != fit.noise.of_counts or not family.takes(fit.runs.columns):
             continue
         if np.any(np.isin(fit.runs[fit.law.output], family.excludes)):
             continue

@@ -60,7 +60,8 @@ def _data(fit: Fit) -> list[str]:
 
 
 def _spans(lines: np.ndarray) -> str:
-    """Write whole numbers in order as ``2-7, 9``."""
+    """Write whole numbers as ``2-7, 9``."""
+    lines = np.sort(lines)
     parts = np.split(lines, np.flatnonzero(np.diff(lines) != 1) + 1)
     return ", ".join(f"{part[0]}-{part[-1]}" if len(part) > 1 else str(part[0]) for part in parts)
 

@@ -11,20 +11,24 @@ from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.table import Table
 
 KINDS = ("last", "best", "all")
+#: Columns of runs that are all points of training curves: which curve a point is of (a number), and how far along it lies.
+CURVE, PROGRESS = "curve", "progress"
+#: The columns of a table that become these: no header has them.
+TIES = {CURVE: "[curve]", PROGRESS: "[progress]"}
 #: What may say how far along its curve a point is, in this order; and what may be measured there, with whether less is better.
-PROGRESS = ("tokens", "compute", "steps", "examples")
+ALONG = ("tokens", "compute", "steps", "examples")
 MEASURED = {"loss": True, "task_loss": True, "error": True, "accuracy": False, "coverage": False, "win_rate": False, "bleu": False}
 _NAMES = ("run", "model", "name", "Name", "run_name", "model_name", "display_name")  # of a key column, where none is given
 _LISTED = 5
 
 
-def one_a_run(table: Table, curve: Mapping[str, str], found: Mapping[str, str]) -> Table:
-    """Return one row of each training curve.
+def points_of_curves(table: Table, curve: Mapping[str, str], found: Mapping[str, str]) -> Table:
+    """Return the rows of training curves to use: one of each, or all in order, with the columns TIES.
 
     Parameters
     ----------
     curve : column of the runs' labels -> ``last`` (the furthest point: most tokens, compute or steps; of equal ones the later row) or
-        ``best`` (the least loss)
+        ``best`` (the least loss), or ``all``
     found : quantity -> column
 
     A row whose cell of what is measured is empty is no point of the curve (a step without an evaluation); NaN is one, and stays an error.
@@ -32,7 +36,8 @@ def one_a_run(table: Table, curve: Mapping[str, str], found: Mapping[str, str]) 
     Raises
     ------
     InputError
-        If there is no such column or way, a row has no label, a curve has no point, or nothing orders or measures the points.
+        If there is no such column or way, a row has no label, a curve has no point, nothing orders or measures the points, or two points
+        of one curve are at one place.
     """
     if len(curve) != 1:
         raise InputError(f"one column names the runs of the curves; given: {', '.join(curve) or 'none'}")
@@ -41,11 +46,6 @@ def one_a_run(table: Table, curve: Mapping[str, str], found: Mapping[str, str]) 
         raise InputError(f"cannot take '{kind}' of a curve{nearest(kind, KINDS)}")
     if column not in table.columns:
         raise InputError(f"{table.source} has no column '{column}' that could name the runs{nearest(column, table.columns)}")
-    if kind == "all":
-        raise InputError(
-            "all points of a training curve err together (a run that is low stays low), and every noise family here takes rows as "
-            f"independent: intervals would be far too narrow. Take one point a run: {column}=last, or {column}=best"
-        )
     labels = table.texts(column)
     if "" in labels:
         row = labels.index("")
@@ -60,20 +60,42 @@ def one_a_run(table: Table, curve: Mapping[str, str], found: Mapping[str, str]) 
     if bare:
         raise InputError(f"{table.source}: run '{bare[0]}' has no {found[measured]} in any row; leave it out with --where")
     rows = np.flatnonzero(~empty)
-    if kind == "last":
-        ordering = next((name for name in PROGRESS if name in found), None)
+    aside = f"; {empty.sum()} rows without a value are no points" if empty.any() else ""
+    if kind in ("last", "all"):
+        ordering = next((name for name in ALONG if name in found), None)
         if ordering is None:
-            raise InputError(f"{table.source} has no column of {', '.join(PROGRESS)} that says which point is the last; name it with --map")
+            raise InputError(f"{table.source} has no column of {', '.join(ALONG)} that says how far along a point is; name it with --map")
         key = table.numbers(found[ordering])
         said = f"the last of each by {found[ordering]}"
+        if kind == "all":
+            return _in_order(table, rows, run, key, labels, found[ordering], aside)
     else:
         key = table.numbers(found[measured]) * (-1 if MEASURED[measured] else 1)
         said = f"the best {found[measured]} of each, which lies beyond a noisy curve's own"
     order = rows[np.lexsort((rows, key[rows], run[rows]))]  # the last of a run's rows is the one to take
     kept = np.sort(order[np.append(run[order][1:] != run[order][:-1], True)])
-    aside = f"; {empty.sum()} rows without a value are no points" if empty.any() else ""
     note = f"{len(rows)} points of {len(names)} training curves (column {column}): {said}{aside}"
     return replace(table.select(kept), notes=(*table.notes, note))
+
+
+def _in_order(table: Table, rows: np.ndarray, run: np.ndarray, along: np.ndarray, labels: Sequence[str], name: str, aside: str) -> Table:
+    """Return the points of all curves, curve by curve and in the order along it."""
+    for row in rows[~(np.isfinite(along[rows]) & (along[rows] > 0))][:1]:
+        what = f"{table.source}: line {table.lines[row]}: {name} = {along[row]:g} is no place along a training curve"
+        raise InputError(f'{what}, which has a logarithm; leave such points out with --where "{name} > 0"')
+    order = rows[np.lexsort((along[rows], run[rows]))]
+    same = np.flatnonzero((np.diff(run[order]) == 0) & (np.diff(along[order]) == 0))
+    for place in same[:1].tolist():
+        one, other = sorted(int(table.lines[row]) for row in order[place : place + 2])
+        what = f"{table.source}: lines {one} and {other} are both of run '{labels[int(order[place])]}' at {name} = {along[order[place]]:g}"
+        raise InputError(f"{what}: keep one, or name a column that tells the runs apart")
+    note = (
+        f"all {len(rows)} points of {len(set(run[rows].tolist()))} training curves, in order of {name}{aside}: before the end of a "
+        "schedule that lowers the learning rate they lie above what runs of that length reach"
+    )
+    chosen = table.select(order)
+    ties = {TIES[CURVE]: (run[order] + 1).astype(float), TIES[PROGRESS]: along[order]}
+    return replace(chosen, columns={**chosen.columns, **ties}, notes=(*table.notes, note), unique="")
 
 
 def refuse_repeats(table: Table, group: Sequence[str]) -> None:
@@ -89,7 +111,7 @@ def refuse_repeats(table: Table, group: Sequence[str]) -> None:
     if not open_choices:
         raise InputError(
             f"{table.source} has {len(keys)} points of {len(set(keys))} training curves: say which point of each to take, with "
-            f"--curve {table.unique}=last or --curve {table.unique}=best"
+            f"--curve {table.unique}=last (or best, or all, whose points err together)"
         )
     listed = []
     for name in open_choices:

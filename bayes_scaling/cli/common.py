@@ -45,7 +45,11 @@ def add_columns(parser: argparse.ArgumentParser) -> None:
 def add_reading(parser: argparse.ArgumentParser) -> None:
     add_columns(parser)
     parser.add_argument("--where", metavar="'flops<1e21'", help="use only the rows that meet a condition")
-    parser.add_argument("--curve", metavar="RUN=last|best", help="of training curves, whose runs column RUN names, take one row a run")
+    parser.add_argument(
+        "--curve",
+        metavar="RUN=last|best|all",
+        help="of training curves, whose runs column RUN names, take one point a run, or all with noise that is alike within a run",
+    )
     parser.add_argument("--join", metavar="TABLE", help="add the columns of a table with a row for each run, or model")
     parser.add_argument("--on", metavar="COL[=COL]", help="the column that both tables are joined by; by default the run, or model")
     parser.add_argument("--drop-invalid", action="store_true", help="leave out rows that cannot be used, with a note")

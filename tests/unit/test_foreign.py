@@ -211,7 +211,6 @@ def test_curves_give_one_row_a_run():
 @pytest.mark.parametrize(
     ("curve", "message"),
     [
-        ({"run": "all"}, "every noise family here takes rows as independent"),
         ({"run": "first"}, "cannot take 'first'"),
         ({"runs": "last"}, "no column 'runs'.*did you mean 'run'"),
     ],
@@ -231,7 +230,7 @@ def test_curves_that_lack_something():
         with pytest.raises(bs.InputError, match=message):
             bs.read_runs(pandas.DataFrame({**CURVES, "loss": 3.0, **change}), curve={"run": "last"})
     bare = pandas.DataFrame({"run": ["a", "a"], "params": 1e8, "loss": [3.0, 2.9]})
-    with pytest.raises(bs.InputError, match="says which point is the last"):
+    with pytest.raises(bs.InputError, match="says how far along a point is"):
         bs.read_runs(bare, curve={"run": "last"})
 
 

@@ -6,10 +6,10 @@ import numpyro.distributions as dist
 import pytest
 
 import bayes_scaling as bs
-from bayes_scaling.fitting import usable_runs
 from bayes_scaling.model import Settings, build_model, model_priors
 from bayes_scaling.noise import get_noise, noise_of
 from bayes_scaling.priors import PRIOR_FAMILIES, prior_quantiles, prior_text
+from bayes_scaling.suiting import usable_runs
 
 LAW = bs.get_law("chinchilla")
 NOISE = get_noise("student-t")

@@ -136,10 +136,24 @@ def test_dataframe_and_arrays_and_hash():
     assert same.data_hash != runs.data_hash
     assert runs.subset(np.array([1]))["loss"].tolist() == [2.5]
     assert runs.subset(np.array([1])).group.tolist() == ["b"]
-    with pytest.raises(bs.BayesScalingError, match="no file"):
-        bs.read_runs([1e8, 1e9])
+    for wrong, said in (([1e8, 1e9], "an object of type list"), (None, "None"), (runs, "Runs, which are read already")):
+        with pytest.raises(bs.InputError, match=f"runs cannot be read from {said}: give a file"):
+            bs.read_runs(wrong)
     with pytest.raises(bs.InputError, match="differ in length"):
         bs.runs_from_columns({"params": [1e8], "loss": [1.0, 2.0]})
+
+
+def test_a_fit_takes_what_can_be_read():
+    """Where nothing is to be declared, a table need not be read first; what is no table, or a law in the wrong place, is said so."""
+    columns = {"tokens": [2e9, 5e9, 2e10, 5e10, 1e11], "loss": [3.1, 2.9, 2.5, 2.4, 2.3]}
+    found = {bs.maximum_likelihood("power_law", data, input="tokens").log_likelihood for data in (columns, pandas.DataFrame(columns))}
+    assert len(found) == 1
+    with pytest.raises(bs.InputError, match="cannot be read from None"):
+        bs.maximum_likelihood("power_law", None)
+    with pytest.raises(bs.InputError, match=r"data set 1 \(list\): runs cannot be read"):
+        bs.fit_many("power_law", [columns, [3.1]], input="tokens")
+    with pytest.raises(bs.LawError, match="the law comes first: bs.fit"):
+        bs.fit(pandas.DataFrame(columns), columns)
 
 
 def test_a_million_rows(tmp_path):

@@ -1,0 +1,78 @@
+"""Runs as a law and its noise take them: which column is its input, what it has a value for, and what it cannot be fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from bayes_scaling.errors import InputError
+from bayes_scaling.law import Law
+from bayes_scaling.noise import Noise
+from bayes_scaling.quantities import quantity
+from bayes_scaling.runs import Runs
+from bayes_scaling.trajectories import CURVE
+
+
+def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
+    """Return the law as a function of the input that is wanted, or of the only one that the runs have."""
+    if wanted is not None:
+        law = law.with_input(wanted)
+    elif law.alternatives:
+        axes = (law.input_names[0], *law.alternatives)
+        present = [name for name in axes if name in runs.columns]
+        if len(present) > 1:
+            raise InputError(
+                f"law '{law.name}' takes one of {', '.join(axes)}, and the runs have {', '.join(present)}: choose with --input {present[0]}"
+            )
+        if not present:
+            known = ", ".join(axes)
+            raise InputError(f"law '{law.name}' needs one of {known}; {runs.source} has columns {', '.join(runs.ignored)}: use --map")
+        law = law.with_input(present[0])
+    return law
+
+
+def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
+    """Return runs as a law takes them: rates of counts, and inputs that it has a value for where a table has none, with a note.
+
+    Raises
+    ------
+    InputError
+        If an input that only questions vary has another value in the runs, the noise gives no density to a measured value, or knows nothing
+        of what ties rows together.
+    """
+    columns, notes = dict(runs.columns), list(runs.notes)
+    if CURVE in columns and not noise.within:
+        raise InputError(
+            f"{runs.source}: all points of training curves err together, and {noise.name} noise takes rows as independent: intervals would "
+            "be far too narrow. Use --noise correlated, or take one point of each run (--curve COLUMN=last)"
+        )
+    if noise.within and CURVE not in columns:
+        raise InputError(
+            f"{noise.name} noise is for all points of training curves, and {runs.source} has none: --curve COLUMN=all takes them"
+        )
+    if law.output not in columns and quantity(law.output).is_fraction and {"successes", "trials"} <= set(columns):
+        rate = columns["successes"] / columns["trials"]
+        columns[law.output] = 1 - rate if law.output == "error" else rate
+        notes.append(f"{law.output} taken as {'1 - ' if law.output == 'error' else ''}successes / trials")
+        runs = replace(runs, columns=columns)
+    for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
+        counts = " If it is a count among test items, give their number as column trials and use --noise beta-binomial."
+        raise InputError(
+            f"{runs.source}: line {runs.lines[row]}: {noise.name} noise cannot describe {law.output} = {runs[law.output][row]:g}."
+            f"{counts if quantity(law.output).is_fraction else ''}"
+        )
+    for item in law.inputs:
+        if item.default is None:
+            continue
+        if item.name not in columns:
+            columns[item.name] = np.full(len(runs), item.default)
+            if not item.asked_only:
+                notes.append(f"no column of {item.name}: taken as {item.default:g} in every run")
+        elif item.asked_only and np.any(columns[item.name] != item.default):
+            row = int(np.flatnonzero(columns[item.name] != item.default)[0])
+            raise InputError(
+                f"{runs.source}: line {runs.lines[row]}: {item.name} = {columns[item.name][row]:g}, but law '{law.name}' is fitted to "
+                f"measurements at {item.name} = {item.default:g} only ({item.meaning})"
+            )
+    return replace(runs, columns=columns, notes=tuple(notes))
