@@ -57,7 +57,8 @@ def fit(
     law : name, path of a Python file that defines ``LAW``, or a Law
     runs : what `bayes_scaling.read_runs` returns; or, where nothing needs to be declared, what it takes (a file, a data set's name, a
         DataFrame), or a dict of arrays by quantity
-    noise : name of a noise family (``student-t``, ``normal-log``, ``normal``, ``laplace``, ``known-se``); the law's own by default
+    noise : name of a noise family (``student-t``, ``normal-log``, ``normal``, ``laplace``, ``known-se``, ``correlated``); the law's own by
+        default, and ``correlated`` for all points of training curves
     input : which column a law of any one input is a function of
     fix : parameters to hold fixed, by name
     priors : numpyro distributions by parameter name, instead of the law's

@@ -1,4 +1,4 @@
-"""Notebooks: what is cheap to know without running them (`jupyter nbconvert --execute --inplace notebooks/*.ipynb` runs them all)."""
+"""Notebooks: what is cheap to know without running them (`python benchmarks/notebooks.py` runs them all)."""
 
 import ast
 import json
