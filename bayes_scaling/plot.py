@@ -44,6 +44,7 @@ from bayes_scaling.plan_plot import loss_compute as loss_compute
 from bayes_scaling.plan_plot import regret as regret
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity
+from bayes_scaling.rank_plot import levels as levels
 from bayes_scaling.units import count_text
 
 if TYPE_CHECKING:
@@ -306,6 +307,7 @@ def save_figures(fit: Fit, folder: str | Path, *, compute: Sequence[float] = (),
         for budget in compute or [float(spent.max() * 10)]:
             save(f"regret_{budget:.3g}".replace("+", ""), regret(fit, budget).figure)
     save("residuals", residuals(fit).figure)
+    save("levels", levels(fit).figure)
     if compared_names(fit):
         save("parameters", against_published(fit)[0].figure)
     save("pairs", pairs(fit).viz["figure"].item())

@@ -1,4 +1,4 @@
-"""The figure of a simulation-based calibration: departures of ranks from uniform, within simultaneous bands."""
+"""Figures of what should be uniform, within simultaneous bands: ranks of a simulation-based calibration, levels of measurements."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.axes import BLUE, GREY, ORANGE, styled, write_figure
+from bayes_scaling.axes import BLUE, GREY, ORANGE, mark_untrusted, plain, styled, write_figure
 from bayes_scaling.calibration import Calibration
+from bayes_scaling.criticism import OF_LEVELS, criticise
 from bayes_scaling.errors import FileError
+from bayes_scaling.fitted import Fit
+from bayes_scaling.uniformity import Uniformity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +33,7 @@ def ranks(found: Calibration) -> Sequence[Axes]:
     )
     every: Any = np.atleast_1d(grid).ravel()
     for ax, (name, item) in zip(every, levels.items(), strict=False):
-        ax.fill_between(item.points, item.low - item.points, item.high - item.points, color=GREY, alpha=0.25, linewidth=0)
-        ax.plot(item.points, item.share - item.points, color=BLUE if item.inside else ORANGE, linewidth=1.5)
-        ax.axhline(0, color=GREY, linewidth=0.7)
+        _departures(ax, item)
         ax.set_title(name, fontsize=9, loc="left")
     for ax in every[len(levels) :]:
         ax.set_visible(False)
@@ -41,6 +42,33 @@ def ranks(found: Calibration) -> Sequence[Axes]:
     kept = int(found.ranks["converged"].sum())
     figure.suptitle(f"{found.law}, {found.noise} noise: {kept} simulated data sets", fontsize=10, x=0.01, ha="left")
     return every[: len(levels)].tolist()
+
+
+def _departures(ax: Axes, item: Uniformity) -> None:
+    """Draw an empirical distribution less the uniform one, orange where it leaves its band."""
+    ax.fill_between(item.points, item.low - item.points, item.high - item.points, color=GREY, alpha=0.25, linewidth=0)
+    ax.plot(item.points, item.share - item.points, color=BLUE if item.inside else ORANGE, linewidth=1.5)
+    ax.axhline(0, color=GREY, linewidth=0.7)
+
+
+@styled
+def levels(fit: Fit, *, ax: Axes | None = None) -> Axes:
+    """Draw whether runs fall where the fit says: levels of the measurements in their predictive distributions (PIT).
+
+    Above the band at the left: too many measurements lie low. A line that rises, falls and rises again has too many in both tails.
+    """
+    import matplotlib.pyplot as plt
+
+    found = criticise(fit)
+    ax = ax or plt.subplots(figsize=(6.0, 3.6))[1]
+    _departures(ax, found.levels)
+    said = "inside the band that holds uniform levels in 95 %" if found.levels.inside else OF_LEVELS[found.levels.shape]
+    ax.set_title(f"{len(fit.runs)} runs: {said}", fontsize=9, loc="left")
+    ax.set_xlabel(f"level of the measured {plain(fit.law.output)} in its predictive distribution")
+    ax.set_ylabel("share of runs less uniform")
+    ax.set_xlim(0, 1)
+    mark_untrusted(ax, fit.diagnosis.ok)
+    return ax
 
 
 def save_ranks(found: Calibration, path: str | Path) -> None:

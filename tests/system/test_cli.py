@@ -246,7 +246,7 @@ def test_figures_are_drawn(run, stored, tmp_path):
     assert code == 0
     names = {line.rsplit("/", 1)[1] for line in out.split()}
     assert names == {
-        f"{name}.svg" for name in ("loss_compute", "isoflop", "allocation", "regret_5.76e23", "residuals", "parameters", "pairs")
+        f"{name}.svg" for name in ("loss_compute", "isoflop", "allocation", "regret_5.76e23", "residuals", "levels", "parameters", "pairs")
     }
     assert "FLOP" in (tmp_path / "figures" / "loss_compute.svg").read_text()
 
