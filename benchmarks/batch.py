@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import tempfile
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -72,12 +74,27 @@ def job(
     fine = sum(row["status"] == "ok" for row in batch.rows)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     row(what, len(batch.rows), fine, spent, memory.peak, size / len(batch.rows))
+    for law in laws:
+        of_law = [item for item in batch.rows if item["law"] == law]
+        seconds = [item["sample_s"] for item in of_law if item.get("sample_s") is not None]
+        drawn = Counter(item["method"] for item in of_law)
+        told = ", ".join(f"{count} by {method}" for method, count in drawn.most_common())
+        good = sum(item["status"] == "ok" for item in of_law)
+        print(
+            f"    {law}: {good} of {len(of_law)} ok; {told}; sampling a fit: median {np.median(seconds):.1f} s, most {max(seconds):.0f} s"
+        )
     for status in ("attention", "failed"):
-        reasons = [item["reasons"].split(" | ")[0].split(" is ")[0][:60] for item in batch.rows if item["status"] == status]
+        reasons = [_kind(item["reasons"]) for item in batch.rows if item["status"] == status]
         if reasons:
             names, counts = np.unique(reasons, return_counts=True)
             order = np.argsort(-counts)[:4]
-            print(f"    {status}: " + "; ".join(f"{counts[i]} x {names[i]}" for i in order))
+            print(f"    {status}: " + "; ".join(f"{counts[i]} x {names[i]}" for i in order), flush=True)
+
+
+def _kind(reasons: str) -> str:
+    """Return what the first of several reasons is about, without the numbers and names of one fit."""
+    first = reasons.split(" | ")[0].split(": ")[0]
+    return re.sub(r"\(.*?\)|[0-9.]+", "…", re.sub(r" about \S+$", "", first))[:60]
 
 
 def row(what: str, fits: int, fine: int, spent: float, peak: float = np.nan, size: float = np.nan) -> None:
