@@ -197,6 +197,51 @@ def no_memory(folder: Path) -> str:
     return f"{'' if good else 'LOST: '}{counts.get('ok')} fits done, {counts.get('failed')} failed alone with its reason; exit code 3"
 
 
+def tiny_disk(folder: Path) -> str:
+    """A batch into a file system that is too small for it, which then grows: what was stored stays, and the rest follows."""
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"), (20, 22, 24, 26, 28), 1)
+    job, batch = folder / "job.toml", f"{sys.executable} -m bayes_scaling batch"
+    (folder / "whole.toml").write_text(job.read_text().replace('path = "results"', 'path = "whole"'))
+    whole = command(folder, "batch", "whole.toml", "--json")
+    size = max(path.stat().st_size for path in (folder / "whole" / "shards").iterdir())
+    (folder / "results").mkdir()
+    script = f"""mount -t tmpfs -o size={3 * size} none results || exit 99
+{batch} job.toml > first.txt 2>&1; echo $? >> first.txt; ls -A results/shards > stored.txt; cp results/shards/*.nc .
+mount -o remount,size=100m results && {batch} job.toml --json > second.json; cp -r results kept"""
+    done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", script], cwd=folder, capture_output=True, text=True)
+    if done.returncode == 99:
+        return "not shown: no file system can be mounted here"
+    *first, code = (folder / "first.txt").read_text().strip().splitlines()
+    stored = (folder / "stored.txt").read_text().split()
+    second, kept = json.loads((folder / "second.json").read_text()), folder / "kept" / "shards"
+    good = (
+        code == "2" and len(first) == 1 and "No space left" in first[0] and stored and not any(name.startswith(".part") for name in stored)
+    )
+    good = good and all((kept / name).read_bytes() == (folder / name).read_bytes() for name in stored)
+    good = (
+        good
+        and (second["ok"], second["kept"]) == (json.loads(whole.stdout)["ok"], len(stored))
+        and same_draws(folder / "whole", folder / "kept")
+    )
+    return (
+        f"{'' if good else f'LOST: {first} {code} {stored} {second} '}{first[0]}; {second['kept']} of {second['fits']} kept, then all there"
+    )
+
+
+def same_draws(one: Path, other: Path) -> bool:
+    """Return whether two stores hold the same fits, draw for draw."""
+    from bayes_scaling.batch import Store
+
+    first, second = Store(one), Store(other)
+    if set(first.found) != set(second.found):
+        return False
+    for key in first.found:
+        a, b = first.by_key(key).posterior, second.by_key(key).posterior
+        if not all(np.array_equal(values, b[name]) for name, values in a.data_vars.items()):
+            return False
+    return True
+
+
 def device_lost(folder: Path) -> str:
     """A device that fails in the middle of a batch, and from then on at everything that its process asks of it; and one in a single fit."""
     law = _LAW.format(formula="device(inputs['tokens'], p)").replace(
@@ -278,6 +323,7 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "no network": no_network,
     "no number and no gradient in a draw": not_a_number,
     "no memory in a batch": no_memory,
+    "disk too small for a batch": tiny_disk,
     "device lost": device_lost,
     "device does not start": no_device,
     "clock set back": clock_set_back,
