@@ -98,7 +98,7 @@ def job(
 
 def _kind(reasons: str) -> str:
     """Return what the first of several reasons is about, without the numbers and names of one fit."""
-    first = reasons.split(" | ")[0].split(": ")[0]
+    first = reasons.split(" | ")[0].split(".csv: ")[-1].split(": ")[0]
     return re.sub(r"\(.*?\)|[0-9.]+", "…", re.sub(r" about \S+$", "", first))[:60]
 
 
@@ -176,8 +176,20 @@ def million(folder: Path) -> None:
     print(f"to plan a fit: {1e3 * seconds:.1f} ms, {memory / 1e3:.0f} kB of memory; of 1e6: {fits * memory / 1e9:.0f} GB")
     bare = make_plan(replace(wanted, keep_draws=False))
     done = work(plan.chunks(list(plan.possible.values())[:8], 8, 1)[0])
-    for what, of, kept in (("with draws", plan, {}), ("without", bare, {"draws": {}, "attributes": {}})):
-        outcomes = [replace(done[i % 8], record={**done[i % 8].record, "key": f"{i:032}"}, **kept) for i in range(copies)]
+    rng = np.random.default_rng(0)
+    for what, of in (("with draws", plan), ("without", bare)):
+        outcomes = []
+        for i in range(copies):
+            one = done[i % len(done)]
+            # No two alike, as they would pack too well.
+            draws = {
+                part: {
+                    name: values * rng.uniform(0.9, 1.1, values.shape) if values.dtype == float else values for name, values in own.items()
+                }
+                for part, own in one.draws.items()
+            }
+            kept = {"draws": draws} if of is plan else {"draws": {}, "attributes": {}}
+            outcomes.append(replace(one, record={**one.record, "key": f"{i:032}"}, **kept))
         start = time.perf_counter()
         size = write_shard(folder, outcomes).stat().st_size / copies
         seconds = (time.perf_counter() - start) / copies
