@@ -82,7 +82,7 @@ def job(
     for law in laws:
         of_law = [item for item in batch.rows if item["law"] == law]
         seconds = [item["sample_s"] for item in of_law if item.get("sample_s") is not None]
-        drawn = Counter(item["method"] for item in of_law)
+        drawn = Counter(item["method"] for item in of_law if item["method"])
         told = ", ".join(f"{count} by {method}" for method, count in drawn.most_common())
         good = sum(item["status"] == "ok" for item in of_law)
         print(
@@ -195,9 +195,9 @@ def million(folder: Path) -> None:
         seconds = (time.perf_counter() - start) / copies
         chunks = len(of.chunks(list(of.possible.values()), OF_A_GPU, 1))
         each = sets / chunks
-        message = each * len(pickle.dumps(outcomes, pickle.HIGHEST_PROTOCOL)) / copies
+        message = each * np.mean([len(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in outcomes])
         print(
-            f"to write a fit {what}: {1e3 * seconds:.1f} ms, {size / 1e3:.1f} kB; of 1e6, by one client: {fits * seconds / 3600:.1f} h, "
+            f"to write a fit {what}: {1e3 * seconds:.1f} ms, {size / 1e3:.1f} kB; of 1e6, by one client: {fits * seconds / 60:.0f} min, "
             f"{fits * size / 1e9:.1f} GB, {fits / each:.0f} chunks of {each:.0f} fits and {message / 1e6:.0f} MB"
         )
     tasks, megabytes, rate = scheduler()
