@@ -194,7 +194,10 @@ class Dask:
 
     def workers(self) -> int:
         """Return how many workers there are now, at least one."""
-        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        found = self.client.scheduler_info(n_workers=-1)
+        if "workers" not in found:
+            raise ConnectionError("the scheduler does not answer")
+        return max(1, len(found["workers"]))
 
     def close(self) -> None:
         """Leave the cluster; end it, if it was started here."""

@@ -194,10 +194,13 @@ def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[
     waiting, flying = deque(chunks), dict[Future[list[Outcome]], Chunk]()
     again = set[str]()
     while waiting or flying:
-        room = crew.window() - len(flying)  # asked once: a cluster's scheduler answers over the network
-        for _ in range(min(room, len(waiting))):
-            chunk = waiting.popleft()
-            flying[crew.submit(chunk)] = chunk
+        try:
+            room = crew.window() - len(flying)  # asked once: a cluster's scheduler answers over the network
+            for _ in range(min(room, len(waiting))):
+                chunk = waiting.popleft()
+                flying[crew.submit(chunk)] = chunk
+        except Exception as error:
+            raise _lost(error) from error
         done, _ = wait(flying, return_when=FIRST_COMPLETED)
         for future in done:
             chunk = flying.pop(future)
@@ -214,10 +217,13 @@ def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[
             except BayesScalingError:
                 raise
             except Exception as error:
-                raise BatchError(
-                    f"the workers were lost ({type(error).__name__}: {error}); what was done is stored, and the same command goes on"
-                ) from error
+                raise _lost(error) from error
             yield found
+
+
+def _lost(error: Exception) -> BatchError:
+    what = f"{type(error).__name__}: {error}"
+    return BatchError(f"the workers were lost ({what}); what was done is stored, and the same command goes on")
 
 
 @contextmanager
