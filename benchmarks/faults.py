@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -228,6 +229,36 @@ mount -o remount,size=100m results && {batch} job.toml --json > second.json; cp 
     )
 
 
+def scheduler_lost(folder: Path) -> str:
+    """The Dask scheduler is killed in the middle of a batch, which then goes on without."""
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"), (20,) * 12, 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    dask, quiet = [sys.executable, "-m"], {"stderr": subprocess.DEVNULL, "cwd": folder}
+    host, port = address.split(":")
+    scheduler = subprocess.Popen([*dask, "distributed.cli.dask_scheduler", "--host", host, "--port", port, "--no-dashboard"], **quiet)
+    worker = subprocess.Popen([*dask, "distributed.cli.dask_worker", f"tcp://{address}", "--nthreads", "1", "--no-nanny"], **quiet)
+    try:
+        batch = subprocess.Popen(
+            [*dask, "bayes_scaling", "batch", "job.toml", "--cluster", f"tcp://{address}"], cwd=folder, stderr=subprocess.PIPE, text=True
+        )
+        shards = folder / "results" / "shards"
+        while batch.poll() is None and not list(shards.glob("[!.]*.nc")):
+            time.sleep(0.1)
+        scheduler.kill()
+        _, said = batch.communicate(timeout=120)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+    last, stored = said.strip().splitlines()[-1], len(list(shards.glob("[!.]*.nc")))
+    counts = json.loads(command(folder, "batch", "job.toml", "--json").stdout or "{}")
+    good = batch.returncode == 2 and "the workers were lost" in last and "Traceback" not in said
+    good = good and 0 < stored == counts.get("kept") < 12 and (counts.get("ok"), counts.get("failed")) == (12, 0)
+    return f"{'' if good else f'LOST: {said} {stored} {counts} '}exit code {batch.returncode}; {last}; {stored} of 12 kept, then all there"
+
+
 def same_draws(one: Path, other: Path) -> bool:
     """Return whether two stores hold the same fits, draw for draw."""
     from bayes_scaling.batch import Store
@@ -324,6 +355,7 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "no number and no gradient in a draw": not_a_number,
     "no memory in a batch": no_memory,
     "disk too small for a batch": tiny_disk,
+    "scheduler lost": scheduler_lost,
     "device lost": device_lost,
     "device does not start": no_device,
     "clock set back": clock_set_back,

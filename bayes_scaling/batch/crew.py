@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import queue
@@ -163,6 +164,7 @@ class Dask:
             from distributed import Client, LocalCluster
         except ImportError:
             raise InputError("a Dask cluster needs the package distributed: pip install 'bayes-scaling[dask]'") from None
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs, with tracebacks, we raise
         self._cluster: Any = None
         workers = require_address(address)
         if workers:
