@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
+from bayes_scaling.engine.ensemble import MOST_RHAT
 from bayes_scaling.identification import Problem, data_problems, measured_inputs, most_draws, ridge_problems, thinned
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings
@@ -177,6 +178,9 @@ def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, infor
         problems.append(
             Problem("ess", True, f"too few effective draws: {ess:.0f}, where {convergence.MIN_ESS} are needed for stable intervals", longer)
         )
+    if draws.walker_rhat is not None and not draws.walker_rhat < MOST_RHAT:
+        told = f"walkers disagree: R-hat {draws.walker_rhat:.3f} over walkers is not below {MOST_RHAT}"
+        problems.append(Problem("rhat", True, told, "Fit again by another method (--method nuts, which may take minutes), or add runs"))
     if diverging:
         total = draws.stats["diverging"].size
         problems.append(

@@ -73,7 +73,8 @@ def fit(
     precision : 64 or 32 bits
     method : ``auto``: the no-U-turn sampler, and where its first attempt meets trouble an ensemble of walkers in straightened coordinates;
         ``nuts``: the no-U-turn sampler, whatever it takes; or ``importance``, faster for batches of small fits: Metropolis chains through
-        a proposal fitted to the posterior where Pareto k certifies it, the ensemble elsewhere, and NUTS where that is not good either.
+        a proposal fitted to the posterior where Pareto k certifies it, and the ensemble elsewhere, whose draws are returned, and marked,
+        also where they are not good (NUTS draws only of many coordinates, or of groups that are pooled).
         ``Fit.attributes["method"]`` says which drew
     progress : called with (iterations done, iterations planned)
 

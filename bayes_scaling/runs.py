@@ -392,10 +392,11 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
                 raise InputError(f"{table.source} has no column '{part}' (mapped to {name}){nearest(part, table.columns)}")
         found[name] = column
     taken = set(found.values())
+    columns = {column: _canonical(column) for column in table.columns}
     for name, names in {"group": ("group",), **{item.name: item.columns for item in QUANTITIES.values()}}.items():
         if name in found:
             continue
-        candidates = [column for column in table.columns if _canonical(column) in names and column not in taken]
+        candidates = [column for column, spelled in columns.items() if spelled in names and column not in taken]
         exact = [column for column in candidates if column == name]
         if len(candidates) > 1 and not exact:
             if name != "group" and not QUANTITIES[name].core:

@@ -1,16 +1,21 @@
 """Batch jobs measured: fits a minute, memory, bytes on disk; against single fits, a Dask cluster, and a process pool of numpyro's MCMC.run.
 
 ``python benchmarks/batch.py SHARED_DATA`` runs the curves of ``extrapolation_curves.csv`` under three laws, and simulated data sets every
-way. Figures of one run are comparable with each other; an idle machine is assumed.
+way; then what a million fits on many GPUs would ask of the machine that plans and writes them. Figures of one run are comparable with each
+other; an idle machine is assumed.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import pickle
+import re
 import tempfile
 import threading
 import time
+import tracemalloc
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,7 +36,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, metavar="SHARED_DATA")
     parser.add_argument("--simulated", type=int, default=1000, metavar="N", help="data sets that are simulated")
     parser.add_argument("--single", type=int, default=50, metavar="N", help="of them, fitted one by one and by peers")
-    parser.add_argument("--parts", default="curves,simulated,others", help="which parts to run")
+    parser.add_argument("--parts", default="curves,simulated,others,million", help="which parts to run")
     options = parser.parse_args()
     print(f"bayes-scaling {bs.__version__}, {os.cpu_count()} cores")
     print(f"{'what':52}{'fits':>6}{'ok':>6}{'fits a minute':>15}{'peak GB':>9}{'kB a fit':>10}")
@@ -47,6 +52,8 @@ def main() -> None:
             job("the same on a Dask cluster of this machine", few, Path(folder) / "dask", (LAW,), "local:2", group=("curve",))
             loop(few)
             peers(few)
+        if "million" in options.parts:
+            million(Path(folder))
 
 
 def curves(data: Path, folder: Path) -> None:
@@ -72,12 +79,27 @@ def job(
     fine = sum(row["status"] == "ok" for row in batch.rows)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     row(what, len(batch.rows), fine, spent, memory.peak, size / len(batch.rows))
+    for law in laws:
+        of_law = [item for item in batch.rows if item["law"] == law]
+        seconds = [item["sample_s"] for item in of_law if item.get("sample_s") is not None]
+        drawn = Counter(item["method"] for item in of_law if item["method"])
+        told = ", ".join(f"{count} by {method}" for method, count in drawn.most_common())
+        good = sum(item["status"] == "ok" for item in of_law)
+        print(
+            f"    {law}: {good} of {len(of_law)} ok; {told}; sampling a fit: median {np.median(seconds):.1f} s, most {max(seconds):.0f} s"
+        )
     for status in ("attention", "failed"):
-        reasons = [item["reasons"].split(" | ")[0].split(" is ")[0][:60] for item in batch.rows if item["status"] == status]
+        reasons = [_kind(item["reasons"]) for item in batch.rows if item["status"] == status]
         if reasons:
             names, counts = np.unique(reasons, return_counts=True)
             order = np.argsort(-counts)[:4]
-            print(f"    {status}: " + "; ".join(f"{counts[i]} x {names[i]}" for i in order))
+            print(f"    {status}: " + "; ".join(f"{counts[i]} x {names[i]}" for i in order), flush=True)
+
+
+def _kind(reasons: str) -> str:
+    """Return what the first of several reasons is about, without the numbers and names of one fit."""
+    first = reasons.split(" | ")[0].split(".csv: ")[-1].split(": ")[0]
+    return re.sub(r"\(.*?\)|[0-9.]+", "…", re.sub(r" about \S+$", "", first))[:60]
 
 
 def row(what: str, fits: int, fine: int, spent: float, peak: float = np.nan, size: float = np.nan) -> None:
@@ -130,6 +152,74 @@ def peer(runs: bs.Runs) -> float:
     noise = bs.noise.noise_of(law)
     sites = mcmc_run(law, noise, runs, seed=0, warmup=500, draws=1000, chain_method="sequential")
     return max(float(np.max(split_gelman_rubin(values))) for values in sites.values())
+
+
+def million(folder: Path) -> None:
+    """What planning, writing and sending a fit take here, and what follows for a million of them."""
+    from dataclasses import replace
+
+    from bayes_scaling.batch.plan import OF_A_GPU, make_plan
+    from bayes_scaling.batch.shards import write_shard
+    from bayes_scaling.batch.work import work
+
+    fits, sets, copies = 1e6, 2000, 180
+    wanted = Job(
+        simulated(folder / "million.csv", sets), (LAW,), folder / "million", ("curve",), options={"": bs.batch.LawOptions(input="x")}
+    )
+    start = time.perf_counter()
+    make_plan(wanted)
+    seconds = (time.perf_counter() - start) / sets
+    tracemalloc.start()
+    plan = make_plan(wanted)
+    memory = tracemalloc.get_traced_memory()[0] / sets
+    tracemalloc.stop()
+    print(f"to plan a fit: {1e3 * seconds:.1f} ms, {memory / 1e3:.0f} kB of memory; of 1e6: {fits * memory / 1e9:.0f} GB")
+    bare = make_plan(replace(wanted, keep_draws=False))
+    done = work(plan.chunks(list(plan.possible.values())[:8], 8, 1)[0])
+    rng = np.random.default_rng(0)
+    for what, of in (("with draws", plan), ("without", bare)):
+        outcomes = []
+        for i in range(copies):
+            one = done[i % len(done)]
+            # No two alike, as they would pack too well.
+            draws = {
+                part: {
+                    name: values * rng.uniform(0.9, 1.1, values.shape) if values.dtype == float else values for name, values in own.items()
+                }
+                for part, own in one.draws.items()
+            }
+            kept = {"draws": draws} if of is plan else {"draws": {}, "attributes": {}}
+            outcomes.append(replace(one, record={**one.record, "key": f"{i:032}"}, **kept))
+        start = time.perf_counter()
+        size = write_shard(folder, outcomes).stat().st_size / copies
+        seconds = (time.perf_counter() - start) / copies
+        chunks = len(of.chunks(list(of.possible.values()), OF_A_GPU, 1))
+        each = sets / chunks
+        message = each * np.mean([len(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in outcomes])
+        print(
+            f"to write a fit {what}: {1e3 * seconds:.1f} ms, {size / 1e3:.1f} kB; of 1e6, by one client: {fits * seconds / 60:.0f} min, "
+            f"{fits * size / 1e9:.1f} GB, {fits / each:.0f} chunks of {each:.0f} fits and {message / 1e6:.0f} MB"
+        )
+    tasks, megabytes, rate = scheduler()
+    print(f"a scheduler and one worker on this machine: {tasks:.0f} tasks a second; a result of {megabytes} MB at {rate:.0f} MB/s")
+
+
+def scheduler() -> tuple[float, int, float]:
+    """Return the empty tasks a second that Dask gives out, and a large result's size and speed, MB and MB/s."""
+    from distributed import Client, LocalCluster
+
+    megabytes, tasks = 64, 1000
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        client.submit(bytes, 1).result()
+        start = time.perf_counter()
+        client.gather(client.map(bytes, range(tasks), pure=False))
+        each = (time.perf_counter() - start) / tasks
+        start = time.perf_counter()
+        client.submit(np.random.default_rng(0).bytes, megabytes * 10**6).result()
+        return 1 / each, megabytes, megabytes / (time.perf_counter() - start)
 
 
 class Memory:

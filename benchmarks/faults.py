@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -197,6 +198,81 @@ def no_memory(folder: Path) -> str:
     return f"{'' if good else 'LOST: '}{counts.get('ok')} fits done, {counts.get('failed')} failed alone with its reason; exit code 3"
 
 
+def tiny_disk(folder: Path) -> str:
+    """A batch into a file system that is too small for it, which then grows: what was stored stays, and the rest follows."""
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"), (20, 22, 24, 26, 28), 1)
+    job, batch = folder / "job.toml", f"{sys.executable} -m bayes_scaling batch"
+    (folder / "whole.toml").write_text(job.read_text().replace('path = "results"', 'path = "whole"'))
+    whole = command(folder, "batch", "whole.toml", "--json")
+    size = max(path.stat().st_size for path in (folder / "whole" / "shards").iterdir())
+    (folder / "results").mkdir()
+    script = f"""mount -t tmpfs -o size={3 * size} none results || exit 99
+{batch} job.toml > first.txt 2>&1; echo $? >> first.txt; ls -A results/shards > stored.txt; cp results/shards/*.nc .
+mount -o remount,size=100m results && {batch} job.toml --json > second.json; cp -r results kept"""
+    done = subprocess.run(["unshare", "--map-root-user", "--mount", "sh", "-c", script], cwd=folder, capture_output=True, text=True)
+    if done.returncode == 99:
+        return "not shown: no file system can be mounted here"
+    *first, code = (folder / "first.txt").read_text().strip().splitlines()
+    stored = (folder / "stored.txt").read_text().split()
+    second, kept = json.loads((folder / "second.json").read_text()), folder / "kept" / "shards"
+    good = (
+        code == "2" and len(first) == 1 and "No space left" in first[0] and stored and not any(name.startswith(".part") for name in stored)
+    )
+    good = good and all((kept / name).read_bytes() == (folder / name).read_bytes() for name in stored)
+    good = (
+        good
+        and (second["ok"], second["kept"]) == (json.loads(whole.stdout)["ok"], len(stored))
+        and same_draws(folder / "whole", folder / "kept")
+    )
+    return (
+        f"{'' if good else f'LOST: {first} {code} {stored} {second} '}{first[0]}; {second['kept']} of {second['fits']} kept, then all there"
+    )
+
+
+def scheduler_lost(folder: Path) -> str:
+    """The Dask scheduler is killed in the middle of a batch, which then goes on without."""
+    curves_in(folder, _LAW.format(formula="p['a'] * inputs['tokens'] ** -p['c']"), (20,) * 12, 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    dask, quiet = [sys.executable, "-m"], {"stderr": subprocess.DEVNULL, "cwd": folder}
+    host, port = address.split(":")
+    scheduler = subprocess.Popen([*dask, "distributed.cli.dask_scheduler", "--host", host, "--port", port, "--no-dashboard"], **quiet)
+    worker = subprocess.Popen([*dask, "distributed.cli.dask_worker", f"tcp://{address}", "--nthreads", "1", "--no-nanny"], **quiet)
+    try:
+        batch = subprocess.Popen(
+            [*dask, "bayes_scaling", "batch", "job.toml", "--cluster", f"tcp://{address}"], cwd=folder, stderr=subprocess.PIPE, text=True
+        )
+        shards = folder / "results" / "shards"
+        while batch.poll() is None and not list(shards.glob("[!.]*.nc")):
+            time.sleep(0.1)
+        scheduler.kill()
+        _, said = batch.communicate(timeout=120)
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+    last, stored = said.strip().splitlines()[-1], len(list(shards.glob("[!.]*.nc")))
+    counts = json.loads(command(folder, "batch", "job.toml", "--json").stdout or "{}")
+    good = batch.returncode == 2 and "the workers were lost" in last and "Traceback" not in said
+    good = good and 0 < stored == counts.get("kept") < 12 and (counts.get("ok"), counts.get("failed")) == (12, 0)
+    return f"{'' if good else f'LOST: {said} {stored} {counts} '}exit code {batch.returncode}; {last}; {stored} of 12 kept, then all there"
+
+
+def same_draws(one: Path, other: Path) -> bool:
+    """Return whether two stores hold the same fits, draw for draw."""
+    from bayes_scaling.batch import Store
+
+    first, second = Store(one), Store(other)
+    if set(first.found) != set(second.found):
+        return False
+    for key in first.found:
+        a, b = first.by_key(key).posterior, second.by_key(key).posterior
+        if not all(np.array_equal(values, b[name]) for name, values in a.data_vars.items()):
+            return False
+    return True
+
+
 def device_lost(folder: Path) -> str:
     """A device that fails in the middle of a batch, and from then on at everything that its process asks of it; and one in a single fit."""
     law = _LAW.format(formula="device(inputs['tokens'], p)").replace(
@@ -278,6 +354,8 @@ FAULTS: dict[str, Callable[[Path], str]] = {
     "no network": no_network,
     "no number and no gradient in a draw": not_a_number,
     "no memory in a batch": no_memory,
+    "disk too small for a batch": tiny_disk,
+    "scheduler lost": scheduler_lost,
     "device lost": device_lost,
     "device does not start": no_device,
     "clock set back": clock_set_back,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import queue
@@ -14,6 +15,8 @@ from typing import Any, Protocol
 from bayes_scaling.batch.plan import Chunk
 from bayes_scaling.batch.work import Outcome, Wrong, attempt
 from bayes_scaling.errors import DeviceError, InputError
+
+_MOST_WORKERS = 16  # processes a core of this machine
 
 
 class WorkerLostError(Exception):
@@ -161,6 +164,7 @@ class Dask:
             from distributed import Client, LocalCluster
         except ImportError:
             raise InputError("a Dask cluster needs the package distributed: pip install 'bayes-scaling[dask]'") from None
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it logs, with tracebacks, we raise
         self._cluster: Any = None
         workers = require_address(address)
         if workers:
@@ -192,7 +196,10 @@ class Dask:
 
     def workers(self) -> int:
         """Return how many workers there are now, at least one."""
-        return max(1, len(self.client.scheduler_info(n_workers=-1)["workers"]))
+        found = self.client.scheduler_info(n_workers=-1)
+        if "workers" not in found:
+            raise ConnectionError("the scheduler does not answer")
+        return max(1, len(found["workers"]))
 
     def close(self) -> None:
         """Leave the cluster; end it, if it was started here."""
@@ -209,12 +216,14 @@ def local_environments(device: str, workers: int | None) -> tuple[list[dict[str,
     device : ``auto``, ``cpu`` or ``gpu``
     workers : how many; None: one a GPU, or one a core
     """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers is not None and workers > _MOST_WORKERS * cores:
+        raise InputError(f"workers = {workers} are too many for the {cores} cores of this machine: leave it out for one a core or GPU")
     gpus = 0 if device == "cpu" else _gpus()
     if device == "gpu" and not gpus:
         raise DeviceError('no GPU on this machine: use device = "cpu", or "auto"')
     if gpus:
         return [{"CUDA_VISIBLE_DEVICES": str(i % gpus)} for i in range(workers or gpus)], True
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return [{"JAX_PLATFORMS": "cpu"}] * (workers or cores), False
 
 

@@ -137,7 +137,7 @@ def _bytes(value: Any) -> Any:
         return None
     try:
         return int(float(parts[1]) * _MEMORY[parts[2].upper()])
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -229,7 +229,9 @@ def _read(section: dict[str, Any], name: str, keys: Mapping[str, tuple[Any, str]
         where = f"[{name}] {key}" if name else key
         if key not in keys:
             known = [*keys, *(section for section in (*_KEYS, "law") if section)] if not name else keys
-            raise InputError(f"{source}: unknown key '{brief(where)}'{nearest(key, known)}")
+            elsewhere = next((section for section, others in _KEYS.items() if key in others), None)
+            at = "before the first section" if elsewhere == "" else f"in [{elsewhere}]"
+            raise InputError(f"{source}: unknown key '{brief(where)}'" + (nearest(key, known) if elsewhere is None else f"; it goes {at}"))
         read, expected = keys[key]
         found[key] = read(value)
         if found[key] is None:

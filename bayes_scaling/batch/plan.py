@@ -22,7 +22,7 @@ from bayes_scaling.runs import Runs, read_groups, read_runs
 
 ALL = "all"  # label of the only group of a job that names no columns
 OF_A_CPU, OF_A_GPU = 4, 256  # lanes
-_CHUNK = 8  # fits a lane in a chunk
+_CHUNK = 4  # fits a lane in a chunk: more are hardly faster, show less of how far a job is, and are lost together
 _SHARD = 64e6  # bytes of a chunk's outcomes at most: they travel as one message, and are held and written as one file
 _PROCESS = 900e6  # bytes of a worker with its programs, measured (benchmarks/batch.py)
 _OF_A_DRAW = 41  # bytes of sampler statistics
@@ -70,8 +70,9 @@ class Plan:
         """Fits by key."""
         return {one.key: one for one in self.fits if one.runs is not None}
 
-    @property
+    @cached_property
     def impossible(self) -> list[Wanted]:
+        """Fits that cannot be made."""
         return [one for one in self.fits if one.runs is None]
 
     @cached_property
@@ -81,7 +82,10 @@ class Plan:
         return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
     def chunks(self, todo: Iterable[Wanted], lanes: int, workers: int) -> list[Chunk]:
-        """Return chunks of fits that one program serves, so that each of the workers has something to do."""
+        """Return chunks of fits that one program serves, so that each of the workers has something to do.
+
+        Laws take their turns, so that the time left is told by all of them from early on.
+        """
         from bayes_scaling.engine import bucket
 
         most = self._chunk(lanes)
@@ -89,12 +93,12 @@ class Plan:
         for one in todo:
             assert one.runs is not None
             alike.setdefault((one.law, bucket(len(one.runs))), []).append(one)
-        job, found = self.job, []
+        job, found = self.job, list[tuple[float, Chunk]]()
         for (law, _), fits in alike.items():
             given = law, self.laws[law].origin_hash, job.options_of(law), _sampler(job), lanes, job.keep_draws, job.loo
             size = min(most, math.ceil(len(fits) / workers))
-            found += [Chunk(*given, tuple(fits[start : start + size])) for start in range(0, len(fits), size)]
-        return found
+            found += [(start / len(fits), Chunk(*given, tuple(fits[start : start + size]))) for start in range(0, len(fits), size)]
+        return [chunk for _, chunk in sorted(found, key=lambda item: item[0])]
 
     def _chunk(self, lanes: int) -> int:
         """Return how many fits a chunk has at most."""

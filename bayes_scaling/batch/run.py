@@ -46,7 +46,7 @@ def forecast(job: Job | str | Path) -> Forecast:
     stored = Store(job.path, verify=True) if (job.path / "shards").is_dir() else None
     known = stored.found if stored is not None else {}
     todo = [one for key, one in plan.possible.items() if key not in known]
-    environments, lanes = _hands(plan)
+    environments, lanes = _local_workers(plan)
     return Forecast(
         kept=len(plan.possible) - len(todo),
         todo=len(todo),
@@ -131,7 +131,7 @@ class Batch:
     def _work(self, store: Writer, log: logging.Logger) -> Iterator[dict[str, Any]]:
         crew: Crew
         if self.cluster is None:
-            environments, lanes = _hands(self.plan)
+            environments, lanes = _local_workers(self.plan)
             crew, workers = crews.Local(environments), len(environments)
         else:
             lanes = self.job.lanes or (OF_A_GPU if self.job.device == "gpu" else OF_A_CPU)
@@ -174,7 +174,7 @@ def run_job(job: Job | str | Path, *, cluster: str | None = None, retry: bool = 
     return Batch(job if isinstance(job, Job) else read_job(job), cluster, retry)
 
 
-def _hands(plan: Plan) -> tuple[list[dict[str, str]], int]:
+def _local_workers(plan: Plan) -> tuple[list[dict[str, str]], int]:
     """Return the environments of the workers on this machine, and their lanes, within the job's memory."""
     job = plan.job
     environments, gpu = crews.local_environments(job.device, job.workers)
@@ -194,10 +194,13 @@ def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[
     waiting, flying = deque(chunks), dict[Future[list[Outcome]], Chunk]()
     again = set[str]()
     while waiting or flying:
-        room = crew.window() - len(flying)  # asked once: a cluster's scheduler answers over the network
-        for _ in range(min(room, len(waiting))):
-            chunk = waiting.popleft()
-            flying[crew.submit(chunk)] = chunk
+        try:
+            room = crew.window() - len(flying)  # asked once: a cluster's scheduler answers over the network
+            for _ in range(min(room, len(waiting))):
+                chunk = waiting.popleft()
+                flying[crew.submit(chunk)] = chunk
+        except Exception as error:
+            raise _lost(error) from error
         done, _ = wait(flying, return_when=FIRST_COMPLETED)
         for future in done:
             chunk = flying.pop(future)
@@ -214,10 +217,13 @@ def _outcomes(crew: Crew, chunks: list[Chunk], log: logging.Logger) -> Iterator[
             except BayesScalingError:
                 raise
             except Exception as error:
-                raise BatchError(
-                    f"the workers were lost ({type(error).__name__}: {error}); what was done is stored, and the same command goes on"
-                ) from error
+                raise _lost(error) from error
             yield found
+
+
+def _lost(error: Exception) -> BatchError:
+    what = f"{type(error).__name__}: {error}"
+    return BatchError(f"the workers were lost ({what}); what was done is stored, and the same command goes on")
 
 
 @contextmanager

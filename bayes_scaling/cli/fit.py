@@ -58,7 +58,7 @@ def add_fit(commands: Any) -> None:
         "--method",
         default="auto",
         metavar="auto|nuts|importance",
-        help="auto: nuts, and an ensemble of walkers where that has trouble; importance: faster for many small fits, same ways out",
+        help="auto: nuts, and an ensemble of walkers where that has trouble; importance: faster for many small fits, never long",
     )
     add_verdict(parser)
 

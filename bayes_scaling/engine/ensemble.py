@@ -32,6 +32,7 @@ from bayes_scaling.engine.warp import Warp
 _WALKERS = 64  # about so many
 _ROWS, _THIN = 64, 8  # rows of a block that are kept, and steps a row
 _WINDOWS = (1, 1, 2, 4, 8, 16, 32)  # blocks
+_FEWER = 5  # windows, where the runs cannot answer anyway
 MOST_RHAT = 1.02  # over walkers: each has made some 25 independent moves. At 1.05 the neck of a funnel is missed
 _COMPONENTS = 12  # of the mixture
 _STRAIGHTENED, _FITTED = 8192, 4096  # points that a warp and a mixture are fitted to, at most
@@ -68,23 +69,32 @@ class Walkers:
         return program("walkers", _block(self.density), (*start, self.data), (self.density.fingerprint,), self.device)
 
     def __call__(
-        self, about: np.ndarray, draws: int, data: Any, rng: np.random.Generator, progress: Callable[[int, int], None] | None = None
-    ) -> Kept | np.ndarray:
-        """Walk until the draws are good, and return so many a chain; or return points about the posterior, where they never are.
+        self,
+        about: np.ndarray,
+        draws: int,
+        data: Any,
+        rng: np.random.Generator,
+        *,
+        persistent: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Kept:
+        """Walk until the draws are good, or long enough; return so many a chain of the last window, good or not.
 
         Parameters
         ----------
         about : points about the posterior, (point, size)
+        persistent : whether to walk long for good draws
         progress : called with (steps done, steps planned) of each window
         """
         z, points = about[np.arange(self.number) % len(about)], about
         held = jax.device_put(data, self.device)
-        for window in _WINDOWS:
+        windows = _WINDOWS if persistent else _WINDOWS[:_FEWER]
+        for number, window in enumerate(windows):
             map_ = warp.fitted(_some(points, _STRAIGHTENED, rng))
             mixture = self._mixture(map_, points, rng)
             pieces = []
             blocks = max(window, -(-draws * self.chains // (_ROWS * self.number)))
-            for number in range(blocks):
+            for block in range(blocks):
                 key = rng.integers(2**32, size=2, dtype=np.uint32)
                 start = map_.backward(z).astype(self.dtype)
                 pieces.append(
@@ -92,14 +102,16 @@ class Walkers:
                 )
                 z = pieces[-1][0][-1].astype(float)
                 if progress is not None:
-                    progress((number + 1) * _ROWS * _THIN, blocks * _ROWS * _THIN)
+                    progress((block + 1) * _ROWS * _THIN, blocks * _ROWS * _THIN)
             walked, log_density, taken = (np.concatenate(parts, axis=0) for parts in zip(*pieces, strict=True))
             points = walked.reshape(-1, z.shape[1]).astype(float)
             rhat = float(convergence.statistics(np.moveaxis(walked, 0, 1))["rhat"].max())
             kept = replace(self._kept(walked, log_density, taken, draws), walker_rhat=rhat)
+            if number + 1 == len(windows):
+                return kept
             if rhat < MOST_RHAT and convergence.good(convergence.statistics(kept.z), np.zeros(kept.potential.shape, bool)):
                 return kept
-        return points
+        raise AssertionError("there is at least one window")
 
     def _mixture(self, map_: Warp, points: np.ndarray, rng: np.random.Generator) -> tuple:
         w = map_.backward(_some(points, _FITTED, rng))

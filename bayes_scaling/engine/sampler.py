@@ -21,7 +21,7 @@ import numpy as np
 from bayes_scaling.engine import convergence
 from bayes_scaling.engine.chains import Chains, Lanes, Sites, Work
 from bayes_scaling.engine.density import Density
-from bayes_scaling.engine.ensemble import Walkers
+from bayes_scaling.engine.ensemble import MOST_RHAT, Walkers
 from bayes_scaling.engine.groups import Recentring
 from bayes_scaling.engine.importance import Kept, independence_chains, log_density_at, may_serve
 from bayes_scaling.engine.modes import FEW_ITERATIONS, FEW_STARTS, ITERATIONS, NEARBY, STARTS, Modes, distinct, locate
@@ -60,8 +60,8 @@ class Sampler:
     seed : of everything random
     persistent : whether to try again, more carefully, while the draws are not good
     method : ``nuts``; ``auto``: the no-U-turn sampler, and an ensemble of walkers where its first attempt was not good; or ``importance``:
-        independence chains where they are certified to cover the posterior, an ensemble elsewhere. Where that is not good either, the
-        no-U-turn sampler goes on
+        independence chains where they are certified to cover the posterior, an ensemble elsewhere, whose draws are then what there is, good
+        or not: a batch must not wait minutes for a posterior that some do not need. Where neither can serve, the no-U-turn sampler draws
     """
 
     chains: int = 4
@@ -182,7 +182,7 @@ def sample_each(density: Density, tasks: Sequence[Task], device: Any, lanes: int
 
 
 def _by_importance(density: Density, tasks: Sequence[Task], device: Any) -> Iterator[Draws | InputError | None]:
-    """Yield, for each data set, draws that are good, or None where there are none."""
+    """Yield, for each data set, its draws, good or not; or None where there is no point to begin from."""
     if not tasks:
         return
     clock = _Clock()
@@ -207,27 +207,28 @@ def _by_importance(density: Density, tasks: Sequence[Task], device: Any) -> Iter
 def _without_gradients(
     log_density: Callable[[np.ndarray, tuple], np.ndarray], walkers: Walkers, sites: Sites, modes: Modes, task: Task, clock: _Clock
 ) -> Draws | None:
-    """Return draws of independence chains, or else of an ensemble; None where neither are good."""
+    """Return draws of independence chains, or else of an ensemble; None where there is no point to begin from."""
     data, settings = sites.density.arguments(task.columns, task.weight), task.settings
     held = jax.device_put(data, sites.device)
     found = independence_chains(lambda z: log_density(z, held), modes, settings.chains, settings.draws, task.random("importance"))
     if isinstance(found, Kept):
-        draws = _independent(found, sites, data, modes, 1)
-        if draws is not None:  # of what is derived, too
+        draws = _without_energies(found, sites, data, modes, 1)
+        if _good(draws):  # of what is derived, too
             return draws
         found = found.z.reshape(-1, sites.density.size)
-    walked = None if found is None else _walked(walkers, found, task, clock)
-    return _independent(walked, sites, data, modes, 1) if isinstance(walked, Kept) else None
+    return None if found is None else _walked(walkers, found, sites, modes, task, clock, 1)
 
 
-def _walked(walkers: Walkers, about: np.ndarray, task: Task, clock: _Clock) -> Kept | np.ndarray:
+def _walked(walkers: Walkers, about: np.ndarray, sites: Sites, modes: Modes, task: Task, clock: _Clock, attempts: int) -> Draws:
+    """Return the draws of an ensemble that begins at points (point, size), good or not."""
     clock.time(lambda: walkers.block)
-    data = walkers.density.arguments(task.columns, task.weight)
-    return walkers(about, task.settings.draws, data, task.random("walkers"), task.progress)
+    data, settings = walkers.density.arguments(task.columns, task.weight), task.settings
+    found = walkers(about, settings.draws, data, task.random("walkers"), persistent=settings.persistent, progress=task.progress)
+    return _without_energies(found, sites, data, modes, attempts)
 
 
-def _independent(found: Kept, sites: Sites, data: tuple, modes: Modes, attempts: int) -> Draws | None:
-    """Return draws that no trajectories led to, or None where they are not good."""
+def _without_energies(found: Kept, sites: Sites, data: tuple, modes: Modes, attempts: int) -> Draws:
+    """Return draws that no trajectories led to."""
     stats = {
         "diverging": np.zeros(found.potential.shape, bool),
         "lp": -found.potential,
@@ -236,8 +237,13 @@ def _independent(found: Kept, sites: Sites, data: tuple, modes: Modes, attempts:
     }
     method = ENSEMBLE if found.pareto_k is None else IMPORTANCE
     certified = {"method": method, "pareto_k": found.pareto_k, "walker_rhat": found.walker_rhat}
-    draws = Draws(sites(found.z, data), found.z, stats, None, modes, Attempt(0, 0.0, found.thin), attempts, **certified)
-    return draws if convergence.good(draws.convergence, stats["diverging"]) else None
+    return Draws(sites(found.z, data), found.z, stats, None, modes, Attempt(0, 0.0, found.thin), attempts, **certified)
+
+
+def _good(draws: Draws) -> bool:
+    """Whether draws need no further attempt."""
+    agree = draws.walker_rhat is None or draws.walker_rhat < MOST_RHAT
+    return agree and convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi)
 
 
 def _by_trajectories(density: Density, tasks: Sequence[Task], device: Any, lanes: int) -> Iterator[tuple[int, Draws | InputError]]:
@@ -291,16 +297,15 @@ def _attempts(task: Task, modes: Modes, sites: Sites, recentre: Recentring | Non
             z = np.concatenate([z, more], axis=1)
             told = {name: np.concatenate([values, also[name]], axis=1) for name, values in told.items()}
             draws = _kept(z, told, sites, chains.data, modes, replace(attempt, thin=_LONGER * attempt.thin), number + 1)
-        if number + 1 == len(attempts) or convergence.good(draws.convergence, draws.stats["diverging"], draws.ebfmi):
+        if number + 1 == len(attempts) or _good(draws):
             return draws
         pooled = draws.unconstrained.reshape(-1, z.shape[2])
         if number == 0 and walkers is not None and settings.method == AUTO:
             order = task.random("order").permutation(len(pooled))
-            walked = _walked(walkers, pooled[order], task, clock)
-            found = _independent(walked, sites, data, modes, number + 2) if isinstance(walked, Kept) else None
-            if found is not None:
-                return found
-            pooled = walked.z.reshape(pooled.shape) if isinstance(walked, Kept) else walked
+            walked = _walked(walkers, pooled[order], sites, modes, task, clock, number + 2)
+            if _good(walked):
+                return walked
+            pooled = walked.unconstrained.reshape(pooled.shape)
         if recentre is not None:  # the modes, from which the next attempt begins
             modes = replace(modes, points=recentre.move(modes.points, data, chains.data[2]))
             data = chains.data

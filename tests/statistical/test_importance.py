@@ -11,6 +11,7 @@ from scipy import stats
 import bayes_scaling as bs
 from bayes_scaling import engine
 from bayes_scaling.engine import importance
+from bayes_scaling.engine.ensemble import MOST_RHAT
 from bayes_scaling.engine.modes import Modes
 
 CHAINS, DRAWS = 4, 2000
@@ -122,19 +123,31 @@ def test_many_fits_have_the_draws_of_single_ones(runs, by_importance):
     assert not np.array_equal(found[0].posterior["alpha"], by_importance.posterior["alpha"])
 
 
-def model(columns, weight):
-    """Ten Cauchy numbers, of which the data say nothing."""
-    numpyro.sample("x", dist.Cauchy(0.0, 1.0).expand([10]).to_event(1))
-    numpyro.factor("data", 0.0 * (columns["y"] * weight).sum())
+def drawn(size):
+    """Cauchy numbers, of which the data say nothing; one attempt."""
 
+    def model(columns, weight):
+        numpyro.sample("x", dist.Cauchy(0.0, 1.0).expand([size]).to_event(1))
+        numpyro.factor("data", 0.0 * (columns["y"] * weight).sum())
 
-def test_without_a_certificate_nuts_draws():
     columns, weight = {"y": np.ones(64)}, np.ones(64)
     settings = engine.Sampler(draws=200, method="importance", persistent=False)
     with jax.enable_x64(True):
         density = engine.Density(model, columns, weight)
         ((_, found),) = engine.sample_each(density, [engine.Task(columns, weight, settings)], jax.devices("cpu")[0])
-    assert (found.method, found.pareto_k) == ("nuts", None)
+    return found
+
+
+def test_without_a_certificate_an_ensemble_draws_good_or_not():
+    """A batch does not wait for trajectories; R-hat over walkers says that these draws are not to be trusted."""
+    found = drawn(10)
+    assert (found.method, found.pareto_k, found.ebfmi) == ("ensemble", None, None)
+    assert found.walker_rhat > MOST_RHAT
+
+
+def test_of_more_coordinates_than_a_proposal_can_fit_nuts_draws():
+    found = drawn(importance.MOST_COORDINATES + 1)
+    assert (found.method, found.walker_rhat) == ("nuts", None)
     assert found.ebfmi is not None
 
 
