@@ -101,10 +101,10 @@ def span(low: float, high: float, count: int) -> np.ndarray:
 def log_axis(axis: Any, write: Any) -> None:
     """Make an axis logarithmic, with readable ticks."""
     axis.axes.set_xscale("log") if axis.axis_name == "x" else axis.axes.set_yscale("log")
-    _log_ticks(axis, write)
+    log_ticks(axis, write)
 
 
-def _log_ticks(axis: Any, write: Any) -> None:
+def log_ticks(axis: Any, write: Any) -> None:
     """Put ticks at decades, and at 2 and 5 in between where few decades are shown; no other labels."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -179,10 +179,10 @@ def input_axis(ax: Any, name: str, values: np.ndarray) -> None:
     kind = quantity(name)
     may_be_zero = kind.low == 0 and not kind.is_fraction
     if values.min() > 0 and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
-        log_axis(ax.xaxis, compute_tick if name.endswith("compute") else _tick_of(values.max()))
+        log_axis(ax.xaxis, compute_tick if name.endswith("compute") else tick_of(values.max()))
 
 
-def _tick_of(largest: float) -> Callable[[float], str]:
+def tick_of(largest: float) -> Callable[[float], str]:
     """Return how ticks are written: as powers of ten beyond what suffixes are read easily for."""
     return compute_tick if largest > 1e16 else count_tick
 

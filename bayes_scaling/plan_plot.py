@@ -15,13 +15,13 @@ from bayes_scaling.axes import (
     GREEN,
     GREY,
     ORANGE,
-    _log_ticks,
     axes_or_new,
     compute_label,
     compute_tick,
     count_tick,
     draw_band,
     log_axis,
+    log_ticks,
     mark_untrusted,
     plain_loss_axis,
     styled,
@@ -66,7 +66,7 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     ax.set_yscale("log")
     plain_loss_axis(ax)
     bar = ax.figure.colorbar(points, ax=ax, label="params", pad=0.02)
-    _log_ticks(bar.ax.yaxis, count_tick)
+    log_ticks(bar.ax.yaxis, count_tick)
     ax.legend(loc="upper right")
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax

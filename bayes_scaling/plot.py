@@ -17,17 +17,17 @@ from bayes_scaling.axes import (
     GREY,
     ORANGE,
     PALETTE,
-    _log_ticks,
-    _tick_of,
     axes_or_new,
     colour_scale,
     draw_band,
     input_axis,
     log_axis,
+    log_ticks,
     mark_untrusted,
     output_axis,
     span,
     styled,
+    tick_of,
     write_figure,
 )
 from bayes_scaling.errors import FileError, InputError
@@ -113,9 +113,9 @@ def forecast(found: Forecast, *, upto: float | None = None, target: float | None
     shown = np.concatenate([recent, ahead["measured"].values.ravel(), [] if target is None else [target]])
     ax.set_ylim(shown.min() / 1.03, shown.max() * 1.03)
     ax.set_xlim(max(known.x[0], known.last_x / 1000), x[-1])
-    log_axis(ax.xaxis, _tick_of(x[-1]))
+    log_axis(ax.xaxis, tick_of(x[-1]))
     ax.set_yscale("log")
-    _log_ticks(ax.yaxis, lambda value: f"{value:g}")
+    log_ticks(ax.yaxis, lambda value: f"{value:g}")
     if np.log10(shown.max() / shown.min()) < 0.7:
         ax.set_yscale("linear")
     ax.set_xlabel("x")
@@ -175,7 +175,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     if colours and other:
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
         if bar.ax.get_yscale() == "log":
-            _log_ticks(bar.ax.yaxis, _tick_of(fit.runs[other].max()))
+            log_ticks(bar.ax.yaxis, tick_of(fit.runs[other].max()))
     unit = "%" if relative else "percentage points" if kind.is_fraction else kind.name
     ax.set_ylabel(f"{law.output} - law ({unit})")
     if name in varying:

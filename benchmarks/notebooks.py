@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import nbclient
 import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 TIMEOUT = 1800  # seconds that a cell may take
@@ -22,7 +23,7 @@ SMALL = """
 import functools
 import bayes_scaling as bs
 for _name in ("fit", "fit_many"):
-    setattr(bs, _name, functools.partial(getattr(bs, _name), warmup=60, draws=60))
+    setattr(bs, _name, functools.partial(getattr(bs, _name), warmup=40, draws=40, chains=2))
 """
 
 
@@ -52,10 +53,10 @@ def run(path: Path, small: bool = False, write: bool = False) -> str:
     notebook: Any = nbformat.read(path, as_version=4)
     if small:
         notebook.cells.insert(0, nbformat.v4.new_code_cell(SMALL))
-    client = nbclient.NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
     try:
         client.execute()
-    except nbclient.exceptions.CellExecutionError as error:
+    except CellExecutionError as error:
         return str(error).strip().splitlines()[-1]
     if write:
         # Times of cells change with every run, and say nothing to a reader.
