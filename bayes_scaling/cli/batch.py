@@ -71,7 +71,7 @@ def _follow(batch: Any) -> None:
     from tqdm import tqdm
 
     hush()
-    with tqdm(desc="fits", unit=" fits", leave=False, file=sys.stderr) as bar:
+    with tqdm(desc="fits", total=len(batch.plan.possible), unit=" fits", leave=False, file=sys.stderr) as bar:
         for _ in batch:
             now = batch.progress
             bar.total = now.wanted - now.kept - now.impossible
