@@ -44,6 +44,11 @@ def brief(text: object, most: int = 120) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
+def counted(number: int, what: str) -> str:
+    """Return ``1 row`` or ``2 rows``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def listed(names: Iterable[str], most: int = _LISTED) -> str:
     """Return names for a message, the first of them where they are too many."""
     names = list(names)

@@ -15,13 +15,13 @@ from typing import Any, cast
 import numpy as np
 
 from bayes_scaling import units as units_module
-from bayes_scaling.errors import InputError, listed, nearest
+from bayes_scaling.errors import InputError, counted, listed, nearest
 from bayes_scaling.foreign import open_table
 from bayes_scaling.plausibility import bad_rows, compare_with_6nd, fill_compute, refuse_implausible_units
 from bayes_scaling.quantities import QUANTITIES
 from bayes_scaling.quantities import quantity as kind_of
 from bayes_scaling.table import Table, is_frame, read_table
-from bayes_scaling.trajectories import CURVE, TIES, points_of_curves, refuse_repeats, refuse_unmatched
+from bayes_scaling.trajectories import CURVE, TIES, points_of_curves, refuse_repeats, refuse_unmatched, suspected_curves
 from bayes_scaling.trajectories import join as join_tables
 
 SEPARATOR = "/"  # between the parts of a label of several columns
@@ -459,7 +459,7 @@ def _validate(
     if bad:
         keep[list(bad)] = False
         listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in bad.items())
-        notes.append(f"{len(bad)} rows left out as asked: {listed}")
+        notes.append(f"{counted(len(bad), 'row')} left out as asked: {listed}")
     if not keep.any():
         raise InputError(f"{table.source}: no row is left")
 
@@ -468,7 +468,7 @@ def _validate(
         text = "; ".join(f"line {table.lines[b]} repeats line {table.lines[a]}" for a, b in duplicates[:_LISTED])
         more = f"; and {len(duplicates) - _LISTED} more" if len(duplicates) > _LISTED else ""
         done = "left out as asked" if drop_duplicates else "kept; --drop-duplicates leaves them out"
-        notes.append(f"{len(duplicates)} exact duplicates ({done}): {text}{more}")
+        notes.append(f"{counted(len(duplicates), 'exact duplicate')} ({done}): {text}{more}")
         if drop_duplicates:
             keep[[b for _, b in duplicates]] = False
 
@@ -487,6 +487,7 @@ def _validate(
     renamed = [f"{name} from column '{column}'" for name, column in found.items() if name != column and name not in TIES]
     if renamed:
         notes.insert(0, ", ".join(renamed))
+    notes += suspected_curves(table.select(keep), found)
     factors = found["group"].split(",") if "group" in found else []
     group = _labels(table.select(keep), factors) if factors else None
     ignored = tuple(column for column in table.columns if column not in {*found.values(), *factors})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
+from bayes_scaling.errors import counted
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
@@ -145,7 +146,9 @@ def comparison_text(comparison: Comparison) -> str:
         lines.append(f"{comparison.runs} runs do not say which forecasts best ({best.name}: probability {best.probability:.2f}).")
     for row in comparison.rows:
         if len(row.large_k) > len(row.bad):
-            lines.append(f"  note: {row.name}: {len(row.large_k) - len(row.bad)} runs of large Pareto k were left out by fitting again")
+            lines.append(
+                f"  note: {row.name}: {counted(len(row.large_k) - len(row.bad), 'run')} of large Pareto k left out by fitting again"
+            )
         if row.bad:
             lines.append(
                 f"  note: {row.name}: {len(row.bad)} runs (lines {_listed(row.bad)}) shape the fit so much that importance sampling cannot "

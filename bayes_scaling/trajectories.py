@@ -19,6 +19,8 @@ TIES = {CURVE: "[curve]", PROGRESS: "[progress]"}
 ALONG = ("tokens", "compute", "steps", "examples")
 MEASURED = {"loss": True, "task_loss": True, "error": True, "accuracy": False, "coverage": False, "win_rate": False, "bleu": False}
 _NAMES = ("run", "model", "name", "Name", "run_name", "model_name", "display_name")  # of a key column, where none is given
+_OF_RUNS = ("run", "run_id", "run_name", "runs", "experiment", "exp", "trial", "curve")  # columns that may label training curves
+_POINTS_A_CURVE = 3  # on average, from which on rows may be points
 _LISTED = 5
 
 
@@ -76,6 +78,24 @@ def points_of_curves(table: Table, curve: Mapping[str, str], found: Mapping[str,
     kept = np.sort(order[np.append(run[order][1:] != run[order][:-1], True)])
     note = f"{len(rows)} points of {len(names)} training curves (column {column}): {said}{aside}"
     return replace(table.select(kept), notes=(*table.notes, note))
+
+
+def suspected_curves(table: Table, found: Mapping[str, str]) -> list[str]:
+    """Return a note if rows that are read as runs look like points of training curves: many rows a label, all of one size."""
+    along = next((name for name in ALONG if name in found), None)
+    if along is None or CURVE in found or not set(MEASURED) & set(found):
+        return []
+    for column in (name for name in table.columns if name.strip().lower() in _OF_RUNS and name not in found.values()):
+        names, run = np.unique(table.texts(column), return_inverse=True)
+        if len(table) < _POINTS_A_CURVE * len(names):
+            continue
+        place, size = table.numbers(found[along]), table.numbers(found["params"]) if "params" in found else np.zeros(len(table))
+        if all(len(set(size[run == i])) == 1 and len(set(place[run == i])) == np.sum(run == i) for i in range(len(names))):
+            return [
+                f"these look like {len(table)} points of {len(names)} training curves (column '{column}'), and are taken as runs that are "
+                f"independent: intervals are then far too narrow. Say --curve {column}=last, best or all"
+            ]
+    return []
 
 
 def _in_order(table: Table, rows: np.ndarray, run: np.ndarray, along: np.ndarray, labels: Sequence[str], name: str, aside: str) -> Table:

@@ -221,6 +221,15 @@ def test_curves_that_cannot_be_taken(curve, message):
         bs.read_runs(frame, curve=curve)
 
 
+def test_points_of_curves_that_were_read_as_runs_are_noted():
+    """A table with a column of runs, each of one size at many places, is not a table of runs; seeds of a grid are."""
+    curves = {"run": np.repeat(["a", "b"], 4), "params": np.repeat([1e8, 1e9], 4), "tokens": np.tile([1e9, 2e9, 4e9, 8e9], 2), "loss": 3.0}
+    assert any("8 points of 2 training curves (column 'run')" in note for note in bs.read_runs(pandas.DataFrame(curves)).notes)
+    taken = bs.read_runs(pandas.DataFrame(curves), curve={"run": "all"})
+    seeds = bs.read_runs(pandas.DataFrame({**curves, "run": np.tile([0, 1], 4)}))
+    assert not any("look like" in note for note in (*taken.notes, *seeds.notes))
+
+
 def test_curves_that_lack_something():
     for change, message in (
         ({"loss": [np.nan] * 3 + [3.0] * 3}, "run 'a' has no loss"),

@@ -87,7 +87,7 @@ def test_duplicates_are_reported_and_kept_unless_asked(write):
     path = write(GOOD + "1e8,2e9,3.1\n")
     runs = bs.read_runs(path)
     assert len(runs) == 3
-    assert any("1 exact duplicates (kept" in note and "line 4 repeats line 2" in note for note in runs.notes)
+    assert any("1 exact duplicate (kept" in note and "line 4 repeats line 2" in note for note in runs.notes)
     assert len(bs.read_runs(path, drop_duplicates=True)) == 2
 
 
