@@ -13,6 +13,7 @@ import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.engine.ensemble import MOST_RHAT
+from bayes_scaling.errors import counted
 from bayes_scaling.identification import Problem, data_problems, measured_inputs, most_draws, ridge_problems, thinned
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings
@@ -209,7 +210,8 @@ def _mode_problems(draws: Draws) -> list[Problem]:
         Problem(
             "modes",
             not covered,
-            f"{arrivals} of {modes.starts} optimiser starts ended at {len(others)} other modes, from {gap:.1f} nats below the best",
+            f"{arrivals} of {modes.starts} optimiser starts ended at {counted(len(others), 'other mode')}, "
+            f"from {gap:.1f} nats below the best",
             how if covered else f"There are more modes than chains: run at least {len(others) + 1} (--chains)",
         )
     ]

@@ -140,6 +140,11 @@ def comparison_text(comparison: Comparison) -> str:
             f"{', '.join(alike[:-1])} and {alike[-1]} forecast further runs of this kind about equally well: {comparison.runs} runs cannot "
             f"tell apart what differs by less than {ALIKE:g} nats (Sivula et al. 2020, arXiv 2008.10296)."
         )
+        if best.probability >= _SURE[-1][0]:
+            lines.append(
+                f"  note: P(best) and weight take a difference as small as that of {best.name} at its word: an average by these "
+                "weights holds less doubt about the law than there is"
+            )
     elif sure:
         lines.append(f"{best.name} {sure} forecasts further runs of this kind best (probability {best.probability:.2f}).")
     else:
@@ -217,7 +222,7 @@ def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
         f"  {about['output']:17} {_interval(one['loss'], lambda v: f'{v:.4f}')}{unit}",
         f"  {chosen:17} {count_text(decision['params'])} params, {count_text(decision['tokens'])} tokens{further}: "
         f"expected {about['output']} {decision['expected_loss']:.4f}",
-        f"  expected regret   {decision['expected_regret_loss']:.2g}{unit}, as much as "
+        f"  expected regret   {decision['expected_regret_loss']:.2g}{unit}, the worth of "
         f"{decision['expected_regret_compute'] / budget:.2%} of the compute",
     ]
     band = row["band"]

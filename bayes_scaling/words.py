@@ -74,7 +74,9 @@ def allocation_words(row: Mapping[str, Any], output: str) -> list[str]:
     reach = row["decades_beyond"]
     if reach > 0:
         far = ", further than any run has tested the law" if reach > FAR else ""
-        said.append(f"This lies {10**reach:.2g} times beyond the runs{far}: intervals hold if the law goes on as it is.")
+        said.append(
+            f"Its params or tokens lie {10**reach:.2g} times beyond those of the runs{far}: intervals hold if the law goes on as it is."
+        )
     else:
         said.append("This lies among the runs: nothing is extrapolated.")
     return said

@@ -46,8 +46,13 @@ class Store:
             raise FileError(f"no results of a job in '{folder}'")
         self.found: dict[str, tuple[dict[str, Any], Path]] = {}  # by key: record and shard
         self.damaged: list[Path] = []
+        self._look(verify)
+
+    def _look(self, verify: bool) -> None:
+        """Read the records of shards that are not known."""
+        known = {path for _, path in self.found.values()} | set(self.damaged)
         for path in sorted((self.folder / _SHARDS).glob("*.nc")):
-            if path.name.startswith(PART):
+            if path.name.startswith(PART) or path in known:
                 continue
             try:
                 self._know(records(path, verify=verify), path)
@@ -119,6 +124,7 @@ class Writer(Store):
 
     def conclude(self, plan: Plan, about: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Write summary and manifest of what a plan asks for, as far as it is there; return the rows of the summary."""
+        self._look(verify=False)  # an interruption may have come after a shard was written and before it was known
         rows = summary_rows(plan, self.found)
         names = list(dict.fromkeys(name for row in rows for name in row))
         lines = _csv_text(rows, names)

@@ -58,6 +58,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
 
 def reading(options: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `bayes_scaling.read_runs` that the options of `add_reading` give."""
+    if options.curve and "=" not in options.curve:
+        remedy = "name the column that says which run a row is of, as --curve run=last (or best, or all)"
+        raise InputError(f"cannot read '{brief(options.curve)}' of --curve: {remedy}")
     return {
         "map": pairs(options.map, "--map"),
         "units": pairs(options.units, "--units"),

@@ -33,8 +33,9 @@ def _laws(options: argparse.Namespace) -> int:
     elif options.name:
         print(law_text(next(iter(laws.values()))))
     else:
+        width = max(map(len, laws)) + 2
         for law in laws.values():
-            print(f"{law.name:22}{law.title}\n{'':22}{law.equation}")
+            print(f"{law.name:{width}}{law.title}\n{'':{width}}{law.equation}")
     return DONE
 
 

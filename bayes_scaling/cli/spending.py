@@ -29,8 +29,8 @@ _HARDWARE = (
     ("serving-price", "DOLLARS", "of a GPU-hour of serving"),
 )
 _LIMITS = (
-    ("min-params", "N", "smallest size"),
-    ("max-params", "N", "largest size"),
+    ("min-params", "N", "smallest size of the decision"),
+    ("max-params", "N", "largest size of the decision"),
     ("min-tokens", "D", "fewest training tokens"),
     ("max-tokens", "D", "most training tokens"),
     ("min-tokens-per-param", "RATIO", "least ratio of tokens to params"),
