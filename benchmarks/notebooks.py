@@ -1,7 +1,7 @@
 """Run the notebooks from top to bottom, all with one command, and say how long each takes.
 
 ``python benchmarks/notebooks.py`` (with ``pip install -e '.[notebooks]'``) leaves them as they are; ``--write`` keeps what they print and
-draw. ``--small`` samples little, to see that every cell runs: what they then say is worth nothing, and is not kept.
+draw.
 """
 
 from __future__ import annotations
@@ -18,41 +18,29 @@ from nbclient.exceptions import CellExecutionError
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 TIMEOUT = 1800  # seconds that a cell may take
-#: Fits of one short attempt: with a warm-up of the user's own, nothing is tried again.
-SMALL = """
-import functools
-import bayes_scaling as bs
-for _name in ("fit", "fit_many"):
-    setattr(bs, _name, functools.partial(getattr(bs, _name), warmup=40, draws=40, chains=2))
-"""
 
 
 def main() -> None:
     """Run the notebooks; exit code 1 if a cell fails."""
     parser = argparse.ArgumentParser(description="run the notebooks")
     parser.add_argument("names", nargs="*", help="of notebooks; all by default")
-    parser.add_argument("--small", action="store_true", help="sample little: do all cells run?")
     parser.add_argument("--write", action="store_true", help="keep what they print and draw")
     options = parser.parse_args()
-    if options.small and options.write:
-        parser.error("--small is for trying: what it prints is not worth keeping")
     failed = []
     for path in sorted(FOLDER.glob("*.ipynb")):
         if options.names and path.stem not in options.names:
             continue
         start = time.perf_counter()
-        reason = run(path, options.small, options.write)
+        reason = run(path, options.write)
         failed += [path.stem] if reason else []
         print(f"{path.stem:32}{time.perf_counter() - start:8.1f} s  {reason or 'ran through'}", flush=True)
     if failed:
         raise SystemExit(1)
 
 
-def run(path: Path, small: bool = False, write: bool = False) -> str:
+def run(path: Path, write: bool = False) -> str:
     """Execute a notebook in its folder; return why it did not run through, in a line, or nothing."""
     notebook: Any = nbformat.read(path, as_version=4)
-    if small:
-        notebook.cells.insert(0, nbformat.v4.new_code_cell(SMALL))
     client = NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
     try:
         client.execute()
