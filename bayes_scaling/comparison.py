@@ -181,11 +181,12 @@ def _with_units(fit: Fit, density: np.ndarray) -> Any:
 
 def _left_out_by_refits(fit: Fit, units: np.ndarray) -> dict[int, float]:
     """Return the log predictive density of some units, each under a fit to the others, by number; without those whose fit is of no use."""
-    data = [fit.runs.subset(fit.runs.units != unit) for unit in units]
+    of_row = fit.runs.units
+    data = [fit.runs.subset(of_row != unit) for unit in units]
     found = {}
     for place, again in follow(refits(fit, data), "fits without a run", len(data)):
         if isinstance(again, Fit) and again.groups == fit.groups and again.diagnosis.converged:
-            density = again.log_density(fit.runs.subset(fit.runs.units == units[place])).sum(axis=-1, keepdims=True)
+            density = again.log_density(fit.runs.subset(of_row == units[place])).sum(axis=-1, keepdims=True)
             found[int(units[place])] = float(log_mean(density)[0])
     return found
 

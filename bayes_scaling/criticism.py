@@ -91,6 +91,12 @@ class Criticism:
         return tuple(pattern for pattern in self.patterns if pattern.found)
 
 
+def levels_of(fit: Fit) -> np.ndarray:
+    """Return the level of each measurement in its predictive distribution: the probability of less, given all runs, shape (run,)."""
+    flat = thinned(fit.parameters(), most_draws(fit.runs))
+    return pointwise(BELOW, fit.law, fit.noise, fit.runs, flat).mean(axis=0)
+
+
 def criticise(fit: Fit, seed: int = 0) -> Criticism:
     """Look for patterns in what the law leaves of its runs.
 
@@ -101,7 +107,7 @@ def criticise(fit: Fit, seed: int = 0) -> Criticism:
 
     runs = fit.runs
     flat = thinned(fit.parameters(), most_draws(runs))
-    level = pointwise(BELOW, fit.law, fit.noise, runs, flat).mean(axis=0)
+    level = levels_of(fit)
     residual = ndtri(np.clip(level, 1e-9, 1 - 1e-9))
     patterns = []
     along = measured_inputs(fit.law, runs)

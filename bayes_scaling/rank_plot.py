@@ -10,10 +10,10 @@ import numpy as np
 
 from bayes_scaling.axes import BLUE, GREY, ORANGE, mark_untrusted, plain, styled, write_figure
 from bayes_scaling.calibration import Calibration
-from bayes_scaling.criticism import OF_LEVELS, criticise
+from bayes_scaling.criticism import OF_LEVELS, levels_of
 from bayes_scaling.errors import FileError
 from bayes_scaling.fitted import Fit
-from bayes_scaling.uniformity import Uniformity
+from bayes_scaling.uniformity import Uniformity, uniformity
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,10 +59,10 @@ def levels(fit: Fit, *, ax: Axes | None = None) -> Axes:
     """
     import matplotlib.pyplot as plt
 
-    found = criticise(fit)
+    found = uniformity(levels_of(fit))
     ax = ax or plt.subplots(figsize=(6.0, 3.6))[1]
-    _departures(ax, found.levels)
-    said = "inside the band that holds uniform levels in 95 %" if found.levels.inside else OF_LEVELS[found.levels.shape]
+    _departures(ax, found)
+    said = "inside the band that holds uniform levels in 95 %" if found.inside else OF_LEVELS[found.shape]
     ax.set_title(f"{len(fit.runs)} runs: {said}", fontsize=9, loc="left")
     ax.set_xlabel(f"level of the measured {plain(fit.law.output)} in its predictive distribution")
     ax.set_ylabel("share of runs less uniform")

@@ -487,8 +487,9 @@ def _validate(
     renamed = [f"{name} from column '{column}'" for name, column in found.items() if name != column and name not in TIES]
     if renamed:
         notes.insert(0, ", ".join(renamed))
-    notes += suspected_curves(table.select(keep), found)
+    used = table.select(keep)
+    notes += suspected_curves(used, found)
     factors = found["group"].split(",") if "group" in found else []
-    group = _labels(table.select(keep), factors) if factors else None
+    group = _labels(used, factors) if factors else None
     ignored = tuple(column for column in table.columns if column not in {*found.values(), *factors})
-    return Runs(columns, table.lines[keep], table.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable)
+    return Runs(columns, used.lines, used.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable)

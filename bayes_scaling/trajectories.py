@@ -90,7 +90,9 @@ def suspected_curves(table: Table, found: Mapping[str, str]) -> list[str]:
         if len(table) < _POINTS_A_CURVE * len(names):
             continue
         place, size = table.numbers(found[along]), table.numbers(found["params"]) if "params" in found else np.zeros(len(table))
-        if all(len(set(size[run == i])) == 1 and len(set(place[run == i])) == np.sum(run == i) for i in range(len(names))):
+        order = np.lexsort((place, run))
+        of_one = np.diff(run[order]) == 0  # a row and the next
+        if np.all(np.diff(size[order])[of_one] == 0) and np.all(np.diff(place[order])[of_one] != 0):
             return [
                 f"these look like {len(table)} points of {len(names)} training curves (column '{column}'), and are taken as runs that are "
                 f"independent: intervals are then far too narrow. Say --curve {column}=last, best or all"

@@ -15,14 +15,10 @@ import pandas
 import bayes_scaling as bs
 from bayes_scaling.progress import follow
 
-TRUTH = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}  # Besiroglu et al. 2024
+LAW = bs.get_law("chinchilla")
+TRUTH = LAW.published["besiroglu"].values
 FLUCTUATION, OFFSET, MEMORY = 0.005, 0.01, 0.4
 AT = {"params": [1e11], "tokens": [1e12]}
-
-
-def loss(params: np.ndarray | float, tokens: np.ndarray | float) -> np.ndarray | float:
-    """Return the loss of the simulated law."""
-    return TRUTH["E"] + TRUTH["A"] / params ** TRUTH["alpha"] + TRUTH["B"] / tokens ** TRUTH["beta"]
 
 
 def simulated(seed: int, runs: int, points: int) -> pandas.DataFrame:
@@ -34,8 +30,9 @@ def simulated(seed: int, runs: int, points: int) -> pandas.DataFrame:
     run = np.repeat(np.arange(runs), points)
     apart = np.abs(np.log(tokens)[:, None] - np.log(tokens))
     together = (run[:, None] == run) * (OFFSET**2 + FLUCTUATION**2 * np.exp(-apart / MEMORY))
+    curve = LAW.predict({"params": params, "tokens": tokens}, TRUTH)
     residual = rng.multivariate_normal(np.zeros(len(run)), together)
-    return pandas.DataFrame({"run": run, "params": params, "tokens": tokens, "loss": loss(params, tokens) * np.exp(residual)})
+    return pandas.DataFrame({"run": run, "params": params, "tokens": tokens, "loss": curve * np.exp(residual)})
 
 
 def main() -> None:
@@ -46,7 +43,7 @@ def main() -> None:
     parser.add_argument("--points", type=int, default=20, metavar="N", help="of each run")
     options = parser.parse_args()
     tables = [simulated(seed, options.runs, options.points) for seed in range(options.sets)]
-    truth = float(loss(AT["params"][0], AT["tokens"][0]))
+    truth = LAW.predict(AT, TRUTH).item()
     ways = {
         "the last point of each run": ([bs.read_runs(table, curve={"run": "last"}) for table in tables], "normal-log"),
         "all points, correlated noise": ([bs.read_runs(table, curve={"run": "all"}) for table in tables], "correlated"),
@@ -57,19 +54,12 @@ def main() -> None:
     for way, (data, noise) in ways.items():
         held, width, converged = [], [], 0
         for _, fit in follow(bs.fit_many("chinchilla", data, noise=noise, draws=500), way, len(data)):
-            drawn = loss_of(fit)
-            low, high = np.quantile(drawn, (0.05, 0.95))
+            low, high = np.quantile(bs.predict(fit, AT)["expected"], (0.05, 0.95))
             held.append(low <= truth <= high)
             width.append(high - low)
             converged += fit.diagnosis.converged
         error = np.sqrt(np.mean(held) * (1 - np.mean(held)) / len(held))
         print(f"{way:32}{converged:>10}{np.mean(held):>9.2f} +- {error:.2f}{np.median(width):>17.3f} nat")
-
-
-def loss_of(fit: bs.Fit) -> np.ndarray:
-    """Return draws of the expected loss at the forecast's place."""
-    p = fit.parameters()
-    return p["E"] + p["A"] / AT["params"][0] ** p["alpha"] + p["B"] / AT["tokens"][0] ** p["beta"]
 
 
 if __name__ == "__main__":

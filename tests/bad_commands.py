@@ -402,7 +402,7 @@ JOBS = [
     Case("job with 12 parsecs of memory", DRY,
          "job.toml: [run] memory = '12 parsecs' must be bytes, or text such as \"4GB\"", job('[run]\nmemory = "12 parsecs"')),
     Case("job with 10 MB of memory", DRY,
-         "memory = 0.01 GB is too little for one worker (0.9",
+         "memory = 0.01 GB is too little for one worker (0.91 GB): give more, or smaller lanes or chunk",
          job('[run]\nmemory = "10MB"\ndevice = "cpu"')),
     Case("job on an unknown device", DRY, "unknown device 'tpuu'; valid: auto, cpu, gpu", job('[run]\ndevice = "tpuu"')),
     Case("dry run on a cluster", f"{DRY} --cluster local:2", "--dry-run goes with neither --cluster nor --retry", job()),

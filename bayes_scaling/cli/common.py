@@ -56,16 +56,16 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--drop-duplicates", action="store_true", help="leave out exact repetitions, with a note")
 
 
+_CURVE = "run=last (or best, or all), with the name of the column that says which run a row is of"
+
+
 def reading(options: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `bayes_scaling.read_runs` that the options of `add_reading` give."""
-    if options.curve and "=" not in options.curve:
-        remedy = "name the column that says which run a row is of, as --curve run=last (or best, or all)"
-        raise InputError(f"cannot read '{brief(options.curve)}' of --curve: {remedy}")
     return {
         "map": pairs(options.map, "--map"),
         "units": pairs(options.units, "--units"),
         "where": options.where,
-        "curve": pairs([options.curve], "--curve") if options.curve else None,
+        "curve": pairs([options.curve], "--curve", _CURVE) if options.curve else None,
         "join": options.join,
         "on": options.on,
         "drop_invalid": options.drop_invalid,
@@ -86,13 +86,13 @@ def verdict(ok: bool, options: argparse.Namespace, what: str = "the posterior is
     return NOT_TRUSTWORTHY
 
 
-def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    """Read ``a=b,c=d`` from every use of an option."""
+def pairs(texts: Sequence[str], option: str, form: str = "NAME=VALUE") -> dict[str, str]:
+    """Read ``a=b,c=d`` from every use of an option; ``form`` is how an error says to write it."""
     pairs: dict[str, str] = {}
     for part in (part for text in texts for part in text.split(",")):
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
-            raise InputError(f"cannot read '{brief(part)}' of {option}; write it as {option} NAME=VALUE")
+            raise InputError(f"cannot read '{brief(part)}' of {option}; write it as {option} {form}")
         if name in pairs:
             raise InputError(f"{option} gives '{name}' twice")
         pairs[name] = value
