@@ -15,6 +15,8 @@ from .batch import Job as Job
 from .batch import Store as Store
 from .batch import read_job as read_job
 from .batch import run_job as run_job
+from .bench import Bench as Bench
+from .bench import bench as bench
 from .calibration import Calibration as Calibration
 from .calibration import calibrate as calibrate
 from .checking import check as check

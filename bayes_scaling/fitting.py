@@ -28,7 +28,8 @@ from bayes_scaling.suiting import choose_input, usable_runs
 
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
 MOST_RUNS_IN_32_BITS = 100_000
-MOST_CHAINS, MOST_DRAWS = 1000, 10**8
+MOST_CHAINS, MOST_DRAWS = 4096, 10**8
+LANES, LANES_OF_A_GPU = 4, 256
 
 
 def fit(
@@ -69,7 +70,8 @@ def fit(
     chains, draws : kept draws are chains x draws
     warmup : iterations before the first kept draw; by default the engine chooses, and tries harder while the draws are not good
     seed : of everything random; the same seed gives the same draws on the same machine
-    device : ``auto``, ``cpu`` or ``gpu``
+    device : ``auto``, ``cpu`` or ``gpu``; ``auto`` takes the one that is faster for so many runs and chains, and
+        ``Fit.attributes["device"]`` says which that was
     precision : 64 or 32 bits
     method : ``auto``: the no-U-turn sampler, and where its first attempt meets trouble an ensemble of walkers in straightened coordinates;
         ``nuts``: the no-U-turn sampler, whatever it takes; or ``importance``, faster for batches of small fits: Metropolis chains through
@@ -114,7 +116,7 @@ def fit_many(
     device: str = "auto",
     precision: int = 64,
     method: str = "auto",
-    lanes: int = 4,
+    lanes: int | None = None,
     errors: str = "raise",
 ) -> Iterator[tuple[int, Any]]:
     """Fit a law to each of many data sets, a few of them side by side in one program; yield (place in ``data``, fit) as they are done.
@@ -125,7 +127,8 @@ def fit_many(
     Parameters
     ----------
     data : runs of each data set, as `fit` takes them
-    lanes : data sets that are worked at side by side: bounds the memory; a few suit the caches of a CPU, a GPU takes hundreds
+    lanes : data sets that are worked at side by side: bounds the memory. By default 4, which suit the caches of a CPU, or 256 on a GPU
+    device : ``auto`` takes a GPU where there is one and what is side by side is enough to keep it busy
     errors : what becomes of a data set that cannot be fitted: ``raise`` (before any fit, where that is known then) or ``return``: its error
         is yielded in place of its fit, and the others go on
     others : as in `fit`
@@ -136,7 +139,7 @@ def fit_many(
         If a setting cannot be used, or (unless ``errors`` is ``return``) a data set; it says which.
     """
     options = Options(noise, input, fix, priors, False, (), chains, warmup, draws, seed, device, precision, method)
-    if lanes < 1:
+    if lanes is not None and lanes < 1:
         raise InputError(f"lanes = {lanes} must be at least 1")
     if errors not in ("raise", "return"):
         raise InputError(f"errors = '{errors}' must be 'raise' or 'return'")
@@ -146,7 +149,7 @@ def fit_many(
     failed: list[tuple[int, InputError]] = []
     for place, runs in enumerate(data):
         try:
-            prepared.append(_prepare(named, as_runs(runs), options))
+            prepared.append(_prepare(named, as_runs(runs), options, lanes or min(len(data), LANES_OF_A_GPU)))
             places.append(place)
         except InputError as error:
             if errors == "raise":
@@ -231,7 +234,8 @@ class _Prepared:
     device: Any
 
 
-def _prepare(law: str | Path | Law, runs: Runs, options: Options) -> _Prepared:
+def _prepare(law: str | Path | Law, runs: Runs, options: Options, beside: int = 1) -> _Prepared:
+    """Check a fit and choose its device: ``beside`` data sets could be worked at together with it."""
     import jax
 
     from bayes_scaling import engine
@@ -254,7 +258,7 @@ def _prepare(law: str | Path | Law, runs: Runs, options: Options) -> _Prepared:
     columns = runs.model_columns(family.columns(law), groups)
     dtype = np.float64 if options.precision == 64 else np.float32
     with jax.enable_x64(options.precision == 64):
-        chosen = engine.choose_device(options.device)
+        chosen = engine.choose_device(options.device, beside * options.chains * engine.bucket(len(runs)))
         with jax.default_device(chosen):
             padded, weight = engine.pad({name: values.astype(dtype) for name, values in columns.items()})
             weight = weight.astype(dtype)
@@ -266,7 +270,7 @@ def _prepare(law: str | Path | Law, runs: Runs, options: Options) -> _Prepared:
 
 
 def _fits(
-    prepared: Sequence[_Prepared], lanes: int, start: float | None = None, progress: Callable[[int, int], None] | None = None
+    prepared: Sequence[_Prepared], lanes: int | None, start: float | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[tuple[int, Fit | InputError]]:
     """Sample what can be sampled by one program together, and make fits of the draws; ``start`` is when the only one was asked for."""
     import jax
@@ -279,7 +283,8 @@ def _fits(
     for places in alike.values():
         first = prepared[places[0]]
         tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
-        side_by_side = 2 ** int(np.log2(min(lanes, len(tasks))))  # each number of lanes is a program of its own to compile
+        most = lanes or (LANES if first.device.platform == "cpu" else LANES_OF_A_GPU)
+        side_by_side = 2 ** int(np.log2(min(most, len(tasks))))  # each number of lanes is a program of its own to compile
         sampled = engine.sample_each(first.density, tasks, first.device, side_by_side)
         while True:
             # Only while draws are made: between them the caller's settings hold.

@@ -81,6 +81,8 @@ def fit_record(fit: Fit, out: str | None = None) -> dict[str, Any]:
         "law": fit.law.name,
         "n_runs": len(fit.runs),
         "noise": fit.noise.name,
+        "method": fit.attributes["method"],
+        "device": fit.attributes["device"],
         "parameters": fit.summary(),
         "fixed": dict(fit.fixed),
         "groups": list(fit.groups),

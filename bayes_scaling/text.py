@@ -82,6 +82,7 @@ def fit_text(fit: Fit) -> str:
     """Return the parameters with intervals, the diagnostics, and what is and is not identified."""
     law, diagnosis = fit.law, fit.diagnosis
     lines = [f"{law.name}: {law.equation}", f"{len(fit.runs)} runs from {fit.runs.source}; noise: {fit.noise.name} ({fit.noise.meaning})"]
+    lines.append(_sampler_text(fit))
     lines += [f"note: {note}" for note in fit.runs.notes]
     lines += [
         "",
@@ -99,6 +100,11 @@ def fit_text(fit: Fit) -> str:
         lines.append(f"and {law.latent_names[0]} to {law.latent_names[-1]}, deviates of what departs from the law")
     lines += ["", diagnosis_text(fit)]
     return "\n".join(lines)
+
+
+def _sampler_text(fit: Fit) -> str:
+    told, drawn = fit.attributes, next(iter(fit.parameters().values())).shape
+    return f"{drawn[0]} chains x {drawn[1]} draws by {told['method']}, {told['precision']} bits, on {told['device']}"
 
 
 def diagnosis_text(fit: Fit) -> str:

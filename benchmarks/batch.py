@@ -158,9 +158,10 @@ def million(folder: Path) -> None:
     """What planning, writing and sending a fit take here, and what follows for a million of them."""
     from dataclasses import replace
 
-    from bayes_scaling.batch.plan import OF_A_GPU, make_plan
+    from bayes_scaling.batch.plan import make_plan
     from bayes_scaling.batch.shards import write_shard
     from bayes_scaling.batch.work import work
+    from bayes_scaling.fitting import LANES_OF_A_GPU
 
     fits, sets, copies = 1e6, 2000, 180
     wanted = Job(
@@ -193,7 +194,7 @@ def million(folder: Path) -> None:
         start = time.perf_counter()
         size = write_shard(folder, outcomes).stat().st_size / copies
         seconds = (time.perf_counter() - start) / copies
-        chunks = len(of.chunks(list(of.possible.values()), OF_A_GPU, 1))
+        chunks = len(of.chunks(list(of.possible.values()), LANES_OF_A_GPU, 1))
         each = sets / chunks
         message = each * np.mean([len(pickle.dumps(one, pickle.HIGHEST_PROTOCOL)) for one in outcomes])
         print(

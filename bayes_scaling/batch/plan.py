@@ -21,7 +21,6 @@ from bayes_scaling.priors import parse_prior, prior_text
 from bayes_scaling.runs import Runs, read_groups, read_runs
 
 ALL = "all"  # label of the only group of a job that names no columns
-OF_A_CPU, OF_A_GPU = 4, 256  # lanes
 _CHUNK = 4  # fits a lane in a chunk: more are hardly faster, show less of how far a job is, and are lost together
 _SHARD = 64e6  # bytes of a chunk's outcomes at most: they travel as one message, and are held and written as one file
 _PROCESS = 900e6  # bytes of a worker with its programs, measured (benchmarks/batch.py)

@@ -16,11 +16,11 @@ from bayes_scaling import __version__
 from bayes_scaling.batch import crew as crews
 from bayes_scaling.batch.crew import ChunkError, Crew, WorkerLostError
 from bayes_scaling.batch.job import Job, read_job
-from bayes_scaling.batch.plan import OF_A_CPU, OF_A_GPU, Chunk, Plan, Wanted, make_plan
+from bayes_scaling.batch.plan import Chunk, Plan, Wanted, make_plan
 from bayes_scaling.batch.store import Store, Writer, open_writer
 from bayes_scaling.batch.work import ATTENTION, FAILED, OK, Outcome, failed
 from bayes_scaling.errors import BatchError, BayesScalingError, FileError, InputError
-from bayes_scaling.fitting import versions
+from bayes_scaling.fitting import LANES, LANES_OF_A_GPU, versions
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Batch:
             environments, lanes = _local_workers(self.plan)
             crew, workers = crews.Local(environments), len(environments)
         else:
-            lanes = self.job.lanes or (OF_A_GPU if self.job.device == "gpu" else OF_A_CPU)
+            lanes = self.job.lanes or (LANES_OF_A_GPU if self.job.device == "gpu" else LANES)
             crew = crews.Dask(self.cluster)
             workers = crew.workers()
         try:
@@ -178,7 +178,7 @@ def _local_workers(plan: Plan) -> tuple[list[dict[str, str]], int]:
     """Return the environments of the workers on this machine, and their lanes, within the job's memory."""
     job = plan.job
     environments, gpu = crews.local_environments(job.device, job.workers)
-    lanes = job.lanes or (OF_A_GPU if gpu else OF_A_CPU)
+    lanes = job.lanes or (LANES_OF_A_GPU if gpu else LANES)
     if job.memory is None:
         return environments, lanes
     one = plan.worker_bytes(lanes)

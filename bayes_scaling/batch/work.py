@@ -12,6 +12,7 @@ import numpy as np
 
 from bayes_scaling.batch.plan import Chunk, Wanted, priors_of
 from bayes_scaling.comparison import leave_one_out
+from bayes_scaling.engine import gpu_present
 from bayes_scaling.errors import BayesScalingError, DeviceError, InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import fit_many
@@ -59,7 +60,10 @@ def work(chunk: Chunk) -> list[Outcome]:
         options = chunk.options
         given = {"noise": options.noise, "input": options.input, "fix": options.fix, "priors": priors_of(options)}
         runs = [one.runs for one in chunk.fits if one.runs is not None]
-        fits = fit_many(law, runs, **given, **chunk.sampler, lanes=chunk.lanes, errors="return")
+        sampler = dict(chunk.sampler)
+        if sampler["device"] == "auto" and gpu_present():  # whatever the chunk's size: a fit's draws must not depend on its chunk
+            sampler["device"] = "gpu"
+        fits = fit_many(law, runs, **given, **sampler, lanes=chunk.lanes, errors="return")
         return [_outcome(chunk, chunk.fits[place], found) for place, found in fits]
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from bayes_scaling import __version__
 from bayes_scaling.cli.answers import add_allocate, add_decide, add_plot, add_predict
 from bayes_scaling.cli.batch import add_batch
+from bayes_scaling.cli.bench import add_bench
 from bayes_scaling.cli.check import add_calibrate, add_check, add_export, add_sheet
 from bayes_scaling.cli.common import BAD_INPUT, Parser
 from bayes_scaling.cli.compare import add_compare, add_forward
@@ -99,5 +100,6 @@ def _parser() -> argparse.ArgumentParser:
     add_plot(commands)
     add_report(commands)
     add_batch(commands)
+    add_bench(commands)
     add_data(commands)
     return parser

@@ -1,7 +1,7 @@
 """From a numpyro model to draws that can be trusted. Knows nothing of laws, runs or files."""
 
 from bayes_scaling.engine.density import Density, Shear, Sum, bucket, pad
-from bayes_scaling.engine.devices import choose_device
+from bayes_scaling.engine.devices import choose_device, gpu_present
 from bayes_scaling.engine.many import ManyDraws, sample_many
 from bayes_scaling.engine.modes import NEARBY, Modes
 from bayes_scaling.engine.programs import use_compile_cache
@@ -20,6 +20,7 @@ __all__ = [
     "Task",
     "bucket",
     "choose_device",
+    "gpu_present",
     "pad",
     "sample_each",
     "sample_many",

@@ -8,6 +8,11 @@ from bayes_scaling.errors import DeviceError, InputError, nearest
 
 DEVICES = ("auto", "cpu", "gpu")
 
+#: Rows that a gradient sums over, times chains and data sets side by side, from which a GPU is taken to be faster than a CPU. A leapfrog is
+#: about a hundred small kernels, at some 5 us each to launch however little they do; a CPU takes some 30 ns a row (one gradient of 240
+#: runs, 64 bits: 7 us). An estimate: `bayes_scaling.bench` measures where the two cross on a machine that has both.
+WORTH_A_GPU = 16_000
+
 
 def require_device(name: str) -> None:
     """Raise InputError unless it is the name of a kind of device, whether there is one or not."""
@@ -15,8 +20,13 @@ def require_device(name: str) -> None:
         raise InputError(f"unknown device '{name}'{nearest(name, DEVICES)}")
 
 
-def choose_device(name: str = "auto") -> Any:
-    """Return a jax device: the GPU where there is one (``auto``), or the one asked for.
+def choose_device(name: str = "auto", work: int | None = None) -> Any:
+    """Return a jax device: the one asked for, or (``auto``) the faster one.
+
+    Parameters
+    ----------
+    name : ``auto``, ``cpu`` or ``gpu``
+    work : rows times chains times data sets side by side. By ``auto``, a GPU does what is `WORTH_A_GPU`, and everything where this is None
 
     Raises
     ------
@@ -27,7 +37,7 @@ def choose_device(name: str = "auto") -> Any:
 
     require_device(name)
     try:
-        return jax.devices()[0] if name == "auto" else jax.devices(name)[0]
+        first = jax.devices()[0] if name == "auto" else jax.devices(name)[0]
     except (RuntimeError, AssertionError) as error:  # the latter where jax has no plugin for the platform that it is told to use
         why = str(error).splitlines()[0] if str(error) else f"JAX_PLATFORMS is '{jax.config.jax_platforms}'"
         if name == "gpu":
@@ -35,3 +45,19 @@ def choose_device(name: str = "auto") -> Any:
                 f"jax sees no GPU here ({why}); install one with pip install 'bayes-scaling[cuda13]', or use --device cpu"
             ) from None
         raise DeviceError(f"jax could start no device ({why}); look at the driver, or set JAX_PLATFORMS=cpu") from None
+    if name == "auto" and first.platform == "gpu" and work is not None and work < WORTH_A_GPU:
+        try:
+            return jax.devices("cpu")[0]
+        except RuntimeError:  # JAX_PLATFORMS names the GPU alone
+            return first
+    return first
+
+
+def gpu_present() -> bool:
+    """Return whether jax sees a GPU; nothing that it cannot start is an error."""
+    import jax
+
+    try:
+        return bool(jax.devices("gpu"))
+    except (RuntimeError, AssertionError):
+        return False
