@@ -54,7 +54,7 @@ class Compared:
     elpd, se : expected log predictive density of a run left out, summed over runs, and its standard error; in nats
     difference, difference_se : elpd minus that of the first of the table, and its standard error
     probability : that it forecasts further runs of this kind better than every other law compared
-    weight : stacking weight: its share in the average of the laws' forecasts that forecasts best (Yao et al. 2018)
+    weight : its share in the average of the laws' forecasts that forecasts best, with the doubt about that (`scores.stacking_weights`)
     effective_parameters : p_loo
     large_k : lines of runs that importance sampling cannot leave out (Pareto k above BAD_K)
     bad : those of them that were not left out by fitting again either

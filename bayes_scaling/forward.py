@@ -41,7 +41,7 @@ class Forward:
         misfit, or runs that were known at that cut-off had fallen outside the intervals of earlier ones too often).
         Coordinates: ``split`` (cut-off), ``run`` (line), and the ``place`` of each run.
         The last law is the average of the others, each time with the weights that were best for the runs known by then.
-    weights : by law, that forecast all held-out runs best, over all cut-offs
+    weights : by law, with which the average forecasts all held-out runs best, over all cut-offs (`scores.stacking_weights`)
     by : the column that the cut-offs are in
     """
 

