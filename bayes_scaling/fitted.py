@@ -128,7 +128,7 @@ class Fit:
             q05, median, q95 = np.quantile(values, [0.05, 0.5, 0.95])
             rows[name] = {
                 "mean": float(values.mean()),
-                "sd": float(values.std(ddof=1)),
+                "sd": _standard_deviation(values),
                 "median": float(median),
                 "q05": float(q05),
                 "q95": float(q95),
@@ -212,3 +212,9 @@ def log_likelihood(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, 
     shape = next(iter(parameters.values())).shape[:2]
     flat = {name: np.reshape(values, (-1, *values.shape[2:])) for name, values in parameters.items()}
     return pointwise(DENSITY, law, noise, runs, flat, groups).reshape(*shape, len(runs))
+
+
+def _standard_deviation(values: np.ndarray) -> float:
+    """Return it also where squares overflow: a coefficient may be 1e200 where its input is 1e-200 of the unit."""
+    scale = float(np.abs(values).max()) or 1.0
+    return scale * float((values / scale).std(ddof=1)) if np.isfinite(scale) else float("nan")
