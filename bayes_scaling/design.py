@@ -33,10 +33,12 @@ from bayes_scaling.runs import Runs
 if TYPE_CHECKING:
     import xarray
 
-_MOST_DRAWS = 4000
-_MOST_RUNS = 16  # runs that a plan may have
+_MOST_DRAWS, _MOST_REWEIGHTED = 4000, 20_000
+_MOST_RUNS = 8  # runs that a plan may have: further ones hardly change the decision, and are work
 _PASSES = 5  # of exchange
 _LEVELS, _SIZES, _SPREAD = 12, 9, 4.0  # default candidates: levels of compute, sizes on each, and how far from the optimum
+_LEAST = 0.01  # share of the variance that a run must take: whoever does runs wants few, and far smaller shares are chance among draws
+_TOO_FEW = 50  # effective draws of the reweighting, the median over truths, below which it says little
 _TRUTHS, _GRID = 256, 81  # of the check by reweighting: simulated truths, sizes to decide among
 _BUDGETS = (1 / 16, 1 / 4, 1.0, 4.0)  # of which the plan's value is worked out, for where further runs stop paying
 
@@ -78,13 +80,26 @@ def search(state: State, costs: np.ndarray, budget: float, most: int = _MOST_RUN
     Greedy by gain alone, by gain for its cost and in between; the best of the three after exchange.
     """
     found = [_exchanged(state, costs, budget, _greedy(state, costs, budget, power, [], most), most) for power in (0.0, 0.5, 1.0)]
-    return min(found, key=lambda runs: state.after_all(runs).variance)
+    return _without_idle(state, min(found, key=lambda runs: state.after_all(runs).variance))
 
 
-def _quick(state: State, costs: np.ndarray, budget: float, most: int) -> list[int]:
-    """Return what `search` finds without exchange."""
-    found = [_greedy(state, costs, budget, power, [], most) for power in (0.0, 0.5, 1.0)]
-    return min(found, key=lambda runs: state.after_all(runs).variance)
+def _cheapest_of_the_best(state: State, costs: np.ndarray, budget: float, plans: Sequence[list[int]]) -> list[int]:
+    """Return the cheapest of the plans within a budget that leave hardly more variance than the one that leaves least."""
+    variance = {tuple(runs): state.after_all(runs).variance for runs in plans if costs[runs].sum() <= budget * (1 + 1e-9)}
+    near = [runs for runs, left in variance.items() if left <= min(variance.values()) * (1 + _LEAST)]
+    return list(min(near, key=lambda runs: costs[list(runs)].sum()))
+
+
+def _without_idle(state: State, chosen: list[int]) -> list[int]:
+    """Leave out runs, one by one, that the others make superfluous."""
+    while len(chosen) > 1:
+        with_all = state.after_all(chosen).variance
+        worth = [state.after_all([other for other in chosen if other != run]).variance - with_all for run in chosen]
+        least = int(np.argmin(worth))
+        if worth[least] > _LEAST * with_all:
+            break
+        chosen = [run for place, run in enumerate(chosen) if place != least]
+    return chosen
 
 
 def _greedy(state: State, costs: np.ndarray, budget: float, power: float, chosen: list[int], most: int) -> list[int]:
@@ -94,8 +109,9 @@ def _greedy(state: State, costs: np.ndarray, budget: float, power: float, chosen
         gains = now.gains()
         gains[chosen] = 0.0
         gains[costs > left * (1 + 1e-12)] = 0.0
+        gains[gains <= _LEAST * now.variance] = 0.0
         best = int(np.argmax(gains / costs**power))
-        if gains[best] <= 1e-4 * now.variance:
+        if gains[best] == 0:
             break
         chosen.append(best)
         now, left = now.after(best), left - costs[best]
@@ -151,7 +167,9 @@ def plan(
     out), ``saves`` (FLOP at the target that the run is expected to save; objective ``regret``) and ``pays`` (more than it costs). Of dim
     ``level``: ``spent`` and ``remaining_at`` for plans of other budgets. Attributes: ``regret_now`` and ``regret_after`` (nat/token),
     ``waste_now`` and ``waste_after`` (FLOP at the target), ``reweighted_now`` and ``reweighted_after`` (regret found by importance
-    reweighting), ``effective_draws`` (their median), and ``pays_until`` (the budget after which further runs cost more than they save).
+    reweighting, with Monte-Carlo standard errors ``reweighted_now_se`` and ``reweighted_after_se``), ``effective_draws`` (their median) and
+    ``reweighting_ok`` (whether they are enough), and ``pays_until`` (the budget after which further runs cost more than they save). A run
+    is only proposed if it takes 1 % of the variance that the others leave.
 
     Raises
     ------
@@ -186,7 +204,8 @@ def plan(
     state = _state(curves, quantity, weights, _noise_variance(draws))
     if not state.variance > 1e-12:
         raise InputError(f"the decision at {target_compute:.3g} FLOP does not depend on what is unknown: no run would change it")
-    chosen = _by_worth(state, search(state, costs, budget, most_runs))
+    found = [search(state, costs, budget * share, most_runs) for share in _BUDGETS if budget * share >= cheapest]
+    chosen = _by_worth(state, _cheapest_of_the_best(state, costs, budget, found))
     stages = [state.after_all(chosen[:i]).variance for i in range(len(chosen) + 1)]
     without = [state.after_all([other for other in chosen if other != run]).variance for run in chosen]
     remaining = np.array(stages[1:]) / state.variance
@@ -205,9 +224,10 @@ def plan(
         "candidates": len(costs),
         "trustworthy": int(fit.diagnosis.ok),
     }
-    levels = [_quick(state, costs, budget * share, most_runs) for share in _BUDGETS if budget * share >= cheapest]
-    data["spent"] = ("level", np.array([costs[runs].sum() for runs in levels]))
-    data["remaining_at"] = ("level", np.array([state.after_all(runs).variance / state.variance for runs in levels]))
+    levels = sorted((float(costs[runs].sum()), state.after_all(runs).variance / state.variance) for runs in found)
+    # A plan that costs more and leaves more is none.
+    levels = [level for place, level in enumerate(levels) if all(level[1] < cheaper[1] for cheaper in levels[:place])]
+    data["spent"], data["remaining_at"] = (("level", np.array(part)) for part in zip(*levels, strict=True))
     if objective == "regret":
         worth = target.waste * -np.diff(np.array(stages) / state.variance)
         data |= {"saves": ("run", worth), "pays": ("run", worth > costs[chosen])}
@@ -220,7 +240,14 @@ def plan(
             "waste_now": target.waste,
             "waste_after": target.waste * remaining[-1],
             "pays_until": float(np.array([0.0, *data["spent"][1]])[np.argmin(total)]),
-            **reweighted(fit, problem, draws, {name: table[name][chosen] for name in table}, target_compute, seed=seed),
+            **reweighted(
+                fit,
+                problem,
+                thinned(fit.parameters(), _MOST_REWEIGHTED),
+                {name: table[name][chosen] for name in table},
+                target_compute,
+                seed=seed,
+            ),
         }
     return xarray.Dataset(data, attrs=attributes)
 
@@ -286,6 +313,9 @@ def _candidates(fit: Fit, problem: Problem, draws: Draws, budget: float, candida
     built = (tokens >= 1) & (sizes >= 10)
     if not built.any():
         raise InputError(f"budget = {budget:.3g} FLOP is too little for any run: not one token for a model of 10 params")
+    # Smaller than every run so far, or on less data, a run tells of where the law is least likely to hold, and least asked.
+    known_ground = built & (sizes >= runs["params"].min()) & (tokens >= runs["tokens"].min())
+    built = known_ground if known_ground.any() else built
     return {name: {"params": sizes, "tokens": tokens}.get(name, np.full(len(sizes), option.get(name, 1.0)))[built] for name in names}
 
 
@@ -343,8 +373,8 @@ def reweighted(
 
     Returns
     -------
-    ``reweighted_now`` and ``reweighted_after`` (nat/token), and ``effective_draws``: the median of 1 / sum of squared weights. Below some
-    tens the reweighting rests on few draws, and says little
+    ``reweighted_now`` and ``reweighted_after`` (nat/token), each with ``_se``, of the truths that were simulated; ``effective_draws``: the
+    median of 1 / sum of squared weights; and ``reweighting_ok``: 1 where they are enough, 0 where it rests on few draws, and says little
     """
     import jax
 
@@ -375,10 +405,14 @@ def reweighted(
             now.append(regret[place, prior_choice])
             after.append(regret[place, int(np.argmin(weights @ loss))])
             effective.append(1 / np.sum(weights**2))
+    error = {name: float(np.std(values, ddof=1) / np.sqrt(len(values))) for name, values in (("now", now), ("after", after))}
     return {
         "reweighted_now": float(np.mean(now)),
+        "reweighted_now_se": error["now"],
         "reweighted_after": float(np.mean(after)),
+        "reweighted_after_se": error["after"],
         "effective_draws": float(np.median(effective)),
+        "reweighting_ok": int(np.median(effective) >= _TOO_FEW),
     }
 
 

@@ -344,8 +344,17 @@ def design_text(found: xarray.Dataset) -> str:
         ratio = about["waste_now"] / about["target_compute"]
         lines += [
             f"expected regret now {about['regret_now']:.2g} ({ratio:.2%} of the compute), after these runs {about['regret_after']:.2g} "
-            f"({about['waste_after'] / about['target_compute']:.2%}); by reweighting of simulated data {about['reweighted_now']:.2g} and "
-            f"{about['reweighted_after']:.2g} ({about['effective_draws']:.0f} effective draws)",
+            f"({about['waste_after'] / about['target_compute']:.2%}); by reweighting of simulated data "
+            f"{about['reweighted_now']:.2g} +- {about['reweighted_now_se']:.1g} and {about['reweighted_after']:.2g} +- "
+            f"{about['reweighted_after_se']:.1g}",
+            *(
+                []
+                if about["reweighting_ok"]
+                else [
+                    f"  note: the reweighting rests on {about['effective_draws']:.0f} effective draws, too few to check the figures before "
+                    "it: fit with more draws (--draws 5000), or plan fewer runs at a time (--most-runs)"
+                ]
+            ),
             "saves: FLOP that the decision is expected to waste no longer; "
             + (
                 f"of the budgets tried, {compute_text(about['pays_until'])} pays best"
@@ -353,10 +362,12 @@ def design_text(found: xarray.Dataset) -> str:
                 else "at no budget tried do the runs save what they cost"
             ),
         ]
-    spent = ", ".join(
-        f"{compute_text(float(cost))}: {float(left):.3f}" for cost, left in zip(found["spent"], found["remaining_at"], strict=True)
-    )
-    return "\n".join([*lines, f"share left at other budgets: {spent}"])
+    others = dict(
+        zip(found["spent"].values.tolist(), found["remaining_at"].values.tolist(), strict=True)
+    )  # the same runs may be best twice
+    others = {cost: left for cost, left in others.items() if abs(cost / about["spent"] - 1) > 1e-6}
+    spent = ", ".join(f"{compute_text(cost)}: {left:.3f}" for cost, left in others.items())
+    return "\n".join([*lines, *([f"share left by other plans, by what they cost: {spent}"] if others else [])])
 
 
 def multiplier_text(found: xarray.Dataset, names: tuple[str, str]) -> str:

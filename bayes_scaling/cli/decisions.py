@@ -55,7 +55,7 @@ def add_plan(commands: Any) -> None:
     parser.add_argument("--budget", required=True, metavar="FLOP", help="compute of all the runs together")
     parser.add_argument("--candidates", metavar="RUNS.csv", help="runs that could be done, a row each; else a grid of sizes")
     parser.add_argument("--objective", default="regret", metavar="regret|loss|NAME", help="what to reduce: loss or a parameter by variance")
-    parser.add_argument("--most-runs", type=int, default=16, metavar="N")
+    parser.add_argument("--most-runs", type=int, default=8, metavar="N", help="so many at most (8); none is proposed that adds little")
     parser.add_argument("--figure", metavar="FILE", help="draw the plan (its name ends with .png, .svg or .pdf)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulated check")
     add_columns(parser)

@@ -8,6 +8,8 @@ import pytest
 import bayes_scaling as bs
 from bayes_scaling import optimum
 from bayes_scaling.design import State, reweighted, search
+from bayes_scaling.text import design_text
+from bayes_scaling.units import compute_text
 
 LAW = bs.get_law("chinchilla")
 TARGET = 5.76e23
@@ -55,11 +57,29 @@ def test_a_plan_keeps_its_budget_and_each_run_helps(planned):
     assert planned.attrs["spent"] <= 1e21 * (1 + 1e-9)
     remaining = np.concatenate([[1.0], planned["remaining"]])
     assert np.all(np.diff(remaining) < 0)
-    assert np.all(planned["gain"] > 0)
+    assert np.all(planned["gain"] > 0.01 * remaining[-1])  # no run that the others make superfluous
+    assert np.all(np.diff(planned["spent"]) > 0)
     assert planned.attrs["regret_after"] == pytest.approx(planned.attrs["regret_now"] * remaining[-1])
     assert np.asarray(planned["saves"]).sum() == pytest.approx(planned.attrs["waste_now"] * (1 - remaining[-1]))
     assert np.array_equal(np.asarray(planned["pays"]), np.asarray(planned["saves"]) > cost)
     assert np.all(np.diff(planned["remaining_at"]) <= 1e-9)
+
+
+def test_what_a_plan_says(planned):
+    text = str(design_text(planned))
+    assert "+-" in text
+    assert "too few" not in text
+    few = design_text(planned.assign_attrs(reweighting_ok=0, effective_draws=27.0))
+    assert "the reweighting rests on 27 effective draws, too few" in few
+    own = compute_text(planned.attrs["spent"])
+    assert own not in few.splitlines()[-1]  # what other budgets leave is of other plans
+
+
+def test_a_budget_that_buys_nothing_more_is_not_spent(small_fit, planned):
+    again = bs.plan(small_fit, TARGET, 1e21, most_runs=1)
+    best = bs.plan(small_fit, TARGET, 4e21, most_runs=1)
+    assert best["remaining"][-1] <= again["remaining"][-1] * 1.01
+    assert planned["remaining"][-1] < again["remaining"][-1]
 
 
 def test_the_regret_now_is_that_of_the_decision(small_fit, planned):
