@@ -14,9 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from agreement import apart
-from laws import simulated
-from refits import Refit, all_refits
+from agreement import apart, laws_with_runs
 
 import bayes_scaling as bs
 
@@ -28,15 +26,9 @@ def main() -> None:
     parser.add_argument("--law", action="append", metavar="NAME", help="only these laws; by default all")
     parser.add_argument("--draws", type=int, default=4000, help="kept draws a chain that are compared")
     options = parser.parse_args()
-    real: dict[str, Refit] = {}
-    for refit in all_refits():
-        if not {"grouped", "pool"} & set(refit.options):
-            real.setdefault(refit.law, refit)
     print(f"{'law':30}{'runs':>6}{'size':>6}  {'drawn by':12}{'Pareto k':>9}{'apart':>7}{'seconds':>9}{'NUTS':>8}{'ratio':>7}  converged")
     ratios, total = [], 0
-    for name in options.law or bs.law_names():
-        refit = real.get(name)
-        runs, arguments = (refit.runs(options.data), refit.options) if refit else (simulated(bs.get_law(name))[0], {})
+    for name, runs, arguments in laws_with_runs(options.data, options.law):
         total += 1
         fits, seconds = {}, {}
         for method in ("importance", "nuts"):

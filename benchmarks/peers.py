@@ -3,6 +3,9 @@
 Each takes runs and a seed, and returns `Found`. What a tool compiles for one set of runs it may keep for the next, as its users can.
 """
 
+# pyright: reportMissingImports=false
+# (the peers come with an extra that development does without)
+
 from __future__ import annotations
 
 import contextlib

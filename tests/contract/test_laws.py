@@ -303,3 +303,26 @@ def test_posterior_covers_what_it_claims(law):
         scores = norm.ppf(np.clip(rank, 0.5 / size, 1 - 0.5 / size))  # no draw beyond the truth says only that it is far out
         assert abs(scores.mean()) < 4 / np.sqrt(len(scores)), name
         assert abs(np.mean(scores**2) - 1) < 4 * np.sqrt(2 / len(scores)), name
+
+
+@pytest.mark.long
+@every_model
+def test_its_sampler_lowers_for_a_gpu(law, monkeypatch):
+    """CI has no GPU: that the program which moves the chains can be compiled for one, in 32 and 64 bits, is what can be tested without."""
+    from bayes_scaling.engine import chains, programs
+
+    lowered = []
+
+    def lower(name, function, arguments, identity, device, **how):
+        lowered.append(jax.export.export(jax.jit(function), platforms=["cuda"])(*arguments).platforms)
+
+    monkeypatch.setattr(programs, "prepare", lower)
+    noise = noise_of(law)
+    columns = {name: values[0] for name, values in inputs_within(law, (1, 8)).items()} | {law.output: np.full(8, 0.5)}
+    columns |= {name: np.full(8, 100.0) for name in noise.needs}
+    for bits in (64, 32):
+        with jax.enable_x64(bits == 64):
+            padded, weight = engine.pad({name: values.astype(f"float{bits}") for name, values in columns.items()})
+            density = build_density(law, noise, Settings(), padded, weight.astype(f"float{bits}"))
+            chains.Lanes(density, (padded, weight.astype(f"float{bits}")), chains=4, lanes=2, device=None)
+    assert lowered == [("cuda",), ("cuda",)]
