@@ -123,7 +123,7 @@ def _log_dirichlet(rng: np.random.Generator, concentration: np.ndarray) -> np.nd
     """Return logarithms of draws, (draw, law): of small concentrations, the draws themselves would be zero."""
     shape = _OF_WEIGHTS, len(concentration)
     logs = np.log(rng.gamma(concentration + 1, size=shape)) + np.log(1 - rng.random(shape)) / concentration
-    return logs - logsumexp(logs, axis=1, keepdims=True)
+    return logs - np.asarray(logsumexp(logs, axis=1, keepdims=True))
 
 
 def _dirichlet_density(logs: np.ndarray, concentration: np.ndarray) -> np.ndarray:
