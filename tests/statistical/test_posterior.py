@@ -146,3 +146,21 @@ def test_intervals_cover_what_they_claim():
     for (name, width), hits in inside.items():
         low, high = stats.binom(REPEATS, width).ppf([tail, 1 - tail])
         assert low <= sum(hits) <= high, f"{width:.0%} intervals of {name} cover {sum(hits)} of {REPEATS} times"
+
+
+def test_a_second_fit_compiles_nothing(small_fit):
+    """Other data of other numbers of runs, in the same bucket: after the first fit of the law, jax compiles and lowers nothing more."""
+    events = []
+
+    def heard(event, duration, **about):
+        events.append(event)
+
+    bs.fit("chinchilla", small_fit.runs, draws=250)  # whatever is compiled by now stays
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        for runs in (57, 50):
+            bs.fit("chinchilla", simulated_runs(n=runs, seed=runs), draws=250)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(heard)
+    assert "/jax/core/compile/backend_compile_duration" not in events
+    assert "/jax/core/compile/jaxpr_to_mlir_module_duration" not in events
