@@ -259,8 +259,8 @@ def _gradients(base: Fit, law: Law, options: dict[str, Any]) -> tuple[float, flo
     second = fit(law, base.runs, seed=2, **options)
     spent = time.perf_counter() - begin
     told = second.attributes
-    iterations = (told["warmup"] + second.draws["posterior"].sizes["draw"]) * told["thin"] * told["attempts"]
-    gradients = iterations * float(second.draws["sample_stats"]["n_steps"].mean())
+    steps = second.stats["n_steps"]
+    gradients = (told["warmup"] + steps.shape[1] * told["thin"]) * told["attempts"] * float(steps.mean())
     bits = np.float64 if options["precision"] == 64 else np.float32
     with jax.enable_x64(options["precision"] == 64), jax.default_device(engine.choose_device(options["device"])):
         columns, weight = engine.pad(
@@ -300,7 +300,7 @@ def _timed(point: Point, work: Callable[[int], Iterator[Fit]]) -> Point:
         first_seconds=first,
         ess=float(np.sum([item.diagnosis.min_ess_bulk for item in fits])) / len(timed),
         converged=float(np.mean([item.diagnosis.converged for item in fits])),
-        leapfrogs=float(np.mean([item.draws["sample_stats"]["n_steps"].mean() for item in fits])),
+        leapfrogs=float(np.mean([item.stats["n_steps"].mean() for item in fits])),
         peak_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9,
     )
 

@@ -48,8 +48,7 @@ def frame(fit: Fit, what: str = "draws") -> pandas.DataFrame:
     scalars = fit.scalars()
     known = {name: scalars[name] for name in fit.summary()}  # in the order for people
     held = {name: np.full_like(next(iter(known.values())), value) for name, value in fit.fixed.items()}
-    stats = fit.draws["sample_stats"].to_dataset()
-    extra = {str(name): np.asarray(stats[name]) for name in stats.data_vars if name in ("lp", "diverging")}
+    extra = {name: values for name, values in fit.stats.items() if name in ("lp", "diverging")}
     chains, draws = next(iter(known.values())).shape
     place = {"chain": np.repeat(np.arange(chains), draws), "draw": np.tile(np.arange(draws), chains)}
     return pandas.DataFrame({**place, **{name: values.ravel() for name, values in {**known, **held, **extra}.items()}})

@@ -26,6 +26,46 @@ KEPT_LOG_LIKELIHOODS = 5_000_000
 
 
 @dataclass(frozen=True, eq=False)
+class Drawn:
+    """Draws as the sampler left them, before anybody asks for them as a tree: to load xarray takes longer than many a fit.
+
+    Attributes
+    ----------
+    sites : by name, shape (chain, draw), or (chain, draw, group)
+    stats : of the sampler, by name, shape (chain, draw)
+    attributes : how the fit was made
+    """
+
+    sites: Mapping[str, np.ndarray]
+    stats: Mapping[str, np.ndarray]
+    attributes: Mapping[str, Any]
+
+    def tree(self, law: Law, runs: Runs, groups: tuple[str, ...]) -> xarray.DataTree:
+        """Return everything about a fit as a tree."""
+        import xarray
+
+        def draws(values: Mapping[str, np.ndarray]) -> xarray.Dataset:
+            data = {name: (("chain", "draw", "group")[: array.ndim], array) for name, array in values.items()}
+            return xarray.Dataset(data, {**coords, **({"group": list(groups)} if groups else {})})
+
+        first = next(iter(self.sites.values()))
+        coords = {"chain": np.arange(first.shape[0]), "draw": np.arange(first.shape[1])}
+        constant: dict[str, Any] = {name: ("run", values) for name, values in runs.columns.items() if name != law.output}
+        constant["line"] = ("run", runs.lines)
+        if runs.group is not None:
+            constant["group_of_run"] = ("run", runs.group.astype(str))
+        parts = {
+            "posterior": draws(self.sites),
+            "sample_stats": draws(self.stats),
+            "observed_data": xarray.Dataset({law.output: ("run", runs[law.output])}),
+            "constant_data": xarray.Dataset(constant),
+        }
+        tree = xarray.DataTree.from_dict(parts)
+        tree.attrs = {name: json.dumps(value) for name, value in self.attributes.items()}
+        return tree
+
+
+@dataclass(frozen=True, eq=False)
 class Fit:
     """Posterior draws of a law's parameters given runs, and whether they can be trusted.
 
@@ -33,8 +73,7 @@ class Fit:
     ----------
     law, noise : what was fitted
     runs : the data
-    draws : DataTree with groups ``posterior`` (dims chain, draw), ``sample_stats``, ``observed_data``, ``constant_data``; attributes say
-        how it was made. For arviz, see ``tree``
+    drawn : a `Drawn`, or the tree ``draws`` itself
     diagnosis : convergence and identification
     fixed : parameters held fixed
     groups : labels, for a fit in which every group of runs has law parameters of its own; see `select`
@@ -43,10 +82,32 @@ class Fit:
     law: Law
     noise: Noise
     runs: Runs
-    draws: Any
+    drawn: Any
     diagnosis: Diagnosis
     fixed: Mapping[str, float]
     groups: tuple[str, ...] = ()
+
+    @cached_property
+    def draws(self) -> xarray.DataTree:
+        """Groups ``posterior`` (dims chain, draw), ``sample_stats``, ``observed_data``, ``constant_data``; attributes say how it was made.
+
+        For arviz, see ``tree``.
+        """
+        return self.drawn.tree(self.law, self.runs, self.groups) if isinstance(self.drawn, Drawn) else self.drawn
+
+    @cached_property
+    def sites(self) -> Mapping[str, np.ndarray]:
+        """Draws of sampled and derived parameters by name, shape (chain, draw), or (chain, draw, group)."""
+        if isinstance(self.drawn, Drawn):
+            return self.drawn.sites
+        return {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
+
+    @cached_property
+    def stats(self) -> Mapping[str, np.ndarray]:
+        """Statistics of the sampler by name, shape (chain, draw): ``lp``, and by method ``diverging``, ``n_steps`` and others."""
+        if isinstance(self.drawn, Drawn):
+            return self.drawn.stats
+        return {str(name): np.asarray(values) for name, values in self.draws["sample_stats"].to_dataset().data_vars.items()}
 
     @cached_property
     def tree(self) -> xarray.DataTree:
@@ -73,6 +134,8 @@ class Fit:
     @property
     def attributes(self) -> dict[str, Any]:
         """How the fit was made: law, noise, priors, seed, versions, data hash, timing."""
+        if isinstance(self.drawn, Drawn):
+            return json.loads(json.dumps(self.drawn.attributes))  # as they are read from a file: lists for tuples
         return {str(name): json.loads(value) for name, value in self.draws.attrs.items()}
 
     def select(self, group: str) -> Fit:
@@ -105,9 +168,8 @@ class Fit:
         """
         if self.groups:
             raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(self.groups)}")
-        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
-        shape = next(iter(draws.values())).shape[:2]
-        return {**{name: np.full(shape, value) for name, value in self.fixed.items()}, **draws}
+        shape = next(iter(self.sites.values())).shape[:2]
+        return {**{name: np.full(shape, value) for name, value in self.fixed.items()}, **self.sites}
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Return mean, sd, median, q05, q95, ess_bulk, ess_tail and rhat by parameter, the law's formula names first.
@@ -138,12 +200,12 @@ class Fit:
 
     def scalars(self) -> dict[str, np.ndarray]:
         """Return draws of shape (chain, draw) by name, a group's parameters as ``alpha[label]``."""
-        draws, posterior = {}, self.posterior
-        for name, values in posterior.data_vars.items():
-            if "group" not in values.dims:
-                draws[str(name)] = np.asarray(values)
+        draws = {}
+        for name, values in self.sites.items():
+            if values.ndim == 2:
+                draws[name] = values
             else:
-                draws.update({f"{name}[{label}]": np.asarray(values.sel(group=label)) for label in posterior["group"].values})
+                draws.update({f"{name}[{label}]": values[..., i] for i, label in enumerate(self.groups)})
         return draws
 
     def _rank(self, name: str) -> tuple[int, bool, int, str]:
@@ -160,7 +222,7 @@ class Fit:
 
         Of points of training curves, each given those before it.
         """
-        if "log_likelihood" in self.draws.children:
+        if not isinstance(self.drawn, Drawn) and "log_likelihood" in self.draws.children:
             return np.asarray(self.draws["log_likelihood"][self.law.output])
         return self.log_density(self.runs)
 
@@ -175,10 +237,9 @@ class Fit:
 
         Of a fit by group, the runs must be of its groups.
         """
-        draws = {str(name): np.asarray(values) for name, values in self.posterior.data_vars.items()}
-        shape = next(iter(draws.values())).shape[:2]
+        shape = next(iter(self.sites.values())).shape[:2]
         fixed = {name: np.full(shape, value) for name, value in self.fixed.items()}
-        return log_likelihood(self.law, self.noise, runs, {**fixed, **draws}, self.groups)
+        return log_likelihood(self.law, self.noise, runs, {**fixed, **self.sites}, self.groups)
 
     def to_frame(self, what: str = "draws") -> pandas.DataFrame:
         """Return draws, summary or runs as a pandas DataFrame; see `bayes_scaling.export.frame`."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bayes_scaling import __version__
 from bayes_scaling.diagnose import diagnose
 from bayes_scaling.engine import METHODS
 from bayes_scaling.errors import InputError, nearest
-from bayes_scaling.fitted import Fit
+from bayes_scaling.fitted import Drawn, Fit
 from bayes_scaling.identification import data_problems
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, build_model, check_fixed, model_priors
@@ -346,8 +346,7 @@ def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
         "timing": timing,
         "diagnosis": diagnosis.to_dict(),
     }
-    tree = _tree(law, runs, sites, result.stats, attributes, groups)
-    return Fit(law, family, runs, tree, diagnosis, fixed, groups)
+    return Fit(law, family, runs, Drawn(sites, result.stats, attributes), diagnosis, fixed, groups)
 
 
 def build_density(law: Law, noise: Noise, settings: Settings, columns: Mapping[str, np.ndarray], weight: np.ndarray) -> Any:
@@ -416,38 +415,7 @@ def versions() -> dict[str, str]:
     """Return the versions of what draws depend on, and of what reads them."""
     import jax
     import numpyro
-    import xarray
 
-    found = {"jax": jax.__version__, "numpyro": numpyro.__version__, "numpy": np.__version__, "xarray": xarray.__version__}
+    # xarray by what is installed: to load it takes a second, and a fit that is only printed never needs it.
+    found = {"jax": jax.__version__, "numpyro": numpyro.__version__, "numpy": np.__version__, "xarray": metadata.version("xarray")}
     return {"python": platform.python_version(), "platform": f"{sys.platform} {platform.machine()}", **found}
-
-
-def _tree(
-    law: Law,
-    runs: Runs,
-    sites: Mapping[str, np.ndarray],
-    stats: Mapping[str, np.ndarray],
-    attributes: Mapping[str, Any],
-    groups: tuple[str, ...],
-) -> Any:
-    import xarray
-
-    def draws(values: Mapping[str, np.ndarray]) -> xarray.Dataset:
-        data = {name: (("chain", "draw", "group")[: array.ndim], array) for name, array in values.items()}
-        return xarray.Dataset(data, {**coords, **({"group": list(groups)} if groups else {})})
-
-    first = next(iter(sites.values()))
-    coords = {"chain": np.arange(first.shape[0]), "draw": np.arange(first.shape[1])}
-    constant = {name: ("run", values) for name, values in runs.columns.items() if name != law.output}
-    constant["line"] = ("run", runs.lines)
-    if runs.group is not None:
-        constant["group_of_run"] = ("run", runs.group.astype(str))
-    parts = {
-        "posterior": draws(sites),
-        "sample_stats": draws(stats),
-        "observed_data": xarray.Dataset({law.output: ("run", runs[law.output])}),
-        "constant_data": xarray.Dataset(constant),
-    }
-    tree = xarray.DataTree.from_dict(parts)
-    tree.attrs = {name: json.dumps(value) for name, value in attributes.items()}
-    return tree

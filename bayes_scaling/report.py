@@ -303,7 +303,7 @@ def _fewer_draws(fit: Fit, most: int) -> Fit:
     every = max(1, fit.posterior.sizes["chain"] * fit.posterior.sizes["draw"] // most)
     tree = fit.draws.map_over_datasets(lambda part: part.isel(draw=slice(None, None, every)) if "draw" in part.dims else part)
     tree.attrs = fit.draws.attrs
-    return replace(fit, draws=tree)
+    return replace(fit, drawn=tree)
 
 
 def _split_figure(asked: _Asked, row: Mapping[str, Any], count: int) -> str:

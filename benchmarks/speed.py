@@ -51,7 +51,7 @@ def main() -> None:
         fit = bs.fit("chinchilla", runs, seed=seed)
         seconds = time.perf_counter() - begin
         rates.append(smallest_ess(fit.parameters(), names) / seconds)
-        steps = float(fit.draws["sample_stats"]["n_steps"].mean())
+        steps = float(fit.stats["n_steps"].mean())
         print(f"further fit in one process      {seconds:8.2f} s   ESS/s {rates[-1]:8.0f}   leapfrogs a draw {steps:.1f}")
 
     theirs = []

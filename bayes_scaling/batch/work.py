@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import traceback
 from collections.abc import Mapping
@@ -129,6 +130,5 @@ def _outcome(chunk: Chunk, one: Wanted, found: Fit | InputError) -> Outcome:
             record["loo"] = {"elpd": left_out.elpd, "se": left_out.se, "p": left_out.effective_parameters, "bad_k": len(left_out.bad)}
     if not chunk.keep_draws:
         return Outcome(record, found.runs)
-    draws = {name: found.draws[name].to_dataset() for name in ("posterior", "sample_stats")}
-    arrays = {name: {str(key): np.asarray(values) for key, values in part.data_vars.items()} for name, part in draws.items()}
-    return Outcome(record, found.runs, {str(name): str(text) for name, text in found.draws.attrs.items()}, arrays)
+    attributes = {name: json.dumps(value) for name, value in found.attributes.items()}
+    return Outcome(record, found.runs, attributes, {"posterior": dict(found.sites), "sample_stats": dict(found.stats)})

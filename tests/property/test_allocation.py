@@ -270,7 +270,7 @@ def test_a_target_accuracy_through_a_second_fit(small_fit):
     linked = link.complete({name: value * np.exp(0.01 * rng.normal(size=shape)) for name, value in centre.items()})
     tree = small_fit.draws.copy()
     tree["posterior"] = xarray.DataTree(xarray.Dataset({name: (("chain", "draw"), np.asarray(v)) for name, v in linked.items()}))
-    then = replace(small_fit, law=link, draws=tree)
+    then = replace(small_fit, law=link, drawn=tree)
     target = 0.6
     found = bs.allocate_target(small_fit, target, then=then)
     assert found.attrs["output"] == "accuracy"

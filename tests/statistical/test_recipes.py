@@ -19,7 +19,7 @@ def with_parameters(fit, change):
     tree = fit.draws.copy()
     posterior = fit.posterior
     tree["posterior"] = xarray.DataTree(posterior.assign(**change(posterior)))
-    return replace(fit, draws=tree)
+    return replace(fit, drawn=tree)
 
 
 def test_a_recipe_is_worth_itself(small_fit):
