@@ -63,7 +63,8 @@ def allocate(
     at the optimum of each draw (and each further input that is chosen), ``loss_of_decision``, ``new_of_decision`` (a measurement of it,
     scatter included), ``regret_loss`` (nat/token) and ``regret_compute`` (FLOP that the best plan for that draw would save at the same
     loss). Of dim budget: ``decision_params``, ``decision_tokens``, ``decision_NAME`` of the law's further inputs; ``decision_compute`` with
-    its parts ``decision_training`` and ``decision_serving`` (with hardware, ``decision_gpu_hours`` and ``decision_dollars``);
+    its parts ``decision_training`` and ``decision_serving`` (which a training budget does not pay for; with hardware,
+    ``decision_gpu_hours``, ``decision_dollars`` of the compute and ``decision_serving_dollars``);
     ``expected_loss``, ``expected_regret_loss``, ``expected_regret_compute``; ``band_low`` and ``band_high`` (the smallest and largest size
     whose expected loss is no more than the best plan's with that share less of the compute; NaN where no such plan keeps the limits); and
     how many decades the decision lies outside the data: ``decades_beyond`` (the largest), ``decades_beyond_params``, ``_tokens``,
@@ -119,6 +120,7 @@ def _attributes(fit: Fit, problem: Problem, **more: Any) -> dict[str, Any]:
         "output": fit.law.output,
         "noise": fit.noise.name,
         "cost": problem.cost.text(),
+        "training_budget": int(problem.cost.training_budget),
         "limits": problem.limits.text(),
         "trustworthy": int(fit.diagnosis.ok),
         **more,
@@ -198,6 +200,7 @@ def _one_budget(
         dollars["decision_gpu_hours"] = cost.gpu_hours(training)
         if cost.hardware.price:
             dollars["decision_dollars"] = cost.dollars(spent)
+            dollars |= {"decision_serving_dollars": cost.dollars(used * cost.served)} if cost.served else {}
     return {
         "params": best.params,
         "tokens": best.tokens,
@@ -213,7 +216,7 @@ def _one_budget(
         **{f"decision_{name}": value for name, value in option.items()},
         "decision_compute": spent,
         "decision_training": training,
-        "decision_serving": spent - training,
+        "decision_serving": used * cost.served,
         **dollars,
         "expected_loss": decided.mean(),
         "expected_regret_loss": regret_loss.mean(),
@@ -416,6 +419,8 @@ def allocate_target(
         if not (np.isfinite(target) and target > 0):
             raise InputError(f"target {output} = {target:g} must be positive and finite")
     draws = fit.parameters()
+    if cost is not None and cost.training_budget:
+        raise InputError("a target has no budget: its least compute is of training and serving together; leave the training budget out")
     single = len(fit.law.input_names) == 1
     if single and ((limits is not None and limits.any) or given or then):
         raise InputError(f"law '{fit.law.name}' is of one input: its target takes no limits, given values or second fit")

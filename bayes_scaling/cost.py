@@ -122,13 +122,15 @@ class Cost:
     """Compute of training a model and, if asked, of serving it.
 
     ``compute = used params x (training x tokens + inference x inference_tokens)``, where the used params are ``active x params`` and, with
-    a shape, what attention and the output head add. Serving is weighed by what it costs on the hardware, compute by precision.
+    a shape, what attention and the output head add. Serving is weighed by what it costs on the hardware, compute by precision. With a
+    training budget, compute is of training alone, and what serving comes to is told beside it.
 
     Parameters
     ----------
     training : FLOP a used param and training token; 6 is 2 forward and 4 backward (Kaplan et al. 2020, arXiv 2001.08361)
     inference : FLOP a used param and served token, 2 for the forward pass
     inference_tokens : tokens served over the model's life (Sardana et al. 2023, arXiv 2401.00448); 0 counts training alone
+    training_budget : whether a budget pays for training alone: serving then decides nothing, and is reported
     active : share of the params that a token passes through, in a mixture of experts
     bits, serving_bits : of the arithmetic; compute is in FLOP at 16 bits, of which one at P bits counts P / 16 (Kumar et al. 2024,
         arXiv 2411.04330). Serving bits are also those that weights and cache are held in
@@ -140,6 +142,9 @@ class Cost:
     >>> plan = bs.allocate(fit, 1e21, cost=bs.Cost(inference_tokens=1e12))
     >>> bool(plan["decision_serving"][0] > 0)
     True
+    >>> beside = bs.allocate(fit, 1e21, cost=bs.Cost(inference_tokens=1e12, training_budget=True))
+    >>> bool(beside["decision_training"][0] == beside["decision_compute"][0])  # the budget is spent on training
+    True
     """
 
     training: float = 6.0
@@ -150,6 +155,7 @@ class Cost:
     serving_bits: float = FULL_BITS
     shape: Shape | None = None
     hardware: Hardware | None = None
+    training_budget: bool = False
 
     def __post_init__(self) -> None:
         _require("training", self.training)
@@ -159,6 +165,8 @@ class Cost:
         _require("serving_bits", self.serving_bits)
         if not 0 < self.active <= 1:
             raise InputError(f"active = {self.active:g} is the share of params that a token passes through: above 0 and at most 1")
+        if self.training_budget and not self.inference_tokens:
+            raise InputError("a training budget leaves serving beside it, and nothing is served: give inference tokens, or leave it out")
 
     @property
     def train_rate(self) -> float:
@@ -167,7 +175,12 @@ class Cost:
 
     @property
     def serving(self) -> float:
-        """FLOP a used param over the model's life, at 16 bits and weighed by what serving costs."""
+        """FLOP of serving a used param that a budget pays for: those of `served`, or none beside a training budget."""
+        return 0.0 if self.training_budget else self.served
+
+    @property
+    def served(self) -> float:
+        """FLOP of serving a used param over the model's life, at 16 bits and weighed by what serving costs."""
         weight = self.hardware.serving_weight if self.hardware else 1.0
         return self.inference * self.inference_tokens * self.serving_bits / FULL_BITS * weight
 
@@ -188,7 +201,7 @@ class Cost:
         return self.active * params if self.shape is None else used_params(params, self.numbers())
 
     def compute(self, params: Any, tokens: Any) -> Any:
-        """Return the FLOP of a plan; arrays broadcast."""
+        """Return the FLOP of a plan that a budget pays for; arrays broadcast."""
         return self.used(params) * (self.train_rate * tokens + self.serving)
 
     def training_compute(self, params: Any, tokens: Any) -> Any:
@@ -251,7 +264,7 @@ class Cost:
             "training": float(self.used(params) * rate),
             "attention": float(cached(d, numbers) * rate),
             "head": float(numbers["vocabulary"] * d * rate),
-            "serving": float(self.used(params) * self.serving),
+            "serving": float(self.used(params) * self.served),
         }
 
     def text(self) -> str:
@@ -261,9 +274,10 @@ class Cost:
             added += [f"head of {self.shape.vocabulary:g}, embeddings {self.shape.embeddings}"] if self.shape.vocabulary else []
             used = f"({used} + {' + '.join(added)})" if added else used
         text = f"{self.train_rate:g} x {used} x tokens"
-        if self.serving:
-            rate = self.serving / self.inference_tokens
-            text += f" + {rate:.4g} x {'params' if used == 'params' else 'the same'} x {self.inference_tokens:.3g} served tokens"
+        if self.served:
+            rate = self.served / self.inference_tokens
+            joined = "; beside it, serving =" if self.training_budget else " +"
+            text += f"{joined} {rate:.4g} x {'params' if used == 'params' else 'the same'} x {self.inference_tokens:.3g} served tokens"
         return text
 
 

@@ -216,9 +216,10 @@ def _allocation(one: xarray.Dataset, law: Law | None) -> dict[str, Any]:
         "risk": one.attrs["risk"],
         "spending": {
             name: float(one[f"decision_{name}"])
-            for name in ("compute", "training", "serving", "gpu_hours", "dollars")
+            for name in ("compute", "training", "serving", "gpu_hours", "dollars", "serving_dollars")
             if f"decision_{name}" in one
         },
+        "training_budget": bool(one.attrs["training_budget"]),
         "band": {"share": one.attrs["band"], "params_low": float(one["band_low"]), "params_high": float(one["band_high"])},
         "predictive": {"new": _quantiles(one["new_of_decision"]), "expected": _quantiles(one["loss_of_decision"])},
         "decades_beyond": float(one["decades_beyond"]),

@@ -222,9 +222,9 @@ def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
         f"  best tokens       {_interval(one['tokens'], count_text)}",
         f"  tokens per param  {_interval(one['tokens_per_param'], lambda v: f'{v:.3g}')}",
         *(f"  best {name:12} {_interval(one[name], quantity_text)}" for name in row["chosen"]),
-        f"  {about['output']:17} {_interval(one['loss'], lambda v: f'{v:.4f}')}{unit}",
-        f"  {chosen:17} {count_text(decision['params'])} params, {count_text(decision['tokens'])} tokens{further}: "
-        f"expected {about['output']} {decision['expected_loss']:.4f}",
+        f"  best {about['output']:12} {_interval(one['loss'], lambda v: f'{v:.4f}')}{unit}, of each draw at its own best plan",
+        f"  {chosen:17} {count_text(decision['params'])} params, {count_text(decision['tokens'])} tokens{further}",
+        f"  its {about['output']:13} {_predictive(row)}",
         f"  expected regret   {decision['expected_regret_loss']:.2g}{unit}, the worth of "
         f"{decision['expected_regret_compute'] / budget:.2%} of the compute",
     ]
@@ -234,7 +234,7 @@ def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
             f"  {f'within {100 * band["share"]:.3g} %':17} {count_text(band['params_low'])} to {count_text(band['params_high'])} params: "
             "no worse than the best plan of so much less compute"
         )
-    lines += _spending(row["spending"], budget)
+    lines += _spending(row, budget)
     if "versus" in row:
         other = row["versus"]
         lines.append(
@@ -245,10 +245,19 @@ def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
     return lines + _reach(row)
 
 
-def _spending(spent: Mapping[str, float], budget: float) -> list[str]:
+def _predictive(row: Mapping[str, Any]) -> str:
+    """Say which output the decision has: its mean over the draws, where the curve lies with 90 % probability, and where a run does."""
+    new, curve = row["predictive"]["new"], row["predictive"]["expected"]
+    text = f"expected {row['decision']['expected_loss']:.4f}, 90 % interval [{curve['q05']:.4f}, {curve['q95']:.4f}]"
+    if np.isfinite(new["q05"]):
+        text += f"; of one run, scatter included, [{new['q05']:.4f}, {new['q95']:.4f}]"
+    return text
+
+
+def _spending(row: Mapping[str, Any], budget: float) -> list[str]:
     """Say what a plan spends, where that is more than one number."""
-    parts = []
-    if spent["serving"]:
+    spent, parts = row["spending"], []
+    if spent["serving"] and not row["training_budget"]:
         parts.append(f"{compute_text(spent['training'])} of training, {compute_text(spent['serving'])} of serving")
     if spent["compute"] < budget * (1 - 1e-6):
         parts.append(f"the limits leave {1 - spent['compute'] / budget:.1%} unspent")
@@ -256,22 +265,22 @@ def _spending(spent: Mapping[str, float], budget: float) -> list[str]:
         parts.append(f"{spent['gpu_hours']:.4g} GPU-hours of training")
     if "dollars" in spent:
         parts.append(f"{spent['dollars']:.4g} dollars")
-    return [f"  spends            {'; '.join(parts)}"] if parts else []
+    lines = [f"  spends            {'; '.join(parts)}"] if parts else []
+    if row["training_budget"]:
+        price = f", {spent['serving_dollars']:.4g} dollars" if "serving_dollars" in spent else ""
+        share = spent["serving"] / spent["training"]
+        lines.append(f"  serving           {compute_text(spent['serving'])}{price}, beside the budget: {share:.3g} times the training")
+    return lines
 
 
 def _reach(row: Mapping[str, Any]) -> list[str]:
-    """Say how far a plan lies beyond the data, how wide the predictive is there, and what others have seen there."""
+    """Say how far a plan lies beyond the data, and what others have seen there."""
     lines = []
     each = {name: value for name, value in row["decades_beyond_each"].items() if value > 0}
     if row["decades_beyond"] > 0 or each:
         far = "; beyond one decade no run has tested the law" if row["decades_beyond"] > FAR else ""
         named = ", ".join(f"{value:.1f} in {name}" for name, value in each.items())
         lines.append(f"  extrapolated      {row['decades_beyond']:.1f} decades beyond the runs{f' ({named})' if named else ''}{far}")
-    new, curve = row["predictive"]["new"], row["predictive"]["expected"]
-    span = f"{curve['q05']:.4f} to {curve['q95']:.4f}"
-    if np.isfinite(new["q05"]):
-        span += f"; a run there {new['q05']:.4f} to {new['q95']:.4f}"
-    lines.append(f"  90 % predictive   {span}")
     return lines + [f"  caution           {text}" for text in row["cautions"]]
 
 

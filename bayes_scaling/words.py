@@ -71,6 +71,8 @@ def allocation_words(row: Mapping[str, Any], output: str) -> list[str]:
             f"than {100 * band['share']:.2g} % of the compute."
         )
     said.append(f"Not knowing the law better is expected to cost {share_text(wasted)} of the compute.{within}")
+    if row["training_budget"]:
+        said.append(f"Serving it comes to {compute_text(row['spending']['serving'])} beside this budget.")
     reach = row["decades_beyond"]
     if reach > 0:
         far = ", further than any run has tested the law" if reach > FAR else ""

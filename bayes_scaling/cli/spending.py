@@ -9,7 +9,7 @@ from bayes_scaling.cli.common import number, pairs
 from bayes_scaling.errors import InputError
 
 _COST = (
-    ("inference-tokens", "TOKENS", "tokens served over the model's life, paid from the same budget"),
+    ("inference-tokens", "TOKENS", "tokens served over the model's life, paid from the same budget (but see --training-budget)"),
     ("training-flop", "FLOP", "FLOP a param and training token (6)"),
     ("inference-flop", "FLOP", "FLOP a param and served token (2)"),
     ("active-share", "SHARE", "share of the params that a token passes through, in a mixture of experts"),
@@ -46,6 +46,7 @@ def add_spending(parser: argparse.ArgumentParser) -> None:
     cost = parser.add_argument_group("cost")
     for name, metavar, help in (*_COST, *_SHAPE, *_HARDWARE):
         cost.add_argument(f"--{name}", metavar=metavar, help=help)
+    cost.add_argument("--training-budget", action="store_true", help="the budget pays for training alone; serving is reported beside it")
     cost.add_argument("--embeddings", metavar="KIND", help="tables in the count of params: tied (default), untied, excluded")
     limits = parser.add_argument_group("limits")
     for name, metavar, help in _LIMITS:
@@ -75,9 +76,12 @@ def read_cost(options: argparse.Namespace) -> Any:
         raise InputError(f"--{next(iter(hardware))} needs --gpu-flops, the peak FLOP/s of a GPU")
     if not ({"context", "vocabulary"} & set(shape)) and (shape or options.embeddings):
         raise InputError(f"--{next(iter(shape), 'embeddings')} needs --context or --vocabulary")
+    if options.training_budget and not plain.get("inference_tokens"):
+        raise InputError("--training-budget leaves serving beside it, and nothing is served: give --inference-tokens, or leave it out")
     called = {"gpu-flops": "peak", "gpu-price": "price"}
     return Cost(
         **plain,
+        training_budget=options.training_budget,
         shape=Shape(**shape, **({"embeddings": options.embeddings} if options.embeddings else {})) if shape else None,
         hardware=Hardware(**{called.get(name, name.replace("-", "_")): value for name, value in hardware.items()}) if hardware else None,
     )

@@ -261,6 +261,17 @@ def test_money_and_time_of_the_decision(small_fit):
     assert float(plan["decision_dollars"][0]) == pytest.approx(1e23 / 0.5e15 / 3600 * 3)
 
 
+def test_serving_beside_a_training_budget_decides_nothing(small_fit):
+    cost = Cost(inference_tokens=1e12, training_budget=True, hardware=Hardware(1e15, 0.5, 3.0))
+    plan, plain = bs.allocate(small_fit, 1e23, cost=cost), bs.allocate(small_fit, 1e23)
+    for name in ("params", "tokens", "loss", "regret_compute", "decision_params", "decision_compute", "band_low"):
+        assert np.allclose(plan[name], plain[name], rtol=1e-12), name
+    served = 2 * float(plan["decision_params"][0]) * 1e12
+    assert float(plan["decision_serving"][0]) == pytest.approx(served)
+    assert float(plan["decision_serving_dollars"][0]) == pytest.approx(served / 0.5e15 / 3600 * 3)
+    assert float(plan["decision_dollars"][0]) == pytest.approx(1e23 / 0.5e15 / 3600 * 3)
+
+
 def test_a_target_accuracy_through_a_second_fit(small_fit):
     """The least compute for an accuracy is that for the loss which the link asks for, draw by draw."""
     link = bs.get_law("bounded_metric:loss")

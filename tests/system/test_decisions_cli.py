@@ -27,10 +27,26 @@ def test_allocate_says_what_it_says_in_words(run, stored):
         "allocate", stored, "--compute", "5.76e23", "--max-tokens-per-param", "150", "--inference-tokens", "1e13", "--versus", other
     )
     assert code == 0
-    for piece in ("limits: tokens per param <= 150", "within 1 %", "of training,", "versus", "in compute)", "90 % predictive", "caution"):
+    for piece in ("limits: tokens per param <= 150", "within 1 %", "of training,", "versus", "in compute)", "caution"):
         assert piece in out, piece
     code, out, _ = run("allocate", stored, "--compute", "1e21", "--risk", "cvar:0.9")
     assert "decision (cvar:0.9)" in out
+
+
+def test_allocate_says_which_loss_is_which_and_what_serving_comes_to_beside_a_training_budget(run, stored):
+    asked = ("allocate", stored, "--compute", "1e21", "--inference-tokens", "1e12", "--training-budget")
+    (row,) = json.loads(run(*asked, "--json")[1])["allocations"]
+    curve, new = ("[{q05:.4f}, {q95:.4f}]".format(**row["predictive"][what]) for what in ("expected", "new"))
+    best, decided = "{median:.4f} [{q05:.4f}, {q95:.4f}]".format(**row["loss"]), row["decision"]["expected_loss"]
+    lines = run(*asked)[1].splitlines()
+    assert f"  best loss         {best} nat/token, of each draw at its own best plan" in lines
+    assert f"  its loss          expected {decided:.4f}, 90 % interval {curve}; of one run, scatter included, {new}" in lines
+    assert row["training_budget"] is True
+    assert row["spending"]["training"] == pytest.approx(1e21)
+    served = row["spending"]["serving"]
+    assert served == pytest.approx(2 * row["decision"]["params"] * 1e12)
+    (line,) = [line for line in lines if line.startswith("  serving ")]
+    assert line.endswith(f"FLOP, beside the budget: {served / 1e21:.3g} times the training")
 
 
 def test_plan_of_runs(run, stored, tmp_path):

@@ -18,6 +18,16 @@ def test_training_and_serving_add():
     assert cost.params(D, cost.compute(N, D)) == pytest.approx(N)
 
 
+def test_a_training_budget_leaves_serving_beside_it():
+    beside, paid = Cost(inference_tokens=1e13, training_budget=True), Cost(inference_tokens=1e13)
+    assert beside.compute(N, D) == pytest.approx(6 * N * D)
+    assert beside.tokens(N, 6 * N * D) == pytest.approx(D)
+    assert beside.parts(N, D) == paid.parts(N, D)
+    assert beside.text() == "6 x params x tokens; beside it, serving = 2 x params x 1e+13 served tokens"
+    with pytest.raises(bs.InputError, match="nothing is served: give inference tokens"):
+        Cost(training_budget=True)
+
+
 def test_active_share_and_bits_scale_what_they_should():
     assert Cost(active=0.1).compute(N, D) == pytest.approx(0.6 * N * D)
     # Kumar et al. 2024, section 4.3: C = (6 / 16) N D P.
