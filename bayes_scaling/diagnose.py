@@ -13,7 +13,7 @@ import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.engine.ensemble import MOST_RHAT
-from bayes_scaling.errors import counted
+from bayes_scaling.errors import counted, option_text
 from bayes_scaling.identification import Problem, data_problems, measured_inputs, most_draws, ridge_problems, thinned
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings
@@ -170,7 +170,8 @@ def diagnose(
 
 def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, information: float | None, draws: Draws) -> list[Problem]:
     problems = []
-    longer = "Run longer (--warmup 3000 --draws 4000), add runs, or say what is known: tighter priors (--prior), fixed values (--fix)"
+    known = f"tighter priors ({option_text(prior=None)}), fixed values ({option_text(fix=None)})"
+    longer = f"Run longer ({option_text(warmup=3000, draws=4000)}), add runs, or say what is known: {known}"
     rhat = float(np.max(found["rhat"]))
     ess = float(np.minimum(found["ess_bulk"].min(), found["ess_tail"].min()))
     if not rhat < convergence.MAX_RHAT:
@@ -181,7 +182,9 @@ def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, infor
         )
     if draws.walker_rhat is not None and not draws.walker_rhat < MOST_RHAT:
         told = f"walkers disagree: R-hat {draws.walker_rhat:.3f} over walkers is not below {MOST_RHAT}"
-        problems.append(Problem("rhat", True, told, "Fit again by another method (--method nuts, which may take minutes), or add runs"))
+        problems.append(
+            Problem("rhat", True, told, f"Fit again by another method ({option_text(method='nuts')}, which may take minutes), or add runs")
+        )
     if diverging:
         total = draws.stats["diverging"].size
         problems.append(
@@ -212,7 +215,7 @@ def _mode_problems(draws: Draws) -> list[Problem]:
             not covered,
             f"{arrivals} of {modes.starts} optimiser starts ended at {counted(len(others), 'other mode')}, "
             f"from {gap:.1f} nats below the best",
-            how if covered else f"There are more modes than chains: run at least {len(others) + 1} (--chains)",
+            how if covered else f"There are more modes than chains: run at least {len(others) + 1} ({option_text(chains=None)})",
         )
     ]
 
@@ -264,7 +267,8 @@ def _width_problems(law: Law, noise: Noise, chosen: frozenset[str], width: Mappi
         elif base in noise.parameter_names:
             remedy = "That matters little: it describes the scatter"
         else:
-            remedy = f"What follows for {base} is the prior's word: add runs that inform it, or set a prior that you can defend (--prior)"
+            set_one = f"set a prior that you can defend ({option_text(prior=None)})"
+            remedy = f"What follows for {base} is the prior's word: add runs that inform it, or {set_one}"
         text = f"the data hardly say anything about {base}: its posterior is {ratio:.2f} times as wide as its prior"
         problems.append(Problem("unidentified", base not in {*chosen, *noise.parameter_names}, text, remedy, label))
     return problems

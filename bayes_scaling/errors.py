@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, cast
 
 
 class BayesScalingError(Exception):
@@ -30,6 +33,44 @@ class BatchError(BayesScalingError, RuntimeError):
     """A batch that could not go on; what was done is stored, and running the job again goes on from there."""
 
 
+_COMMAND_LINE = ContextVar("command_line", default=False)
+_ELSEWHERE = {"prior": "priors"}  # what Python calls an option of the command line
+
+
+@contextmanager
+def command_line(used: bool = True) -> Generator[None]:
+    """Let messages name options as the command line does; outside, they name arguments as Python does."""
+    token = _COMMAND_LINE.set(used)
+    try:
+        yield
+    finally:
+        _COMMAND_LINE.reset(token)
+
+
+def option_text(**values: Any) -> str:
+    """Return options as whoever reads the message gives them: ``--drop-invalid``, or ``drop_invalid=True``.
+
+    Parameters
+    ----------
+    values : by name as on the command line, in snake case; None for the name alone, True for a flag, a dict for pairs
+    """
+    if _COMMAND_LINE.get():
+        return " ".join(f"--{name.replace('_', '-')}{_written(value)}" for name, value in values.items())
+    if "group" in values:  # of a table's columns like the others
+        values = {**values, "map": {"group": values["group"] or "COLUMN"}}
+        del values["group"]
+    called = ((_ELSEWHERE.get(name, name), value) for name, value in values.items())
+    return ", ".join(name if value is None else f"{name}={value!r}" for name, value in called)
+
+
+def _written(value: Any) -> str:
+    if value is None or value is True:
+        return ""
+    if isinstance(value, dict):
+        return " " + ",".join(f"{name}={item}" for name, item in cast("dict[str, Any]", value).items())
+    return f' "{value}"' if " " in str(value) else f" {value}"
+
+
 _LISTED = 60  # names that a message lists at most; all laws are fewer
 
 
@@ -54,6 +95,15 @@ def listed(names: Iterable[str], most: int = _LISTED) -> str:
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(brief(name) for name in names[:most]) + more
+
+
+def together(messages: Iterable[str], source: str) -> str:
+    """Return messages about one source as sentences, so that all of it can be mended at once."""
+    said, *others = messages
+    for text in others:
+        own = text.removeprefix(f"{source}: ")
+        said += f"{'' if said.endswith('?') else '.'} {own if own.startswith(source) else own[0].upper() + own[1:]}"
+    return said
 
 
 def nearest(wrong: str, valid: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from bayes_scaling import __version__
 from bayes_scaling.diagnose import diagnose
 from bayes_scaling.engine import METHODS
-from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.errors import InputError, nearest, option_text
 from bayes_scaling.fitted import Drawn, Fit
 from bayes_scaling.identification import data_problems
 from bayes_scaling.law import Law, get_law
@@ -250,7 +250,9 @@ def _prepare(law: str | Path | Law, runs: Runs, options: Options, beside: int = 
     check_fixed(law, family, settings.fixed)
     used_priors = model_priors(law, family, settings)
     if options.precision == 32 and len(runs) > MOST_RUNS_IN_32_BITS:
-        raise InputError(f"{len(runs)} runs are too many for 32 bits: the sum of their log densities loses its digits; use --precision 64")
+        raise InputError(
+            f"{len(runs)} runs are too many for 32 bits: the sum of their log densities loses its digits; use {option_text(precision=64)}"
+        )
     if settings.fixed.get("sigma") == 0 and not np.all(runs["loss_se"] > 0):
         raise InputError("sigma cannot be held at 0 where a loss_se is 0: such a run would have no scatter at all")
     if len(settings.fixed) == len(used_priors):
@@ -381,7 +383,7 @@ def _groups(law: Law, runs: Runs, grouped: bool) -> tuple[str, ...]:
     if not grouped:
         return ()
     if runs.group is None:
-        raise InputError(f"a fit by group needs a column of groups in {runs.source}; name it with --group COLUMN")
+        raise InputError(f"a fit by group needs a column of groups in {runs.source}; name it with {option_text(group='COLUMN')}")
     if len(runs.groups) < 2:
         raise InputError(f"all runs of {runs.source} are in one group ({', '.join(runs.groups)}); fit them without groups")
     if law.model is not None:
@@ -402,7 +404,7 @@ def _pooling(law: Law, runs: Runs, pool: Sequence[str] | Mapping[str, str]) -> d
             raise InputError(f"cannot pool '{name}' as '{kind}'{nearest(kind, POOLING_KINDS)}")
         if column and (len(runs.factors) < 2 or column not in runs.factors):
             hint = nearest(column, runs.factors) if len(runs.factors) > 1 else ": the groups are made of one column only"
-            raise InputError(f"cannot pool '{name}' by '{column}'{hint} (name several with --group A,B)")
+            raise InputError(f"cannot pool '{name}' by '{column}'{hint} (name several with {option_text(group='A,B')})")
         if column:
             part = [label.split(SEPARATOR)[runs.factors.index(column)] for label in runs.groups]
             found[name] = Pooling(kind, tuple(sorted(set(part)).index(label) for label in part), column)

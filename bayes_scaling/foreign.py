@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.errors import FileError, InputError, option_text
 from bayes_scaling.files import require_readable
 from bayes_scaling.table import Table, is_frame, read_table, table_from_dataframe
 
+_FINISHED = "State == 'finished'"
 _PANEL = re.compile(r"(?P<run>.+) - (?P<metric>.+?)(?P<edge>__MIN|__MAX)?")
 _LISTED = 5
 
@@ -55,7 +56,7 @@ def _recognised(table: Table) -> Table:
     if {"Name", "State"} <= set(table.columns) and {"Created", "Runtime", "Sweep", "Tags", "User"} & set(table.columns):
         states = Counter(table.texts("State"))
         odd = ", ".join(f"{count} {state}" for state, count in states.items() if state != "finished")
-        more = f"; of its runs, {odd} (leave them out with --where \"State == 'finished'\")" if odd else ""
+        more = f"; of its runs, {odd} (leave them out with {option_text(where=_FINISHED)})" if odd else ""
         table = replace(table, notes=(*table.notes, f"read as a table of runs from Weights & Biases{more}"))
     return table
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bayes_scaling.errors import option_text
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings
 from bayes_scaling.noise import Noise
@@ -254,7 +255,7 @@ def ridge_problems(law: Law, noise: Noise, runs: Runs, parameters: Mapping[str, 
                     f"{', '.join(members[:-1])} and {members[-1]} move together, and runs hold little of what is known along that line "
                     f"({max(share, 0):.0%}; priors and bounds hold the rest): only combinations of them are known",
                     "What rests on one of them alone, as far from these runs, is the priors' word: add runs that differ more, or hold one "
-                    "of them at a known value (--fix)",
+                    f"of them at a known value ({option_text(fix=None)})",
                 )
             )
     return problems

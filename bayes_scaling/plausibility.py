@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_scaling import units as units_module
-from bayes_scaling.errors import InputError, brief
+from bayes_scaling.errors import InputError, brief, option_text, together
 from bayes_scaling.quantities import quantity as kind_of
 from bayes_scaling.table import Table
 
@@ -30,6 +30,8 @@ def fill_compute(columns: dict[str, np.ndarray]) -> list[str]:
 
 
 def refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Mapping[str, np.ndarray], units: Mapping[str, str]) -> None:
+    """Raise InputError that names every column whose values look like another unit than the declared one."""
+    wrong: list[str] = []
     for quantity, smallest in _SMALLEST_PLAUSIBLE.items():
         values = columns.get(quantity, np.array([]))
         values = values[np.isfinite(values) & (values > 0)]
@@ -37,26 +39,30 @@ def refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Ma
             continue
         span = f"column '{found[quantity]}' of {table.source} has values from {values.min():.4g} to {values.max():.4g}"
         if quantity in units:
-            raise InputError(f"{span} {units_module.base_unit(quantity)} even in the declared unit {units[quantity]}: check the unit")
+            wrong.append(f"{span} {units_module.base_unit(quantity)} even in the declared unit {units[quantity]}: check the unit")
+            continue
         guess = "PF-day or EFLOP" if quantity == "compute" else "billions or millions"
         example = "PF-day" if quantity == "compute" else "billion"
-        raise InputError(f"{span}: they look like {guess}, not {quantity}; declare the unit, for example --units {quantity}={example}")
-    if "params" in columns and "tokens" in columns and not ("params" in units and "tokens" in units):
+        declared = option_text(units={quantity: example})
+        wrong.append(f"{span}: they look like {guess}, not {quantity}; declare the unit, for example {declared}")
+    if not wrong and "params" in columns and "tokens" in columns and not ("params" in units and "tokens" in units):
         with np.errstate(all="ignore"):
             ratio = columns["tokens"] / columns["params"]
         ratio = ratio[np.isfinite(ratio) & (ratio > 0)]
         if len(ratio) and not _PLAUSIBLE_RATIO[0] <= np.median(ratio) <= _PLAUSIBLE_RATIO[1]:
-            raise InputError(
+            wrong.append(
                 f"{table.source} has a median of {np.median(ratio):.3g} tokens a param: is '{found['params']}' or '{found['tokens']}' in "
-                "millions or billions? Declare both units, for example --units params=million,tokens=count"
+                f"millions or billions? Declare both units, for example {option_text(units={'params': 'million', 'tokens': 'count'})}"
             )
     loss = columns.get("loss", np.array([]))
     loss = loss[np.isfinite(loss)]
     if len(loss) and np.median(loss) > _LARGEST_LOSS:
-        raise InputError(
+        wrong.append(
             f"column '{found['loss']}' of {table.source} has a median of {np.median(loss):.4g}: it looks like perplexity, not nat/token; "
-            "declare the unit with --units loss=perplexity"
+            f"declare the unit with {option_text(units={'loss': 'perplexity'})}"
         )
+    if wrong:
+        raise InputError(together(wrong, table.source))
 
 
 def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dict[int, str]:
@@ -102,7 +108,7 @@ def compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:
     if not 0.01 < middle < 100:
         raise InputError(
             f"{source}: column '{column}' is {middle:.3g} times 6 x params x tokens (median): units do not agree; "
-            "declare them with --units (params, tokens or compute)"
+            f"declare them with {option_text(units=None)} (params, tokens or compute)"
         )
     if np.max(np.abs(np.log(ratio))) > np.log(1.05):
         span = f"{ratio.min():.3g} to {ratio.max():.3g} times"

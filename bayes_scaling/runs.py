@@ -7,7 +7,7 @@ that names the line.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from bayes_scaling import units as units_module
-from bayes_scaling.errors import InputError, counted, listed, nearest
+from bayes_scaling.errors import InputError, counted, listed, nearest, option_text, together
 from bayes_scaling.foreign import open_table
 from bayes_scaling.plausibility import bad_rows, compare_with_6nd, fill_compute, refuse_implausible_units
 from bayes_scaling.quantities import QUANTITIES
@@ -61,14 +61,28 @@ class Runs:
         # A rate may have been meant to come from counts.
         reason = next((self.unusable[part] for part in (name, "successes", "trials") if part in self.unusable), None)
         if name not in self.columns and reason and (name in self.unusable or kind_of(name).is_fraction):
-            unit = f", declare its unit (--units {name}=percent)" if name in units_module.UNITS and name in self.unusable else ""
-            raise InputError(f"{self.source} has no usable column for '{name}': {reason}; mend it{unit}, or leave rows out with --where")
-        if name not in self.columns:
-            raise InputError(
-                f"{self.source} has no column for '{name}'; columns not recognised: {listed(self.ignored, 20) or 'none'} "
-                f"(name one with --map {name}=COLUMN)"
+            unit = (
+                f", declare its unit ({option_text(units={name: 'percent'})})"
+                if name in units_module.UNITS and name in self.unusable
+                else ""
             )
+            fewer = f"leave rows out with {option_text(where=None)}"
+            raise InputError(f"{self.source} has no usable column for '{name}': {reason}; mend it{unit}, or {fewer}")
+        if name not in self.columns:
+            known = f"columns not recognised: {listed(self.ignored, 20) or 'none'}"
+            raise InputError(f"{self.source} has no column for '{name}'; {known} (name one with {option_text(map={name: 'COLUMN'})})")
         return self.columns[name]
+
+    def require(self, names: Iterable[str]) -> None:
+        """Raise InputError that names all of some quantities which have no column."""
+        missing = [name for name in dict.fromkeys(names) if name not in self.columns]
+        if len(missing) < 2 or any(name in self.unusable for name in missing):
+            for name in missing:
+                self[name]
+            return
+        known = f"columns not recognised: {listed(self.ignored, 20) or 'none'}"
+        how = option_text(map=dict.fromkeys(missing, "COLUMN"))
+        raise InputError(f"{self.source} has no columns for {_quoted(missing)}; {known} (name them with {how})")
 
     def __repr__(self) -> str:
         spans = [f"{name} {values.min():.4g} to {values.max():.4g}" for name, values in self.columns.items()]
@@ -283,7 +297,7 @@ def _open(
     if joined is not None:
         table, matched = join_tables(table, joined, on)
     elif on:
-        raise InputError(f"--on {on} goes with --join: which table should be joined?")
+        raise InputError(f"{option_text(on=on)} goes with {option_text(join=None)}: which table should be joined?")
     if where is not None:
         keep = table.where(where)
         notes.append(f"{keep.sum()} of {len(table)} rows meet the condition {where}")
@@ -355,22 +369,31 @@ def read_points(
     found = _find_columns(table, map or {})
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:
-        raise InputError(
-            f"{table.source} has no column for '{missing[0]}' (columns: {listed(table.columns, 20)}); "
-            f"name one with --map {missing[0]}=COLUMN"
-        )
+        what, them = (f"column for '{missing[0]}'", "one") if len(missing) == 1 else (f"columns for {_quoted(missing)}", "them")
+        how = option_text(map=dict.fromkeys(missing, "COLUMN"))
+        raise InputError(f"{table.source} has no {what} (columns: {listed(table.columns, 20)}); name {them} with {how}")
     units = units or {}
     for quantity in units:
         if quantity not in quantities:
             raise InputError(f"a unit is given for '{quantity}', which is not asked for{nearest(quantity, quantities)}")
-    columns = {quantity: table.measured(found[quantity]) for quantity in quantities}
+    columns = table.all_measured({quantity: found[quantity] for quantity in quantities})
     columns.update({quantity: units_module.to_base(columns[quantity], quantity, unit) for quantity, unit in units.items()})
     refuse_implausible_units(table, found, columns, units)
     bad = bad_rows(found, columns)
     if bad:
-        row, reason = next(iter(bad.items()))
-        raise InputError(f"{table.source}: line {table.lines[row]}: {reason}")
+        raise InputError(f"{table.source}: {_bad_text(table, bad)}")
     return columns
+
+
+def _quoted(names: Sequence[str]) -> str:
+    *others, last = (f"'{name}'" for name in names)
+    return f"{', '.join(others)} and {last}"
+
+
+def _bad_text(table: Table, bad: Mapping[int, str]) -> str:
+    """Say why rows cannot be used: the first of them, and how many there are."""
+    listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in list(bad.items())[:_LISTED])
+    return listed + (f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else "")
 
 
 def _canonical(name: str) -> str:
@@ -384,12 +407,13 @@ def _canonical(name: str) -> str:
 def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
     """Return quantity -> column of the table."""
     found: dict[str, str] = {}
+    unclear: list[str] = []
     for name, column in mapping.items():
         if not name.isidentifier():
             raise InputError(f"cannot map to '{name}': it is no quantity{nearest(name, QUANTITIES)}")
         for part in column.split(",") if name == "group" else [column]:
             if part not in table.columns:
-                raise InputError(f"{table.source} has no column '{part}' (mapped to {name}){nearest(part, table.columns)}")
+                unclear.append(f"{table.source} has no column '{part}' (mapped to {name}){nearest(part, table.columns)}")
         found[name] = column
     taken = set(found.values())
     columns = {column: _canonical(column) for column in table.columns}
@@ -401,11 +425,13 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
         if len(candidates) > 1 and not exact:
             if name != "group" and not QUANTITIES[name].core:
                 continue  # few laws take it; where one does, the error lists the columns
-            raise InputError(
-                f"{table.source}: columns {', '.join(candidates)} could each be {name}; choose with --map {name}={candidates[0]}"
-            )
+            choice = option_text(map={name: candidates[0]})
+            unclear.append(f"{table.source}: columns {', '.join(candidates)} could each be {name}; choose with {choice}")
+            continue
         if candidates:
             found[name] = (exact or candidates)[0]
+    if unclear:
+        raise InputError(together(unclear, table.source))
     return found
 
 
@@ -437,7 +463,7 @@ def _validate(
     for name in units:
         if name not in found:
             raise InputError(f"a unit is given for '{name}', but {table.source} has no such column{nearest(name, found)}")
-    columns = {name: table.measured(column) for name, column in found.items() if name != "group"}
+    columns = table.all_measured({name: column for name, column in found.items() if name != "group"})
     loss_unit = units.get("loss", units_module.base_unit("loss"))
     for name, unit in units.items():
         columns[name] = units_module.to_base(columns[name], name, unit)
@@ -449,11 +475,9 @@ def _validate(
     notes += fill_compute(columns)
     bad = bad_rows(found, columns)
     if bad and not drop_invalid:
-        listed = "; ".join(f"line {table.lines[row]}: {reason}" for row, reason in list(bad.items())[:_LISTED])
-        more = f"; and {len(bad) - _LISTED} more" if len(bad) > _LISTED else ""
         raise InputError(
-            f"{table.source}: {len(bad)} of {len(table)} rows cannot be used: {listed}{more}. "
-            "Mend them, or leave them out with --drop-invalid"
+            f"{table.source}: {len(bad)} of {len(table)} rows cannot be used: {_bad_text(table, bad)}. "
+            f"Mend them, or leave them out with {option_text(drop_invalid=True)}"
         )
     keep = np.ones(len(table), bool)
     if bad:
@@ -467,7 +491,7 @@ def _validate(
     if duplicates:
         text = "; ".join(f"line {table.lines[b]} repeats line {table.lines[a]}" for a, b in duplicates[:_LISTED])
         more = f"; and {len(duplicates) - _LISTED} more" if len(duplicates) > _LISTED else ""
-        done = "left out as asked" if drop_duplicates else "kept; --drop-duplicates leaves them out"
+        done = "left out as asked" if drop_duplicates else f"kept; {option_text(drop_duplicates=True)} leaves them out"
         notes.append(f"{counted(len(duplicates), 'exact duplicate')} ({done}): {text}{more}")
         if drop_duplicates:
             keep[[b for _, b in duplicates]] = False

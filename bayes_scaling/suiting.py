@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import InputError, option_text
 from bayes_scaling.law import Law
 from bayes_scaling.noise import Noise
 from bayes_scaling.quantities import quantity
@@ -22,12 +22,15 @@ def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
         axes = (law.input_names[0], *law.alternatives)
         present = [name for name in axes if name in runs.columns]
         if len(present) > 1:
+            choice = option_text(input=present[0])
             raise InputError(
-                f"law '{law.name}' takes one of {', '.join(axes)}, and the runs have {', '.join(present)}: choose with --input {present[0]}"
+                f"law '{law.name}' takes one of {', '.join(axes)}, and the runs have {', '.join(present)}: choose with {choice}"
             )
         if not present:
             known = ", ".join(axes)
-            raise InputError(f"law '{law.name}' needs one of {known}; {runs.source} has columns {', '.join(runs.ignored)}: use --map")
+            raise InputError(
+                f"law '{law.name}' needs one of {known}; {runs.source} has columns {', '.join(runs.ignored)}: use {option_text(map=None)}"
+            )
         law = law.with_input(present[0])
     return law
 
@@ -43,21 +46,23 @@ def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
     """
     columns, notes = dict(runs.columns), list(runs.notes)
     if CURVE in columns and not noise.within:
+        one = option_text(curve={"COLUMN": "last"})
         raise InputError(
             f"{runs.source}: all points of training curves err together, and {noise.name} noise takes rows as independent: intervals would "
-            "be far too narrow. Use --noise correlated, or take one point of each run (--curve COLUMN=last)"
+            f"be far too narrow. Use {option_text(noise='correlated')}, or take one point of each run ({one})"
         )
     if noise.within and CURVE not in columns:
-        raise InputError(
-            f"{noise.name} noise is for all points of training curves, and {runs.source} has none: --curve COLUMN=all takes them"
-        )
+        how = option_text(curve={"COLUMN": "all"})
+        raise InputError(f"{noise.name} noise is for all points of training curves, and {runs.source} has none: {how} takes them")
     if law.output not in columns and quantity(law.output).is_fraction and {"successes", "trials"} <= set(columns):
         rate = columns["successes"] / columns["trials"]
         columns[law.output] = 1 - rate if law.output == "error" else rate
         notes.append(f"{law.output} taken as {'1 - ' if law.output == 'error' else ''}successes / trials")
         runs = replace(runs, columns=columns)
+    runs.require([*(item.name for item in law.inputs if item.default is None), law.output, *noise.needs])
     for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
-        counts = " If it is a count among test items, give their number as column trials and use --noise beta-binomial."
+        family = option_text(noise="beta-binomial")
+        counts = f" If it is a count among test items, give their number as column trials and use {family}."
         raise InputError(
             f"{runs.source}: line {runs.lines[row]}: {noise.name} noise cannot describe {law.output} = {runs[law.output][row]:g}."
             f"{counts if quantity(law.output).is_fraction else ''}"

@@ -9,16 +9,18 @@ import io
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bayes_scaling.errors import FileError, InputError, brief, nearest
+from bayes_scaling.errors import FileError, InputError, brief, nearest, option_text, together
 from bayes_scaling.files import require_readable
 from bayes_scaling.grammar import parsed
+
+_LISTED = 3  # further lines that a message names
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +63,7 @@ class Table:
                 raise ValueError
             return cells.astype(float)
         except (ValueError, TypeError):
-            return np.array([self._number(name, str(cell).strip(), line) for cell, line in zip(cells, self.lines, strict=True)])
+            return self._read_cells(name, [str(cell).strip() for cell in cells])
 
     def measured(self, name: str) -> np.ndarray:
         """Return the numbers of a column that is to be a quantity: as `numbers`, but true and false are none."""
@@ -69,26 +71,46 @@ class Table:
         booleans = np.array([isinstance(cell, (bool, np.bool_)) for cell in cells]) if cells.dtype.kind in "bO" else np.zeros(0, bool)
         if booleans.any():
             row = int(np.flatnonzero(booleans)[0])
-            raise InputError(f"{self.source}: line {self.lines[row]}, column '{name}': '{cells[row]}' is not a number but true or false")
+            others = _others(self.lines[np.flatnonzero(booleans)[1:]])
+            where = f"{self.source}: line {self.lines[row]}, column '{name}'"
+            raise InputError(f"{where}: '{cells[row]}' is not a number{others} but true or false")
         return self.numbers(name)
 
-    def _number(self, name: str, cell: str, line: int) -> float:
-        if not cell:
-            return np.nan
-        try:
-            if "_" in cell:
-                raise ValueError
-            return float(cell)
-        except ValueError:
-            hint = "plain numbers, such as 1.5e9"
-            if cell[0] not in "[{(" and ("," in cell or "_" in cell or "'" in cell):
-                hint = "numbers without thousands separators and with a decimal point"
-            elif cell[-1] in "%kKMBTG":
-                hint = "plain numbers, such as 1.5e9, and declare their unit with --units"
-            elif cell.strip("-.?").lower() in ("", "na", "n/a", "n.a", "none", "null", "missing"):
-                hint = "nothing in a cell without a value"
-            where = f"{self.source}: line {line}, column '{brief(name)}'"
-            raise InputError(f"{where}: '{brief(cell, 40)}' is not a number; write {hint}") from None
+    def all_measured(self, columns: Mapping[str, str]) -> dict[str, np.ndarray]:
+        """Return the numbers of columns by quantity, as `measured`; what is wrong with several is one error."""
+        found, wrong = {}, []
+        for name, column in columns.items():
+            try:
+                found[name] = self.measured(column)
+            except InputError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise InputError(together(wrong, self.source))
+        return found
+
+    def _read_cells(self, name: str, cells: Sequence[str]) -> np.ndarray:
+        """Return cells as numbers; what is none is one error, by what should be written instead."""
+        values = np.full(len(cells), np.nan)
+        wrong: dict[str, list[int]] = {}
+        for row, cell in enumerate(cells):
+            try:
+                if "_" in cell:
+                    raise ValueError
+                values[row] = float(cell) if cell else np.nan
+            except ValueError:
+                wrong.setdefault(_hint(cell), []).append(row)
+        if wrong:
+            raise InputError(
+                together(
+                    (
+                        f"{self.source}: line {self.lines[rows[0]]}, column '{brief(name)}': '{brief(cells[rows[0]], 40)}' is not a number"
+                        f"{_others(self.lines[rows[1:]])}; write {hint}"
+                        for hint, rows in wrong.items()
+                    ),
+                    self.source,
+                )
+            )
+        return values
 
     def texts(self, name: str) -> list[str]:
         """Return the cells of a column as text, without spaces around it; empty where there is no value."""
@@ -221,6 +243,25 @@ def _constant(value: float, text: str) -> np.float64:
         return np.float64(value)
     except OverflowError:
         raise InputError(f"the condition '{text}' has a number that is too large for 64 bits") from None
+
+
+def _hint(cell: str) -> str:
+    """Say what to write instead of a cell that is no number."""
+    if cell[0] not in "[{(" and ("," in cell or "_" in cell or "'" in cell):
+        return "numbers without thousands separators and with a decimal point"
+    if cell[-1] in "%kKMBTG":
+        return f"plain numbers, such as 1.5e9, and declare their unit with {option_text(units=None)}"
+    if cell.strip("-.?").lower() in ("", "na", "n/a", "n.a", "none", "null", "missing"):
+        return "nothing in a cell without a value"
+    return "plain numbers, such as 1.5e9"
+
+
+def _others(lines: np.ndarray) -> str:
+    """Say in which further lines the cell is wrong as well: the first of them, and how many."""
+    if not len(lines):
+        return ""
+    more = f" and {len(lines) - _LISTED} more" if len(lines) > _LISTED else ""
+    return f" (also line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines[:_LISTED]))}{more})"
 
 
 def _as_number(value: Any, table: Table, text: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.errors import InputError, nearest, option_text
 from bayes_scaling.table import Table
 
 KINDS = ("last", "best", "all")
@@ -54,19 +54,24 @@ def points_of_curves(table: Table, curve: Mapping[str, str], found: Mapping[str,
         raise InputError(f"{table.source}: line {table.lines[row]}: no {column}, so the row is of no run ({labels.count('')} such rows)")
     measured = next((name for name in MEASURED if name in found), None)
     if measured is None:
-        raise InputError(f"{table.source} has no column of {', '.join(MEASURED)} that says what a curve measures; name it with --map")
+        raise InputError(
+            f"{table.source} has no column of {', '.join(MEASURED)} that says what a curve measures; name it with {option_text(map=None)}"
+        )
     values = table.columns[found[measured]]
     empty = np.isnan(values) if values.dtype.kind == "f" else np.array([not text for text in table.texts(found[measured])])
     names, run = np.unique(labels, return_inverse=True)
     bare = sorted(set(names.tolist()) - set(np.array(labels)[~empty].tolist()))
     if bare:
-        raise InputError(f"{table.source}: run '{bare[0]}' has no {found[measured]} in any row; leave it out with --where")
+        raise InputError(
+            f"{table.source}: run '{bare[0]}' has no {found[measured]} in any row; leave it out with {option_text(where=None)}"
+        )
     rows = np.flatnonzero(~empty)
     aside = f"; {empty.sum()} rows without a value are no points" if empty.any() else ""
     if kind in ("last", "all"):
         ordering = next((name for name in ALONG if name in found), None)
         if ordering is None:
-            raise InputError(f"{table.source} has no column of {', '.join(ALONG)} that says how far along a point is; name it with --map")
+            how = option_text(map=None)
+            raise InputError(f"{table.source} has no column of {', '.join(ALONG)} that says how far along a point is; name it with {how}")
         key = table.numbers(found[ordering])
         said = f"the last of each by {found[ordering]}"
         if kind == "all":
@@ -95,7 +100,7 @@ def suspected_curves(table: Table, found: Mapping[str, str]) -> list[str]:
         if np.all(np.diff(size[order])[of_one] == 0) and np.all(np.diff(place[order])[of_one] != 0):
             return [
                 f"these look like {len(table)} points of {len(names)} training curves (column '{column}'), and are taken as runs that are "
-                f"independent: intervals are then far too narrow. Say --curve {column}=last, best or all"
+                f"independent: intervals are then far too narrow. Say {option_text(curve={column: 'last'})}, best or all"
             ]
     return []
 
@@ -104,7 +109,7 @@ def _in_order(table: Table, rows: np.ndarray, run: np.ndarray, along: np.ndarray
     """Return the points of all curves, curve by curve and in the order along it."""
     for row in rows[~(np.isfinite(along[rows]) & (along[rows] > 0))][:1]:
         what = f"{table.source}: line {table.lines[row]}: {name} = {along[row]:g} is no place along a training curve"
-        raise InputError(f'{what}, which has a logarithm; leave such points out with --where "{name} > 0"')
+        raise InputError(f"{what}, which has a logarithm; leave such points out with {option_text(where=f'{name} > 0')}")
     order = rows[np.lexsort((along[rows], run[rows]))]
     same = np.flatnonzero((np.diff(run[order]) == 0) & (np.diff(along[order]) == 0))
     for place in same[:1].tolist():
@@ -133,7 +138,7 @@ def refuse_repeats(table: Table, group: Sequence[str]) -> None:
     if not open_choices:
         raise InputError(
             f"{table.source} has {len(keys)} points of {len(set(keys))} training curves: say which point of each to take, with "
-            f"--curve {table.unique}=last (or best, or all, whose points err together)"
+            f"{option_text(curve={table.unique: 'last'})} (or best, or all, whose points err together)"
         )
     listed = []
     for name in open_choices:
@@ -141,8 +146,8 @@ def refuse_repeats(table: Table, group: Sequence[str]) -> None:
         listed.append(f"{len(labels)} of {name} ({', '.join(labels[:_LISTED])}{' ...' if len(labels) > _LISTED else ''})")
     example = " and ".join(f"{name} == '{table.texts(name)[0]}'" for name in open_choices)
     raise InputError(
-        f'{table.source} has several results of one {table.unique}: {", ".join(listed)}. Choose with --where "{example}", or make groups '
-        f"with --group {open_choices[0]}"
+        f"{table.source} has several results of one {table.unique}: {', '.join(listed)}. Choose with {option_text(where=example)}, or make "
+        f"groups with {option_text(group=open_choices[0])}"
     )
 
 
@@ -160,12 +165,15 @@ def join(table: Table, other: Table, on: str | None = None) -> tuple[Table, np.n
     """
     left, _, right = (on or table.unique).partition("=")
     if not left:
-        raise InputError(f"which column of {table.source} names the rows of {other.source}? Say so with --on COLUMN or --on COLUMN=COLUMN")
+        how = f"{option_text(on='COLUMN')} or {option_text(on='COLUMN=COLUMN')}"
+        raise InputError(f"which column of {table.source} names the rows of {other.source}? Say so with {how}")
     if not right:
         right = next((name for name in (left, *(() if on else _NAMES)) if name in other.columns), left)
     for one, name in ((table, left), (other, right)):
         if name not in one.columns:
-            raise InputError(f"{one.source} has no column '{name}' to join by{nearest(name, one.columns)}; say --on COLUMN=COLUMN")
+            raise InputError(
+                f"{one.source} has no column '{name}' to join by{nearest(name, one.columns)}; say {option_text(on='COLUMN=COLUMN')}"
+            )
     labels = other.texts(right)
     place = {label: row for row, label in enumerate(labels)}
     if len(place) < len(labels):
@@ -196,4 +204,5 @@ def refuse_unmatched(table: Table, matched: np.ndarray, on: str | None, other: s
     left = (on or table.unique).partition("=")[0]
     absent = list(dict.fromkeys(np.array(table.texts(left))[~matched].tolist()))
     listed = ", ".join(absent[:_LISTED]) + (" ..." if len(absent) > _LISTED else "")
-    raise InputError(f"{other} has no row for {len(absent)} of column '{left}': {listed}. Add them there, or leave these out with --where")
+    fewer = option_text(where=None)
+    raise InputError(f"{other} has no row for {len(absent)} of column '{left}': {listed}. Add them there, or leave these out with {fewer}")

@@ -12,11 +12,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.errors import InputError, brief, nearest
 
 PF_DAY = 1e15 * 86400  # FLOP
 
-_COUNTS = {"count": 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12}
+_COUNTS = {
+    **{"count": 1.0, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12},
+    **{"k": 1e3, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12},
+}
 
 #: Factor from each unit to the base unit (the first of each quantity).
 UNITS: Mapping[str, Mapping[str, float]] = {
@@ -33,6 +36,49 @@ UNITS: Mapping[str, Mapping[str, float]] = {
 def base_unit(quantity: str) -> str:
     """Return the base unit of a quantity, or an empty string for a quantity without declared units."""
     return next(iter(UNITS.get(quantity, {"": 1.0})))
+
+
+_DIGITS = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
+_POWER = rf"(?:(?P<factor>{_DIGITS})\s*[x*\u00d7\u00b7]\s*)?10(?:\^|\*\*)(?P<power>[+-]?\d+)"
+_NUMBER = re.compile(rf"(?:{_POWER}|(?P<plain>{_DIGITS}))\s*(?P<unit>[a-zA-Z][\w-]*)?", re.ASCII)
+_NOT_FINITE = ("inf", "infinity", "nan")  # as Python and numpy write them
+
+
+def read_number(text: str, name: str = "") -> float:
+    """Read a number as people write it: ``5.76e23``, ``10^22``, ``2 x 10^22``; a quantity's with a unit after it, ``70B``, ``3 ZFLOP``.
+
+    Parameters
+    ----------
+    name : a key of ``UNITS``, or what has no units
+
+    Returns
+    -------
+    The value in the base unit
+
+    Raises
+    ------
+    InputError
+        If it is no number, not finite, or its unit is none of the quantity's.
+    """
+    counted = name.rpartition("_")[2] in ("params", "tokens")  # as a law calls them: test_tokens
+    name = name if name in UNITS or not counted else "tokens"
+    said, known, given = brief(text, 40), UNITS.get(name, {}), text.strip()
+    found = _NUMBER.fullmatch(given)
+    if given.lstrip("+-").lower() in _NOT_FINITE:
+        raise InputError(f"{said} is not a finite number")
+    if found is None or (found["unit"] and not known):
+        example = "7e10, 7 x 10^10 or 70B" if known is _COUNTS else "5.76e23"
+        raise InputError(f"'{said}' is not a number (write {example})")
+    value = float(found["plain"]) if found["plain"] else float(found["factor"] or 1) * float(f"1e{found['power']}")
+    if found["unit"]:
+        try:
+            with np.errstate(over="ignore"):  # an infinite one is refused below
+                value = float(to_base(np.array(value), name, found["unit"]))
+        except InputError as error:
+            raise InputError(f"'{said}': {error}") from None
+    if not math.isfinite(value):
+        raise InputError(f"{said} is not a finite number")
+    return value
 
 
 def to_base(values: np.ndarray, quantity: str, unit: str) -> np.ndarray:

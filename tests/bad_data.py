@@ -72,7 +72,8 @@ TABLES = [
          "runs.csv: the header has tabs and no comma: is another separator used? Then name the file .tsv",
          {"runs.csv": table().replace(",", "\t")}),
     Case("blanks between", FIT,
-         "runs.csv has no column for 'loss'; columns not recognised: params tokens loss (name one",
+         "runs.csv has no columns for 'params', 'tokens' and 'loss'; columns not recognised: params tokens loss (name them with --map "
+         "params=COLUMN,tokens=COLUMN,loss=COLUMN)",
          {"runs.csv": table().replace(",", " ")}),
     Case("field of a megabyte", FIT,
          "runs.csv: line 5: field larger than field limit (131072); is a quotation mark left open", cell("loss", "9" * 2**20)),
@@ -146,6 +147,11 @@ TABLES = [
 ]
 
 VALUES = [
+    Case("suffixes and commas in several rows of two columns", FIT,
+         "runs.csv: line 2, column 'params': '7B' is not a number (also lines 3, 5, 6 and 1 more); write plain numbers, such as 1.5e9, and "
+         "declare their unit with --units. Line 4, column 'params': '1,5' is not a number; write numbers without thousands separators and "
+         "with a decimal point. Line 4, column 'loss': 'diverged' is not a number; write plain numbers, such as 1.5e9",
+         {"runs.csv": table(rows=["7B,2e10,3", "8B,2e10,3", '"1,5",2e10,diverged', "1B,3e10,3", "2B,1e10,3", "3B,1e10,3"])}),
     Case("decimal comma", FIT,
          "runs.csv: line 5, column 'loss': '2,51' is not a number; write numbers without thousands", cell("loss", '"2,51"')),
     Case("thousands separators", FIT,
@@ -213,7 +219,9 @@ UNITS = [
     Case("tokens in billions", FIT,
          "column 'tokens' of runs.csv has values from 0.2 to 3937: they look like billions or", scaled(tokens=1e-9)),
     Case("both in billions", FIT,
-         "column 'params' of runs.csv has values from 0.01 to 5.12: they look like billions or", scaled(params=1e-9, tokens=1e-9)),
+         "column 'params' of runs.csv has values from 0.01 to 5.12: they look like billions or millions, not params; declare the unit, for "
+         "example --units params=billion. Column 'tokens' of runs.csv has values from 0.2 to 3937: they look like billions or millions, "
+         "not tokens; declare the unit, for example --units tokens=billion", scaled(params=1e-9, tokens=1e-9)),
     Case("points in billions", "predict FIT --at points.csv",
          "column 'params' of points.csv has values from 7 to 7: they look like billions or millions,",
          {"points.csv": "params,tokens\n7,140\n"}),
@@ -254,7 +262,7 @@ UNITS = [
     Case("half a success", COUNTS,
          "runs.csv has no usable column for 'error': column 'successes' is not used as successes:", counts("2.2,70.5,100")),
     Case("counts without trials", COUNTS,
-         "runs.csv has no column for 'error'; columns not recognised: none (name one with --map",
+         "runs.csv has no columns for 'error' and 'trials'; columns not recognised: none (name them with --map error=COLUMN,trials=COLUMN)",
          {"runs.csv": "loss,successes\n3,20\n2.5,30\n2,40\n"}),
     Case("known standard errors that are not there", f"{FIT} --noise known-se",
          "runs.csv has no column for 'loss_se'; columns not recognised: none (name one with --map", scaled()),
@@ -266,6 +274,9 @@ COLUMNS = [
     Case("no params", FIT,
          "runs.csv has no column for 'params'; columns not recognised: none (name one with --map",
          {"runs.csv": "tokens,loss\n1e10,2.5\n1e11,2.2\n"}),
+    Case("maps to two columns that are not there", f"{FIT} --map loss=los,params=parms",
+         "runs.csv has no column 'los' (mapped to loss); did you mean 'loss'? runs.csv has no column 'parms' (mapped to params); did",
+         scaled()),
     Case("map to a column that is not there", f"{FIT} --map loss=los",
          "runs.csv has no column 'los' (mapped to loss); did you mean 'loss'?", scaled()),
     Case("map of no quantity", f"{FIT} --map 'the loss=loss'",

@@ -24,7 +24,7 @@ from bayes_scaling.cli.fit import add_fit
 from bayes_scaling.cli.known import add_data, add_laws
 from bayes_scaling.cli.progress import shown
 from bayes_scaling.cli.report import add_report
-from bayes_scaling.errors import BayesScalingError, one_line
+from bayes_scaling.errors import BayesScalingError, command_line, one_line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complete(parser)
     options = parser.parse_args(arguments)
     try:
-        with shown(options.command):
+        # A job file gives options by the names that Python has.
+        with command_line(options.command != "batch"), shown(options.command):
             code = options.run(options)
             sys.stdout.flush()
         return code

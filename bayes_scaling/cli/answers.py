@@ -113,7 +113,7 @@ def _decide(options: argparse.Namespace) -> int:
         known = listed(name for item in (law, *law.alternatives.values()) for name in item.published)
         raise InputError(f"'{options.fit}' is a law: name a published set of it with --published ({known or 'it has none'}), or give a fit")
     source: Any = with_set(get_law(options.fit), options.published) if options.published else stored_fit(options)
-    given = {name: number(text, f"--given {name}") for name, text in pairs(options.given, "--given").items()}
+    given = {name: number(text, f"--given {name}", name) for name, text in pairs(options.given, "--given").items()}
     found = decide(source, given, published=options.published)
     if options.json:
         print_json(decision_record(found))
@@ -158,15 +158,15 @@ def _allocate(options: argparse.Namespace) -> int:
     from bayes_scaling.storage import load_fit
 
     cost, limits, given = read_cost(options), read_limits(options), read_given(options)
-    budgets = [number(value, "--compute") for value in options.compute]
-    budgets += [float(cost.affordable_compute(number(value, "--dollars"))) for value in options.dollars]
+    budgets = [number(value, "--compute", "compute") for value in options.compute]
+    budgets += [float(cost.affordable_compute(number(value, "--dollars", "params"))) for value in options.dollars]
     targets = [number(value, "--target-loss") for value in options.target_loss] + [number(value, "--target") for value in options.target]
     if bool(budgets) == bool(targets):
         raise InputError("give budgets (--compute 5.76e23) or target losses (--target-loss 2.0), one of the two")
     if bool(options.then) != bool(options.target) or (options.then and options.target_loss):
         raise InputError("--then takes --target, a value of what the second fit predicts; without it the target is a loss (--target-loss)")
     held: dict[str, Any] = {
-        name: number(value, f"--{name}") for name in ("params", "tokens") if (value := getattr(options, name)) is not None
+        name: number(value, f"--{name}", name) for name in ("params", "tokens") if (value := getattr(options, name)) is not None
     }
     if targets and (held or options.versus):
         raise InputError("--params, --tokens and --versus go with --compute, not with a target")
@@ -179,7 +179,7 @@ def _allocate(options: argparse.Namespace) -> int:
     plan = allocate(fit, budgets, cost=cost, limits=limits, given=given, risk=options.risk, band=number(options.band, "--band"), **held)
     rows = records.allocation_records(plan, fit.law)
     if options.versus:
-        other = {name: number(value, f"--versus {name}") for name, value in pairs([options.versus], "--versus").items()}
+        other = {name: number(value, f"--versus {name}", name) for name, value in pairs([options.versus], "--versus").items()}
         for row in rows:
             decided = {name: row["decision"][name] for name in fit.law.input_names}
             further = {name: value for name, value in decided.items() if name not in ("params", "tokens")}
@@ -204,7 +204,7 @@ def add_plot(commands: Any) -> None:
 def _plot(options: argparse.Namespace) -> int:
     from bayes_scaling.plot import save_figures
 
-    budgets = [number(value, "--compute") for value in options.compute]
+    budgets = [number(value, "--compute", "compute") for value in options.compute]
     fit = stored_fit(options)
     written = save_figures(fit, options.out, compute=budgets, format=options.format)
     if options.json:

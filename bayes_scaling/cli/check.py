@@ -43,7 +43,7 @@ def _check(options: argparse.Namespace) -> int:
     from bayes_scaling.records import check_record
 
     fit = stored_fit(options)
-    budget = number(options.compute, "--compute") if options.compute is not None else None
+    budget = number(options.compute, "--compute", "compute") if options.compute is not None else None
     found = check(fit, compute=budget, quick=options.quick)
     print_json(check_record(found)) if options.json else print(found)
     return verdict(fit.diagnosis.ok, options)

@@ -99,14 +99,14 @@ def pairs(texts: Sequence[str], option: str, form: str = "NAME=VALUE") -> dict[s
     return pairs
 
 
-def number(text: str, option: str) -> float:
+def number(text: str, option: str, quantity: str = "") -> float:
+    """Read a number that an option gives; of a quantity with units (params, tokens, compute), in its base unit."""
+    from bayes_scaling.units import read_number
+
     try:
-        value = float(text)
-    except ValueError:
-        raise InputError(f"{option}: '{brief(text)}' is not a number (write 5.76e23)") from None
-    if not math.isfinite(value):
-        raise InputError(f"{option}: {text} is not a finite number")
-    return value
+        return read_number(text, quantity)
+    except InputError as error:
+        raise InputError(f"{option}: {error}") from None
 
 
 def add_law_file(parser: argparse.ArgumentParser) -> None:

@@ -41,7 +41,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     if options.refits < 0:
         raise InputError(f"--refits {options.refits} must not be negative")
-    budgets = [number(value, "--compute") for value in options.compute]
+    budgets = [number(value, "--compute", "compute") for value in options.compute]
     fits, apart = _fits_to_data(options) if options.law else (_stored(options), None)
     found = compare(fits, holdout=apart, refit=options.refits, seed=options.seed)
     plan = allocate_average(fits, found.weights, budgets, seed=options.seed) if budgets else None
@@ -137,7 +137,7 @@ def _forward(options: argparse.Namespace) -> int:
 
     if not options.law:
         raise InputError("name the laws to validate with --law")
-    cuts = int(options.cuts) if options.cuts.isdigit() else [number(text, "--cuts") for text in options.cuts.split(",")]
+    cuts = int(options.cuts) if options.cuts.isdigit() else [number(text, "--cuts", options.by) for text in options.cuts.split(",")]
     found = forward_validation(
         _candidates(options), read_runs(options.data, **reading(options)), by=options.by, cuts=cuts, seed=options.seed
     )

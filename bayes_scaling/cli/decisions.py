@@ -33,7 +33,7 @@ def _robustness(options: argparse.Namespace) -> int:
     from bayes_scaling.robustness import robustness
     from bayes_scaling.text import robustness_text
 
-    compute = number(options.compute, "--compute")
+    compute = number(options.compute, "--compute", "compute")
     fit = stored_fit(options)
     settings: dict[str, Any] = {"cost": read_cost(options), "limits": read_limits(options), "given": read_given(options)}
     settings |= {"kinds": options.only} if options.only else {}
@@ -69,7 +69,7 @@ def _plan(options: argparse.Namespace) -> int:
     from bayes_scaling.runs import read_points
     from bayes_scaling.text import design_text
 
-    target, budget = number(options.target_compute, "--target-compute"), number(options.budget, "--budget")
+    target, budget = number(options.target_compute, "--target-compute", "compute"), number(options.budget, "--budget", "compute")
     if options.figure:
         require_picture(options.figure, (options.fit, options.candidates, options.law))
     fit, given = stored_fit(options), read_given(options)
@@ -115,7 +115,7 @@ def _recipes(options: argparse.Namespace) -> int:
     from bayes_scaling.records import multiplier_records
     from bayes_scaling.text import multiplier_text
 
-    budgets = [number(text, "--compute") for text in options.compute]
+    budgets = [number(text, "--compute", "compute") for text in options.compute]
     joint = options.other is None or options.other == options.fit
     if joint and options.other_group is None:
         raise InputError("give the other recipe: a second file, or another group of this one with --other-group")

@@ -53,7 +53,7 @@ def run_extrapolate(options: argparse.Namespace) -> int:
     if options.out and not os.path.isdir(options.out):  # a folder is for many curves
         require_writable(options.out, (options.data, options.join))
     target = number(options.target, "--target") if options.target else None
-    at = [number(text, "--at") for texts in options.at for text in texts.split(",")]
+    at = [number(text, "--at", options.input or "tokens") for texts in options.at for text in texts.split(",")]
     curves = _curves(options)
     for curve in curves:
         curve.beyond(at)

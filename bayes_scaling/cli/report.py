@@ -40,7 +40,7 @@ def _report(options: argparse.Namespace) -> int:
     report(
         fit,
         options.out,
-        compute=[number(value, "--compute") for value in options.compute],
+        compute=[number(value, "--compute", "compute") for value in options.compute],
         given={name: value[0] if isinstance(value, list) and len(value) == 1 else value for name, value in read_given(options).items()},
         cost=None if cost == type(cost)() else cost,
         limits=limits if limits.any else None,

@@ -40,6 +40,8 @@ _LIMITS = (
     ("gpu-hours", "HOURS", "deadline: GPU-hours that training may take (with --gpu-flops)"),
 )
 
+_QUANTITIES = {"TOKENS": "tokens", "N": "params", "D": "tokens", "BYTES": "data_bytes", "FLOP/S": "compute"}  # by metavar: whose units
+
 
 def add_spending(parser: argparse.ArgumentParser) -> None:
     """Add options of cost, limits and given values."""
@@ -60,8 +62,8 @@ def add_spending(parser: argparse.ArgumentParser) -> None:
 
 
 def _numbers(options: argparse.Namespace, known: Any) -> dict[str, float]:
-    named = ((name, getattr(options, name.replace("-", "_"))) for name, *_ in known)
-    return {name: number(text, f"--{name}") for name, text in named if text is not None}
+    named = ((name, getattr(options, name.replace("-", "_")), _QUANTITIES.get(metavar, "")) for name, metavar, _ in known)
+    return {name: number(text, f"--{name}", quantity) for name, text, quantity in named if text is not None}
 
 
 def read_cost(options: argparse.Namespace) -> Any:
@@ -92,7 +94,7 @@ def read_limits(options: argparse.Namespace) -> Any:
     from bayes_scaling.limits import Limits
 
     named = {name.replace("-", "_"): value for name, value in _numbers(options, _LIMITS).items()}
-    sizes = tuple(number(text, "--sizes") for text in options.sizes.split(",")) if options.sizes else ()
+    sizes = tuple(number(text, "--sizes", "params") for text in options.sizes.split(",")) if options.sizes else ()
     return Limits(**named, sizes=sizes)
 
 
@@ -100,7 +102,7 @@ def read_given(options: argparse.Namespace) -> dict[str, Any]:
     """Return values of further inputs: one each, or several to choose among."""
     given: dict[str, Any] = {}
     for name, text in pairs(options.given, "--given").items():
-        given[name] = [number(part, f"--given {name}") for part in text.split("/")]
+        given[name] = [number(part, f"--given {name}", name) for part in text.split("/")]
     if options.unique_tokens is not None:
-        given["unique_tokens"] = number(options.unique_tokens, "--unique-tokens")
+        given["unique_tokens"] = number(options.unique_tokens, "--unique-tokens", "tokens")
     return given

@@ -94,7 +94,7 @@ def test_other_noise_is_refused(table):
     runs = bs.read_runs(table, curve={"name": "all"})
     with pytest.raises(bs.InputError, match="err together, and student-t noise"):
         bs.fit("chinchilla", runs, noise="student-t")
-    with pytest.raises(bs.InputError, match="--curve COLUMN=all"):
+    with pytest.raises(bs.InputError, match="has none: curve={'COLUMN': 'all'} takes them"):
         bs.fit("chinchilla", bs.read_runs(table), noise="correlated")
     twice = pandas.concat([table, table.iloc[[5]]])
     with pytest.raises(bs.InputError, match="lines 6 and 121 are both of run 'run 0' at tokens"):

@@ -79,14 +79,14 @@ def test_a_panel_joined_with_its_table_of_runs(wandb):
     assert runs["tokens"].tolist() == [1.5e9, 1.5e9]
     assert runs["loss"].tolist() == [3.25, 2.6]
     assert any("2 curves of val/loss against Step" in note for note in runs.notes)
-    assert any("1 crashed (leave them out with --where" in note for note in runs.notes)
+    assert any("1 crashed (leave them out with where=\"State == 'finished'\")" in note for note in runs.notes)
     assert any("columns val/loss" in note and "are not used" in note for note in runs.notes)
     best = bs.read_runs(wandb / "panel.csv", curve={"run": "best"}, **how)
     assert best["loss"].tolist() == [3.2, 2.6]
     assert best["tokens"].tolist() == [1e9, 1.5e9]
     kept = bs.read_runs(wandb / "panel.csv", curve={"run": "last"}, where="State == 'finished'", **how)
     assert kept["loss"].tolist() == [3.25]
-    with pytest.raises(bs.InputError, match="5 points of 2 training curves: say which point .* --curve run=last"):
+    with pytest.raises(bs.InputError, match="5 points of 2 training curves: say which point .* with curve={'run': 'last'} "):
         bs.read_runs(wandb / "panel.csv", **how)
 
 
@@ -188,7 +188,7 @@ def test_joins_that_cannot_be_made(harness, wandb):
         bs.read_runs(table, join=wandb / "table.csv", on="modle=Name")
     with pytest.raises(bs.InputError, match=r"has no row for 3 of column 'model': org/b, org/a, org/c"):
         bs.read_runs(table, join=wandb / "table.csv", on="model=Name")
-    with pytest.raises(bs.InputError, match=r"--on model goes with --join"):
+    with pytest.raises(bs.InputError, match="^on='model' goes with join: which table should be joined"):
         bs.read_runs(table, on="model")
     table.write_text(table.read_text() + "org/a,1,1\n")
     with pytest.raises(bs.InputError, match="'org/a' stands in 2 rows"):

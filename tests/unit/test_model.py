@@ -125,7 +125,7 @@ def test_values_that_a_noise_family_cannot_describe_are_refused_with_their_line(
     law = bs.get_law("overtraining_error")
     runs = bs.runs_from_columns({"loss": [2.5, 3.0, 3.5], "error": [0.3, 0.0, 1.0]})
     for name, line in (("student-t", 2), ("logit-student-t", 2)):
-        with pytest.raises(bs.InputError, match=f"line {line}: {name} noise cannot describe error = 0. .*trials and use --noise beta-bin"):
+        with pytest.raises(bs.InputError, match=f"line {line}: {name} noise cannot describe error = 0. .*trials and use noise='beta-bin"):
             bs.fit(law, runs, noise=name)
     with pytest.raises(bs.InputError, match="line 3: logit-student-t noise cannot describe error = 1"):
         bs.fit(law, runs.subset(np.array([0, 2])), noise="logit-student-t")

@@ -56,7 +56,7 @@ def test_perplexity_becomes_its_logarithm(write):
         ("params,tokens,loss\n1e8,2e9,31\n1e9,2e10,22\n", "looks like perplexity"),
         ("params,tokens,flops,loss\n1e8,2e9,1e9,3.1\n1e9,2e10,1e9,2.5\n", "units do not agree"),
         ("params,n_params,tokens,N,loss\n1e8,1e8,2e9,1,3\n", None),
-        ("n_params,N,tokens,loss\n1e8,1e8,2e9,3\n", "could each be params; choose with --map"),
+        ("n_params,N,tokens,loss\n1e8,1e8,2e9,3\n", "columns n_params, N could each be params; choose with map={'params': 'n_params'}"),
         ("params,tokens,loss\n1e8,2e9,\n1e9,2e10,2.5\n", "1 of 2 rows cannot be used: line 2: loss is missing"),
         ("params,tokens,loss\n1e8,2e9,-3\n1e9,2e10,0\n", "line 2: loss = -3 must be finite and positive; line 3: loss = 0"),
         ("params,tokens,loss\n1e8,2e9,nan\n1e9,inf,2.5\n", "line 2: loss is missing; line 3: tokens = inf"),
@@ -76,7 +76,9 @@ def test_values_that_cannot_be_used(write, text, message):
 
 def test_many_bad_rows_are_counted_not_flooded(write):
     path = write("params,tokens,loss\n" + "1e8,2e9,0\n" * 50 + "1e8,2e9,3\n")
-    with pytest.raises(bs.InputError, match="50 of 51 rows cannot be used.*and 42 more"):
+    with pytest.raises(
+        bs.InputError, match="50 of 51 rows cannot be used.*and 42 more. Mend them, or leave them out with drop_invalid=True"
+    ):
         bs.read_runs(path)
     runs = bs.read_runs(path, drop_invalid=True)
     assert len(runs) == 1
