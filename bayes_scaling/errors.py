@@ -109,7 +109,11 @@ def together(messages: Iterable[str], source: str) -> str:
 def nearest(wrong: str, valid: Iterable[str]) -> str:
     """Return ``"; did you mean 'x'?"`` for the valid name closest to a wrong one, or the list of valid names where none is close."""
     valid = list(valid)
+    return close_to(wrong, valid) or (f"; valid: {listed(valid)}" if valid else "")
+
+
+def close_to(wrong: str, valid: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'?"`` for the valid name closest to a wrong one, or nothing where none is close."""
+    valid = list(valid)
     close = difflib.get_close_matches(brief(wrong).lower(), [name.lower() for name in valid], n=1)
-    if close:
-        return f"; did you mean '{next(name for name in valid if name.lower() == close[0])}'?"
-    return f"; valid: {listed(valid)}" if valid else ""
+    return f"; did you mean '{next(name for name in valid if name.lower() == close[0])}'?" if close else ""

@@ -5,17 +5,41 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import Any, NoReturn
 
-from bayes_scaling.errors import FileError, InputError, brief, one_line
+from bayes_scaling.errors import FileError, InputError, brief, close_to, one_line
 
 DONE, BAD_INPUT, NOT_TRUSTWORTHY = 0, 2, 3
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and point to the help of the command that was given."""
+
+    def parse_known_args(  # pyright: ignore[reportIncompatibleMethodOverride]: its overloads are of types that nobody passes here
+        self, args: Any = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Refuse what is unknown here, not in the parser above, whose help knows nothing of it; and before what is missing."""
+        given = sys.argv[1:] if args is None else list(args)
+        if self._subparsers is None:  # otherwise a command's options are among them, and the command's to judge
+            self._refuse([word for word in takewhile(lambda word: word != "--", given) if self._unknown(word)])
+        options, left = super().parse_known_args(given, namespace)
+        self._refuse(left)
+        return options, left
+
+    def _unknown(self, word: str) -> bool:
+        """Whether a word is an option, by its look, and none that there is, nor the beginning of one."""
+        if not re.fullmatch(r"--[a-z][\w-]*(=.*)?", word, re.DOTALL):
+            return False
+        return not any(option.startswith(word.partition("=")[0]) for option in self._option_string_actions)
+
+    def _refuse(self, unknown: Sequence[str]) -> None:
+        if unknown:
+            close = close_to(unknown[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{close}")
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: error: {brief(one_line(message), 400)} (see {self.prog} --help)", file=sys.stderr)
