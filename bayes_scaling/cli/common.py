@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import math
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from bayes_scaling.errors import FileError, InputError, brief, one_line
+from bayes_scaling.errors import FileError, InputError, brief, nearest, one_line
 
 DONE, BAD_INPUT, NOT_TRUSTWORTHY = 0, 2, 3
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, of the command that was asked, with the nearest of what there is."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; what a command does not know is its own error: argparse leaves it to the parser of all commands, whose help lacks it."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self.get_default("command"):
+            known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
+            wrong = next((word.partition("=")[0] for word in unknown if word.startswith("-")), None)
+            if wrong is None:
+                self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            close = difflib.get_close_matches(brief(wrong), known, n=1, cutoff=0.5)
+            self.error(f"there is no option {brief(wrong)}{f'; did you mean {close[0]}?' if close else ''}")
+        return found, unknown
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, f"invalid choice: '{brief(value)}'{nearest(str(value), map(str, action.choices))}")
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: error: {brief(one_line(message), 400)} (see {self.prog} --help)", file=sys.stderr)
