@@ -18,7 +18,7 @@ DONE, BAD_INPUT, NOT_TRUSTWORTHY = 0, 2, 3
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, of the command that was asked, with the nearest of what there is."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Parse; what a command does not know is its own error: argparse leaves it to the parser of all commands, whose help lacks it."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown and self.get_default("command"):
