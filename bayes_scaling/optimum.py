@@ -212,7 +212,8 @@ def _best_params(
         params = _best_built(problem, parameters, compute, option, least, most)
     elif law.optimum is not None and problem.cost.plain and law.token_params is None and not numerically:
         # Along the budget the output falls and then rises with size, so that a limit moves the optimum to itself.
-        free, _ = law.optimum(parameters, compute / (problem.cost.train_rate * problem.cost.active))
+        with jax.enable_x64(True):  # 32 bits end at 3e38, below the largest compute, and hold seven digits
+            free, _ = law.optimum(parameters, compute / (problem.cost.train_rate * problem.cost.active))
         params = np.minimum(np.maximum(np.asarray(free), full), most)
     else:
         low, high = np.log(np.where(possible, least, 1.0)), np.log(np.where(possible, most, 2.0))

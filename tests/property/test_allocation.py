@@ -68,6 +68,17 @@ def test_least_compute_inverts_the_best_outcome(p, budget, tokens):
     assert again == pytest.approx(target, rel=1e-9)
 
 
+@pytest.mark.parametrize("name", [name for name in bs.law_names() if bs.get_law(name).optimum is not None])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_closed_forms_have_64_bits(name):
+    """The best size is a power of compute, to sixteen digits, and the search for a compute does not overflow on its way from 1e40."""
+    asked = optimum.problem_of(bs.get_law(name))
+    p = {key: np.full(3, value) for key, value in next(iter(asked.law.published.values())).values.items()}
+    first, second, third = (np.log(optimum.best_plan(asked, p, budget).params) for budget in (1e18, 1e20, 1e22))
+    assert second - first == pytest.approx(third - second, rel=1e-13)
+    assert optimum.least_compute(asked, p, optimum.best_outcome(asked, p, 1e20)) == pytest.approx(1e20, rel=1e-8)
+
+
 def test_targets_at_or_below_the_floor_are_out_of_reach():
     p = {name: np.asarray(value) for name, value in LAW.published["besiroglu"].values.items()}
     assert optimum.least_compute(problem(), p, 1.8172) == np.inf

@@ -104,6 +104,10 @@ def test_check(run, stored):
     assert code == 0, err
     found = json.loads(out)
     assert found["warnings"]
+    warned = [text.split(",")[0] for text in found["warnings"] if text.startswith("without line")]
+    moved = {f"without {item['left']}": max(map(abs, item["shift"].values())) for item in found["runs_left_out"]}
+    assert warned == [name for name, shift in moved.items() if shift > 1][:3]
+    assert any(0.5 < shift < 1 for shift in moved.values())  # that is no warning
     assert any("largest" in text or "neighbours" in text for text in found["warnings"])  # the exponent that is held is wrong
     assert set(found["prior_and_posterior"]) >= {"E", "ln loss at the largest inputs"}
     assert len(found["runs_left_out"]) == 60
