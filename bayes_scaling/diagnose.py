@@ -29,6 +29,11 @@ MIN_REPEATS = 4  # runs beyond the first of their cell, from which on the scatte
 SURPRISING = 0.01  # two-sided posterior predictive probability below which a run disagrees with the law
 
 
+#: Kinds of problems, causes before what follows: runs that cannot tell parameters apart leave a prior's width, and that slows chains.
+_ORDER = (
+    "constant output", "constant input", "collinear inputs", "few runs", "rising", "unexplained", "misfit", "ridge", "unidentified",
+    "modes", "divergences", "ebfmi", "rhat", "ess",
+)  # fmt: skip
 _OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
 
 
@@ -49,7 +54,7 @@ class Diagnosis:
     Attributes
     ----------
     ok : whether the posterior can be trusted
-    problems : everything found, serious first
+    problems : everything found, serious first, and of those the one that explains the others
     max_rhat, min_ess_bulk, min_ess_tail, divergences, ebfmi : convergence over all sampled coordinates (no E-BFMI of draws by importance)
     starts, arrived : optimiser starts, and how many ended at the best mode
     width : posterior width over prior width by sampled parameter (1: the data say nothing; absent: the prior has no draws)
@@ -149,7 +154,7 @@ def diagnose(
         own = _misfit_problems(law, part, inside, _explained(law, noise, part, inside))
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
-    problems.sort(key=lambda problem: not problem.serious)
+    problems.sort(key=lambda problem: (not problem.serious, _ORDER.index(problem.kind)))
     return Diagnosis(
         ok=not any(problem.serious for problem in problems),
         problems=tuple(problems),

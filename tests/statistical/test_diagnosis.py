@@ -36,6 +36,7 @@ def test_three_runs():
     assert not fit.diagnosis.ok
     assert "few runs" in kinds(fit)
     assert "3 runs cannot determine 5 parameters" in str(fit)
+    assert fit.diagnosis.problems[0].kind == "few runs"  # which explains the others
 
 
 def test_one_run():
@@ -55,6 +56,7 @@ def test_on_frontier_runs_only():
     fit = bs.fit(LAW, runs_at(params, 20 * params))
     assert not fit.diagnosis.ok
     assert "collinear inputs" in kinds(fit)
+    assert fit.diagnosis.problems[0].kind == "collinear inputs"  # which explains the others
     assert "params and tokens move together: 40 of 40 runs have about 20 tokens a param (all from 20 to 20)" in str(fit)
     assert "other sizes at the same compute, for example " in str(fit)
 
