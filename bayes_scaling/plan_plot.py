@@ -82,9 +82,14 @@ def isoflop_levels(compute: np.ndarray, most: int = 7) -> np.ndarray:
     return levels
 
 
+_NEAR = 0.15  # difference of ln compute within which a run is on a level
+
+
 @styled
 def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None = None) -> Axes:
     """Draw loss against params at levels of compute: the runs on each level, the curve with its 90 % band, and its minimum.
+
+    Where no two runs are on a level, all runs are drawn, coloured by their compute, and the figure says so.
 
     Parameters
     ----------
@@ -106,23 +111,30 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
         chosen = np.geomspace(spent.min(), spent.max(), 5)
     ax = axes_or_new(ax, 8, 4.5)
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(chosen)))
+    # A single run on a level shows nothing of the level's shape.
+    shared = any(np.sum(np.abs(np.log(spent / level)) < _NEAR) > 1 for level in chosen)
     span = np.geomspace(runs["params"].min() / 1.5, runs["params"].max() * 1.5, 120)
     wide = {name: values[:, None] for name, values in draws.items()}
     for level, colour in zip(chosen, colours, strict=True):
-        near = np.abs(np.log(spent / level)) < 0.15
+        near = np.abs(np.log(spent / level)) < _NEAR
         shown = runs["params"][near]
-        params = span[(span > shown.min() / 1.6) & (span < shown.max() * 1.6)] if near.sum() > 1 else span
+        params = span[(span > shown.min() / 1.6) & (span < shown.max() * 1.6)] if shared and near.sum() > 1 else span
         curve = optimum.outcome(fit.law, wide, params, problem.tokens(params, level, option), option)
         low, middle, high = np.quantile(curve, [0.05, 0.5, 0.95], axis=0)
         ax.fill_between(params, low, high, color=colour, alpha=0.3, linewidth=0)
         ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_label(level))
-        ax.scatter(shown, runs[fit.law.output][near], color=colour, s=16, zorder=3)
+        if shared:
+            ax.scatter(shown, runs[fit.law.output][near], color=colour, s=16, zorder=3)
         best = optimum.best_plan(problem, draws, level)
         q = np.quantile(best.params, [0.05, 0.5, 0.95])
         ax.errorbar(
             q[1], np.median(best.outcome), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4
         )
-    ax.set(xlabel="params", ylabel="loss (nat/token)")
+    if not shared:
+        place = (np.log(spent) - np.log(chosen.min())) / max(np.ptp(np.log(chosen)), 1e-9)
+        ax.scatter(runs["params"], runs[fit.law.output], c=mpl.colormaps["viridis"](0.85 * np.clip(place, 0, 1)), s=16, zorder=3)
+    lone = "\n(no two runs share a budget: dots are runs, coloured by their own;\nthe minima are the law's word, not seen in runs)"
+    ax.set(xlabel=f"params{'' if shared else lone}", ylabel="loss (nat/token)")
     log_axis(ax.xaxis, count_tick)
     ax.set_yscale("log")
     plain_loss_axis(ax)
@@ -179,7 +191,7 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
             right = ax.get_xlim()[1]
             ax.axvspan(edge, right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the runs")
             ax.set_xlim(right=right)
-        ax.legend(loc="upper left")
+        ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.14), fontsize=8)  # below: anywhere inside may hold intervals
         mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
     return panels
 

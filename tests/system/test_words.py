@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+import bayes_scaling as bs
 from bayes_scaling import cli
 from bayes_scaling.progress import follow, watched
 
@@ -128,3 +129,15 @@ def test_only_the_outermost_loop_is_shown():
         list(follow("c", "one step", 1))
         list(follow("cd", "again", 2))
     assert told == [("outer", 2), "step", "step", "end", ("again", 2), "step", "step", "end"]
+
+
+def test_figures_hide_nothing_and_say_where_no_budget_is_shared(small_fit, ladder_fit):
+    """The legend of an allocation lies outside of what is drawn; minima that no runs show are called so."""
+    from matplotlib import pyplot
+
+    drawn = bs.plot.allocation(bs.allocate(small_fit, [1e18, 1e22]))[0]
+    drawn.figure.canvas.draw()
+    assert not drawn.get_legend().get_window_extent().overlaps(drawn.get_window_extent())
+    assert "no two runs share a budget" in bs.plot.isoflop(small_fit, levels=[1e17]).get_xlabel()
+    assert bs.plot.isoflop(ladder_fit).get_xlabel() == "params"
+    pyplot.close("all")
