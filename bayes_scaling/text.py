@@ -103,7 +103,7 @@ def fit_text(fit: Fit) -> str:
 
 
 def _sampler_text(fit: Fit) -> str:
-    told, drawn = fit.attributes, next(iter(fit.parameters().values())).shape
+    told, drawn = fit.attributes, next(iter(fit.sites.values())).shape
     return f"{drawn[0]} chains x {drawn[1]} draws by {told['method']}, {told['precision']} bits, on {told['device']}"
 
 
