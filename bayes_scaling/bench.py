@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling.calibration import simulate_runs
+from bayes_scaling.engine.devices import cores
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import MOST_CHAINS, build_density, fit, fit_many, versions
@@ -173,7 +174,7 @@ def bench(
         raise InputError(f"limit = {limit} must be more than 0 seconds")
     devices = _devices(device)
     base = fit(named, given, draws=draws, precision=precision, seed=seed, device=next(iter(devices)))
-    if base.law.model is not None or base.noise.within or base.groups:
+    if base.law.model is not None or base.noise.within:
         raise InputError(f"law '{named.name}' with {base.noise.name} noise cannot be simulated run by run: choose another to measure with")
     options: dict[str, Any] = {"draws": draws, "precision": precision}
     if named.alternatives:
@@ -184,16 +185,13 @@ def bench(
     )  # fmt: skip
     wanted = dict(zip(AXES, (chains, data_sets, sizes), strict=True))
     planned = [(name, axis, size) for name in devices for axis in AXES for size in sorted(set(wanted[axis]))]
-    last: Point | None = None
     for name, axis, size in follow(planned, "measurements", len(planned)):
         if name not in found.gradient_us:
             found.gradient_us[name], found.driver_us[name] = _gradients(base, named, {**options, "device": name})
-        if last is not None and (last.device, last.axis) != (name, axis):
-            last = None
+        last = next((point for point in reversed(found.points) if (point.device, point.axis) == (name, axis)), None)
         point = _measured(base, named, Point(name, axis, size), last, {**options, "device": name}, limit, seed)
         found = replace(found, points=(*found.points, point))
         each(found)
-        last = point
     return found
 
 
@@ -204,9 +202,8 @@ def hardware() -> dict[str, Any]:
     if cpuinfo.is_file():
         models = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
         name = models[0] if models else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}) else 0
-    return {"cpu": name, "cores": cores, "memory_gb": round(pages / 1e9, 1)}
+    return {"cpu": name, "cores": cores(), "memory_gb": round(pages / 1e9, 1)}
 
 
 def _devices(wanted: str) -> dict[str, str]:

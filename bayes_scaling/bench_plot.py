@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bayes_scaling.axes import BLUE, GREY, ORANGE, log_axis, styled, write_figure
+from bayes_scaling.axes import BLUE, GREY, ORANGE, log_axis, styled
 from bayes_scaling.bench import AXES, Bench, Point
 
 if TYPE_CHECKING:
@@ -98,21 +97,6 @@ def bench_figure(found: Bench) -> Sequence[Axes]:
     alone = "" if "gpu" in found.devices else " (no GPU here)"
     figure.suptitle(f"{found.law} on {found.data}: {said}{alone}", fontsize=10, x=0.01, ha="left")
     return grid.ravel().tolist()
-
-
-def save_bench(found: Bench, path: str | Path) -> None:
-    """Write the figure into a file, of the kind that its name ends with.
-
-    Raises
-    ------
-    FileError
-        If it cannot be written, or the ending is of no picture.
-    """
-    import matplotlib.pyplot as plt
-
-    drawn: Any = bench_figure(found)[0].figure
-    write_figure(drawn, path)
-    plt.close(drawn)
 
 
 def _label(found: Bench, device: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
-from bayes_scaling.errors import counted
+from bayes_scaling.errors import counted, option_text
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
@@ -361,7 +361,7 @@ def design_text(found: xarray.Dataset) -> str:
                 if about["reweighting_ok"]
                 else [
                     f"  note: the reweighting rests on {about['effective_draws']:.0f} effective draws, too few to check the figures before "
-                    "it: fit with more draws (--draws 5000), or plan fewer runs at a time (--most-runs)"
+                    f"it: fit with more draws ({option_text(draws=5000)}), or plan fewer runs at a time ({option_text(most_runs=None)})"
                 ]
             ),
             "saves: FLOP that the decision is expected to waste no longer; "

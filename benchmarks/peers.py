@@ -103,7 +103,7 @@ def _potential() -> tuple[Callable, Callable, Any]:
     return potential, constrain, {name: np.zeros(()) for name in begin}
 
 
-def _scattered(law: bs.Law, noise: Any, begin: Mapping[str, Any], shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
+def _scattered(begin: Mapping[str, Any], shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:
     """Return starts about the prior's medians: coordinates are logarithms (of nu - 1, for the degrees of freedom)."""
     middle = {"E": 0.4, "A_ref": -1.2, "B_ref": -1.2, "alpha": -1.2, "beta": -1.2, "sigma": -4.6, "nu": 3.0}
     rng = np.random.default_rng(seed)
@@ -143,7 +143,7 @@ def blackjax_nuts(runs: bs.Runs, seed: int) -> Found:
     """blackjax: NUTS with its window adaptation (dense, 1000 iterations), one compiled program, kept for runs of one number."""
     law, noise = _model()
     with jax.enable_x64(True):
-        starts = _scattered(law, noise, _potential()[2], (CHAINS,), seed)
+        starts = _scattered(_potential()[2], (CHAINS,), seed)
         return _of_sites(_blackjax_program(1000)(jax.random.PRNGKey(seed), starts, runs.model_columns(noise.columns(law))))
 
 
@@ -167,7 +167,7 @@ def emcee_walk(runs: bs.Runs, seed: int, walkers: int = 32, burn: int = 3000, st
     law, noise = _model()
     with jax.enable_x64(True):
         begin, columns = _potential()[2], runs.model_columns(noise.columns(law))
-        starts = _scattered(law, noise, begin, (walkers,), seed)
+        starts = _scattered(begin, (walkers,), seed)
         density, sites = _emcee_density()
         np.random.seed(seed)  # emcee has no generator of its own
         moves = [(emcee.moves.DEMove(), 0.8), (emcee.moves.DESnookerMove(), 0.2)]

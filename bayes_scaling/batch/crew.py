@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from bayes_scaling.batch.plan import Chunk
 from bayes_scaling.batch.work import Outcome, Wrong, attempt
+from bayes_scaling.engine.devices import cores
 from bayes_scaling.errors import DeviceError, InputError
 
 _MOST_WORKERS = 16  # processes a core of this machine
@@ -216,15 +217,15 @@ def local_environments(device: str, workers: int | None) -> tuple[list[dict[str,
     device : ``auto``, ``cpu`` or ``gpu``
     workers : how many; None: one a GPU, or one a core
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers is not None and workers > _MOST_WORKERS * cores:
-        raise InputError(f"workers = {workers} are too many for the {cores} cores of this machine: leave it out for one a core or GPU")
+    available = cores()
+    if workers is not None and workers > _MOST_WORKERS * available:
+        raise InputError(f"workers = {workers} are too many for the {available} cores of this machine: leave it out for one a core or GPU")
     gpus = 0 if device == "cpu" else _gpus()
     if device == "gpu" and not gpus:
         raise DeviceError('no GPU on this machine: use device = "cpu", or "auto"')
     if gpus:
         return [{"CUDA_VISIBLE_DEVICES": str(i % gpus)} for i in range(workers or gpus)], True
-    return [{"JAX_PLATFORMS": "cpu"}] * (workers or cores), False
+    return [{"JAX_PLATFORMS": "cpu"}] * (workers or available), False
 
 
 def _gpus() -> int:

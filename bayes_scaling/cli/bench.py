@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
-from bayes_scaling.cli.common import DONE, add_columns, command, finite, number, pairs, print_json, require_picture
+from bayes_scaling.cli.common import DONE, add_columns, command, json_text, number, pairs, print_json, require_picture
 from bayes_scaling.errors import InputError
 
 
@@ -50,7 +49,7 @@ def _bench(options: argparse.Namespace) -> int:
 
     def keep(so_far: Any) -> None:
         if options.out:
-            write_atomically(Path(options.out), (json.dumps(finite(so_far.record()), indent=2) + "\n").encode())
+            write_atomically(Path(options.out), f"{json_text(so_far.record())}\n".encode())
 
     found = bench(
         options.law,
@@ -66,9 +65,10 @@ def _bench(options: argparse.Namespace) -> int:
         each=keep,
     )
     if options.figure:
-        from bayes_scaling.bench_plot import save_bench
+        from bayes_scaling.bench_plot import bench_figure
+        from bayes_scaling.plot import save_figure
 
-        save_bench(found, options.figure)
+        save_figure(bench_figure(found)[0], options.figure)
     print_json(found.record()) if options.json else print(found)
     return DONE
 

@@ -151,13 +151,17 @@ def require_picture(path: str, read: Sequence[str | None] = ()) -> None:
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(finite(value), indent=2, allow_nan=False))
+    print(json_text(value))
 
 
-def finite(value: Any) -> Any:
+def json_text(value: Any) -> str:
+    return json.dumps(_finite(value), indent=2, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
     """Replace infinities and NaN by null: JSON has no others."""
     if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
+        return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from bayes_scaling.errors import DeviceError, InputError, nearest
@@ -55,9 +56,13 @@ def choose_device(name: str = "auto", work: int | None = None) -> Any:
 
 def gpu_present() -> bool:
     """Return whether jax sees a GPU; nothing that it cannot start is an error."""
-    import jax
-
     try:
-        return bool(jax.devices("gpu"))
-    except (RuntimeError, AssertionError):
+        choose_device("gpu")
+    except DeviceError:
         return False
+    return True
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -49,6 +49,7 @@ def test_best_weights_are_the_best(laws):
 
 def test_stacking_weights_of_hopeless_and_of_far_off_scores():
     assert best_weights(np.stack([np.zeros(20), np.full(20, -5.0)], axis=1)) == pytest.approx([1, 0], abs=1e-6)
+    assert best_weights(np.full((20, 2), -1e6)) == pytest.approx([0.5, 0.5])
     assert stacking_weights(np.full((20, 2), -1e6)) == pytest.approx([0.5, 0.5], abs=0.01)
     far_off = np.stack([np.full(20, -1e4), np.zeros(20)], axis=1)
     assert stacking_weights(far_off) == pytest.approx([0, 1], abs=0.03)
