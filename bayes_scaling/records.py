@@ -76,13 +76,13 @@ def decision_record(found: xarray.Dataset) -> dict[str, Any]:
 
 def fit_record(fit: Fit, out: str | None = None) -> dict[str, Any]:
     """Return a fit's parameters with intervals, diagnostics, notes and timing."""
-    diagnosis = fit.diagnosis
+    diagnosis, told = fit.diagnosis, fit.attributes  # which are read anew at each access
     return {
         "law": fit.law.name,
         "n_runs": len(fit.runs),
         "noise": fit.noise.name,
-        "method": fit.attributes["method"],
-        "device": fit.attributes["device"],
+        "method": told["method"],
+        "device": told["device"],
         "parameters": fit.summary(),
         "fixed": dict(fit.fixed),
         "groups": list(fit.groups),
@@ -96,7 +96,7 @@ def fit_record(fit: Fit, out: str | None = None) -> dict[str, Any]:
             "surprising_runs": [vars(run) for run in diagnosis.surprising],
         },
         "notes": list(fit.runs.notes),
-        "timing": fit.attributes["timing"],
+        "timing": told["timing"],
         "out": out,
     }
 
