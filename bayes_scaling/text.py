@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
-from bayes_scaling.errors import counted, option_text
+from bayes_scaling.errors import counted
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
@@ -348,22 +348,13 @@ def design_text(found: xarray.Dataset) -> str:
             + f"{compute_text(float(one['compute'])):>16}{float(one['remaining']):>9.3f}{float(one['gain']):>9.3f}"
             + (f"{compute_text(float(one['saves'])):>16}  {'yes' if bool(one['pays']) else 'no'}" if of_regret else "")
         )
-    lines.append("left: share of the variance that is left after it and those above; alone: what leaving out only this run would cost")
+    share = f"share of {'the expected regret' if of_regret else 'the variance'}"
+    lines.append(f"left: {share} that is left after it and those above; alone: what leaving out only this run would add to it")
     if of_regret:
         ratio = about["waste_now"] / about["target_compute"]
         lines += [
             f"expected regret now {about['regret_now']:.2g} ({ratio:.2%} of the compute), after these runs {about['regret_after']:.2g} "
-            f"({about['waste_after'] / about['target_compute']:.2%}); by reweighting of simulated data "
-            f"{about['reweighted_now']:.2g} +- {about['reweighted_now_se']:.1g} and {about['reweighted_after']:.2g} +- "
-            f"{about['reweighted_after_se']:.1g}",
-            *(
-                []
-                if about["reweighting_ok"]
-                else [
-                    f"  note: the reweighting rests on {about['effective_draws']:.0f} effective draws, too few to check the figures before "
-                    f"it: fit with more draws ({option_text(draws=5000)}), or plan fewer runs at a time ({option_text(most_runs=None)})"
-                ]
-            ),
+            f"+- {about['regret_after_se']:.1g} ({about['waste_after'] / about['target_compute']:.2%})",
             "saves: FLOP that the decision is expected to waste no longer; "
             + (
                 f"of the budgets tried, {compute_text(about['pays_until'])} pays best"

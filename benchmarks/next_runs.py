@@ -5,7 +5,8 @@
 Truths lie about the published replication of the Chinchilla law, exponents a quarter and terms a half apart (`simulation.py`). Each has a
 pilot of 12 small runs with scatter of 1 % (Student-t, 4 degrees of freedom), 300 times below the target in compute. Then each
 design spends one per cent of the target's compute, or less, on further runs; the law is fitted to pilot and runs, the size of least
-expected loss is chosen, and its regret is worked out with the true parameters. All fits are `bayes_scaling.fit_many`.
+expected loss is chosen, and its regret is worked out with the true parameters. All fits are `bayes_scaling.fit_many`: once with the law's
+own priors, which know much less than how truths are drawn here, and once with priors that are how they are drawn.
 
 * plan: `bayes_scaling.plan` on the pilot's posterior
 * isoFLOP: three levels of compute a factor 3 apart, four sizes about the pilot's optimum of each, at a third of the budget each
@@ -16,17 +17,18 @@ expected loss is chosen, and its regret is worked out with the true parameters. 
 
 import sys
 import time
+from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
-from simulation import chinchilla_truths
+from simulation import chinchilla_priors, chinchilla_truths
 
 import bayes_scaling as bs
 from bayes_scaling import optimum
 
 LAW = bs.get_law("chinchilla")
 TARGET, SHARE, SCATTER, PILOT = 1e22, 0.01, 0.01, 12
-MOST = 16  # runs of a design
+MOST = 12  # runs of a design
 
 
 def measured(truth: dict[str, np.ndarray], params: np.ndarray, tokens: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -72,17 +74,16 @@ def designs(fit: bs.Fit, budget: float, rng: np.random.Generator) -> dict[str, t
     return found
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
-    rng = np.random.default_rng(7)
+def compare(every: list[dict[str, np.ndarray]], priors: dict[str, Any] | None, rng: np.random.Generator) -> None:
+    """Print what each design's decisions lose over the truths."""
+    count = len(every)
     start = time.time()
-    every = chinchilla_truths(count, rng)
     pilots = []
     for truth in every:
         params, tokens = pilot(rng)
         pilots.append((params, tokens, measured(truth, params, tokens, rng)))
     runs = [bs.runs_from_columns({"params": p, "tokens": d, "loss": y}) for p, d, y in pilots]
-    first = dict(bs.fit_many("chinchilla", runs, draws=500))
+    first = dict(bs.fit_many("chinchilla", runs, draws=500, priors=priors))
     names, tables, spent, labels = ("plan", "isoFLOP", "space-filling", "random", "none"), [], {}, []
     for i, truth in enumerate(every):
         for name, (params, tokens) in designs(first[i], SHARE * TARGET, rng).items():
@@ -97,27 +98,53 @@ def main() -> None:
             }
             tables.append(bs.runs_from_columns(columns))
             labels.append((i, name))
-    second = dict(bs.fit_many("chinchilla", tables, draws=500))
+    second = dict(bs.fit_many("chinchilla", tables, draws=500, priors=priors))
+    expected: dict[str, list[float]] = {name: [] for name in names}
     lost: dict[str, list[float]] = {name: [] for name in names}
     off: dict[str, list[float]] = {name: [] for name in names}
     problem = optimum.problem_of(LAW)
     for i, name, fit in [(i, "none", first[i]) for i in range(count)] + [(*labels[j], second[j]) for j in range(len(tables))]:
-        size, tokens, _ = optimum.best_decision(problem, fit.parameters(), TARGET)
+        draws = fit.parameters()
+        size, tokens, _ = optimum.best_decision(problem, draws, TARGET)
         best = optimum.best_plan(problem, every[i], TARGET)
         regret = float(optimum.outcome(LAW, every[i], size, tokens) - best.outcome)
         needed = optimum.least_compute(problem, every[i], best.outcome + regret)
+        expected[name].append(float(np.mean(optimum.outcome(LAW, draws, size, tokens) - optimum.best_plan(problem, draws, TARGET).outcome)))
         lost[name].append(float(1 - needed / TARGET))
         off[name].append(float(abs(np.log(size / best.params))))
-    print(f"{count} truths, {time.time() - start:.0f} s; compute of the target that the decision wastes, and how far its size is off")
-    print(f"{'design':15}{'runs cost':>10}{'mean':>8}{'(se)':>8}{'median':>8}{'90 %':>8}{'|ln N/N*|':>11}{'plan better in':>16}   and by")
+    print(
+        f"{count} truths, {time.time() - start:.0f} s; regret that the posterior expects, in 1e-3 nat/token; compute of the target that the"
+    )
+    print("decision wastes under the truth, and how far its size is off; differences to the plan, truth by truth")
+    print(
+        f"{'design':15}{'runs cost':>10}{'expected':>10}{'to the plan':>18}{'wasted':>9}{'median':>8}{'90 %':>8}{'|ln N/N*|':>11}"
+        f"{'to the plan':>19}{'plan better in':>16}"
+    )
     for name in names:
-        waste = np.array(lost[name])
-        less = waste - np.array(lost["plan"])
-        better = "" if name == "plan" else f"{np.mean(less > 0):.2f}{less.mean():>+10.2%} +-{less.std() / np.sqrt(count):.2%}"
+        foreseen, waste = 1e3 * np.array(expected[name]), np.array(lost[name])
+        more, worse = foreseen - 1e3 * np.array(expected["plan"]), waste - np.array(lost["plan"])
+        root = np.sqrt(count)
+        to_plan = ("", "", "")
+        if name != "plan":
+            to_plan = (
+                f"{more.mean():+.2f} +- {more.std() / root:.2f}",
+                f"{worse.mean():+.2%} +- {worse.std() / root:.2%}",
+                f"{np.mean(worse > 0):.2f}",
+            )
         print(
-            f"{name:15}{np.mean(spent[name]):>10.2%}{waste.mean():>8.2%}{waste.std() / np.sqrt(count):>8.2%}{np.median(waste):>8.2%}"
-            f"{np.quantile(waste, 0.9):>8.2%}{np.mean(off[name]):>11.3f}            {better}"
+            f"{name:15}{np.mean(spent[name]):>10.2%}{foreseen.mean():>10.2f}{to_plan[0]:>18}{waste.mean():>9.2%}{np.median(waste):>8.2%}"
+            f"{np.quantile(waste, 0.9):>8.2%}{np.mean(off[name]):>11.3f}{to_plan[1]:>19}{to_plan[2]:>16}",
+            flush=True,
         )
+
+
+def main() -> None:
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100
+    rng = np.random.default_rng(7)
+    every = chinchilla_truths(count, rng)
+    for label, priors in (("the law's own priors", None), ("priors that are how truths are drawn", chinchilla_priors())):
+        print(f"\n{label}")
+        compare(every, priors, rng)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ def add_plan(commands: Any) -> None:
     parser.add_argument("--objective", default="regret", metavar="regret|loss|NAME", help="what to reduce: loss or a parameter by variance")
     parser.add_argument("--most-runs", type=int, default=8, metavar="N", help="so many at most (8); none is proposed that adds little")
     parser.add_argument("--figure", metavar="FILE", help="draw the plan (its name ends with .png, .svg or .pdf)")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulated check")
+    parser.add_argument("--reach", type=float, default=4.0, metavar="X", help="runs of the grid may be X times smaller than all so far (4)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the simulated outcomes")
     add_columns(parser)
     add_spending(parser)
     add_verdict(parser)
@@ -85,6 +86,7 @@ def _plan(options: argparse.Namespace) -> int:
         limits=read_limits(options),
         given=given,
         most_runs=options.most_runs,
+        reach=options.reach,
         seed=options.seed,
     )
     if options.figure:

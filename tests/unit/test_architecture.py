@@ -62,6 +62,7 @@ ORDER = [
         "optimum",
         "allocation",
         "recipes",
+        "preposterior",
         "design",
         "robustness",
         "averaging",
