@@ -13,11 +13,12 @@ import numpy as np
 
 from bayes_scaling import optimum
 from bayes_scaling.cost import Cost
+from bayes_scaling.drift import decades_beyond
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.limits import Limits
 from bayes_scaling.optimum import Problem
-from bayes_scaling.prediction import decades_beyond, matched, new_measurement
+from bayes_scaling.prediction import matched, new_measurement
 from bayes_scaling.progress import follow
 from bayes_scaling.risk import Risk
 from bayes_scaling.units import count_text

@@ -193,7 +193,7 @@ def _left_out_by_refits(fit: Fit, units: np.ndarray) -> dict[int, float]:
 
 def held_out(fit: Fit, runs: Runs, seed: int = 0) -> HeldOut:
     """Score a fit's forecast of runs that it was not fitted to."""
-    found = {**score(fit.law.output, forecasts(fit, runs, seed), runs[fit.law.output]), "log": log_predictive(fit, runs)}
+    found = {**score(fit.law.output, forecasts(fit, runs, seed), runs[fit.law.output]), "log": log_predictive(fit, runs, seed)}
     mean = {name: float(values.mean()) for name, values in found.items()}
     error = {name: se_of_mean(values) for name, values in found.items()}
     return HeldOut(

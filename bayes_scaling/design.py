@@ -61,24 +61,25 @@ def _blindly(costs: np.ndarray, budget: float, most: int, rng: np.random.Generat
 
 
 def _affordable(state: Preposterior, costs: np.ndarray, budget: float, chosen: list[int]) -> list[int]:
-    """Return the further candidates that the rest of the budget pays for: of many, those that promise most."""
+    """Return the further candidates that the rest of the budget pays for, those that promise most at first look first."""
     left = budget * (1 + 1e-9) - costs[chosen].sum()
     can = [run for run in np.flatnonzero(costs <= left).tolist() if run not in chosen]
-    if len(can) <= _TRIED:
-        return can
     gains = state.gains(chosen)
-    return sorted(can, key=lambda run: -gains[run])[:_TRIED]
+    return sorted(can, key=lambda run: -gains[run])
 
 
 def _greedy(state: Preposterior, costs: np.ndarray, budget: float, chosen: list[int], power: float, most: int) -> list[int]:
     """Add runs one by one, each that which takes most away for its cost to this power."""
     while len(chosen) < most and (can := _affordable(state, costs, budget, chosen)):
-        now = state.left(chosen)
-        worth = {run: (now - state.left([*chosen, run])) / costs[run] ** power for run in can}
-        best = max(can, key=worth.__getitem__)
-        if worth[best] <= 0:
+        now, found = state.left(chosen), None
+        for tried in (can[:_TRIED], can[_TRIED:]):  # the others only where none of the first is of use
+            worth = {run: (now - state.left([*chosen, run])) / costs[run] ** power for run in tried}
+            if worth and max(worth.values()) > 0:
+                found = max(worth, key=worth.__getitem__)
+                break
+        if found is None:
             break
-        chosen = [*chosen, best]
+        chosen = [*chosen, found]
     return chosen
 
 
@@ -201,6 +202,11 @@ def plan(
         raise InputError(f"the decision at {target_compute:.3g} FLOP does not depend on what is unknown: no run would change it")
     shares = [share for share in _BUDGETS if budget * share >= cheapest]
     found = [search(state, costs, budget * share, most_runs) for share in follow(shares, "plans of runs, by budget", len(shares))]
+    if not any(found):
+        raise InputError(
+            f"none of {len(costs)} candidate runs is expected to change the decision at {target_compute:.3g} FLOP for the better: give "
+            "others (candidates), or a larger budget"
+        )
     chosen = _by_worth(state, _cheapest_of_the_best(state, costs, budget, found))
     stages = np.array([state.left(chosen[:i]) for i in range(len(chosen) + 1)])
     remaining = stages[1:] / now

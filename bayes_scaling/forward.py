@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import se_of_mean
+from bayes_scaling.drift import Drift, drift_of, told_by
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
@@ -41,6 +42,7 @@ class Forward:
         misfit, or runs that were known at that cut-off had fallen outside the intervals of earlier ones too often).
         Coordinates: ``split`` (cut-off), ``run`` (line), and the ``place`` of each run.
         The last law is the average of the others, each time with the weights that were best for the runs known by then.
+    drift : by law, how far it may be off beyond its runs, as its forecasts have shown by now: for `bayes_scaling.predict`
     weights : by law, with which the average forecasts all held-out runs best, over all cut-offs (`scores.stacking_weights`)
     by : the column that the cut-offs are in
     """
@@ -48,6 +50,7 @@ class Forward:
     scores: xarray.Dataset
     weights: Mapping[str, float]
     by: str
+    drift: Mapping[str, Drift]
 
     @property
     def laws(self) -> list[str]:
@@ -131,6 +134,7 @@ def forward_validation(
     *,
     by: str = "compute",
     cuts: int | Sequence[float] = 4,
+    drift: float | None = None,
     seed: int = 0,
     **options: Any,
 ) -> Forward:
@@ -142,6 +146,8 @@ def forward_validation(
     runs : all of them, as `bayes_scaling.fit` takes them
     by : column of the runs that the cut-offs are in
     cuts : values of it; or how many, between 40 % and 90 % of the runs
+    drift : how far laws may be off beyond their runs (`bayes_scaling.drift`): by default as far as their earlier forecasts of runs that are
+        known at a cut-off have shown; a number for a size that is known, 0 to take laws for the truth
     options : further arguments of `bayes_scaling.fit_many`, for every law
 
     Raises
@@ -164,40 +170,50 @@ def forward_validation(
             span = f"{place.min():.4g} to {place.max():.4g}"
             raise InputError(f"no runs on both sides of the cut-off {by} = {limit:g}; they have {span}")
     known = place[None] <= limits[:, None]
-    found, draws, output = {}, {}, ""
+    found, draws, drifts, output = {}, {}, {}, ""
     for name, item in wanted.items():
         arguments: dict[str, Any] = {**options, **(item if isinstance(item, Mapping) else {"law": item})}
         law: Law = get_law(arguments.pop("law"))
         if output not in ("", law.output):
             raise InputError(f"'{name}' forecasts {law.output} and the laws before it {output}: their scores cannot be compared")
         output = law.output
-        found[name], draws[name] = _scores_of_law(law, runs, known, seed, arguments)
-    return _gathered(found, draws, runs, place, limits, known, output, by)
+        found[name], draws[name], drifts[name] = _scores_of_law(law, runs, known, seed, drift, arguments)
+    return _gathered(found, draws, drifts, runs, place, limits, known, output, by)
 
 
 def _scores_of_law(
-    law: Law, runs: Runs, known: np.ndarray, seed: int, arguments: dict[str, Any]
-) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:
-    """Return a law's scores, shape (split, run), with its verdicts, shape (split,); and draws of its forecasts at each split."""
+    law: Law, runs: Runs, known: np.ndarray, seed: int, drift: float | None, arguments: dict[str, Any]
+) -> tuple[dict[str, np.ndarray], list[np.ndarray], Drift]:
+    """Return a law's scores, shape (split, run), with its verdicts, shape (split,); draws of its forecasts at each split; and its drift.
+
+    At each cut-off the drift is what the forecasts from earlier ones of the runs up to the next have shown. Runs of one such forecast err
+    together: they count as one, by their mean log density.
+    """
     scores = {name: np.full(known.shape, np.nan) for name in SCORES}
     scores |= {name: np.zeros(len(known)) for name in ("trusted", "converged", "warned")}
     draws = [np.empty(0)] * len(known)
     arguments.setdefault("lanes", 1)  # the program that single fits use, which is compiled already
     fits = fit_many(law, [runs.subset(part) for part in known], seed=seed, **arguments)
-    for split, fit in follow(fits, f"{law.name}: fits to small runs", len(known)):
+    found = dict(follow(fits, f"{law.name}: fits to small runs", len(known)))
+    allowed = drift_of(drift)
+    for split, fit in sorted(found.items()):
         apart = runs.subset(~known[split])
-        drawn = forecasts(fit, apart, seed)
-        draws[split] = drawn
-        for name, values in {**score(law.output, drawn, apart[law.output]), "log_score": log_predictive(fit, apart)}.items():
+        draws[split] = forecasts(fit, apart, seed, drift=allowed)
+        log_score = log_predictive(fit, apart, seed, allowed)
+        for name, values in {**score(law.output, draws[split], apart[law.output]), "log_score": log_score}.items():
             scores[name][split, ~known[split]] = values
+        if drift is None:
+            soon = runs.subset(~known[split] & known[split + 1]) if split + 1 < len(known) else apart
+            allowed = told_by(fit, soon, allowed, seed)
         scores["trusted"][split], scores["converged"][split] = fit.diagnosis.ok, fit.diagnosis.converged
         scores["warned"][split] = any(problem.kind == "misfit" for problem in fit.diagnosis.problems)
-    return scores, draws
+    return scores, draws, allowed
 
 
 def _gathered(
     found: dict[str, dict[str, np.ndarray]],
     draws: dict[str, list[np.ndarray]],
+    drifts: dict[str, Drift],
     runs: Runs,
     place: np.ndarray,
     limits: np.ndarray,
@@ -219,7 +235,7 @@ def _gathered(
     data |= {name: (dims[:2], np.stack([found[law][name] for law in found]).astype(bool)) for name in ("trusted", "converged", "warned")}
     coords = {"law": list(found), "split": limits, "run": runs.lines, "place": ("run", place)}
     weights = stacking_weights(log_scores[~known])
-    return Forward(xarray.Dataset(data, coords), dict(zip(names, weights.tolist(), strict=True)), by)
+    return Forward(xarray.Dataset(data, coords), dict(zip(names, weights.tolist(), strict=True)), by, drifts)
 
 
 def _average(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.drift import NO_DRIFT, Drift, before_any_forecast, decades_beyond, drift_of, drifted, scale
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.quantities import quantity
-from bayes_scaling.runs import Runs
 
 if TYPE_CHECKING:
     import xarray
@@ -18,18 +18,9 @@ if TYPE_CHECKING:
 FAR = 1.0  # decades beyond the data from which on a prediction is called far
 
 
-def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
-    """Return how many decades inputs lie outside the range of the runs: the largest over the inputs, 0 within."""
-    outside = [np.zeros(np.broadcast_shapes(*(np.shape(values) for values in inputs.values())))]
-    for name, values in inputs.items():
-        if not quantity(name).on_log_scale:
-            continue  # decades mean nothing for a quantity that can be zero or negative
-        logs, known = np.log10(np.asarray(values, float)), np.log10(runs[name])
-        outside.append(np.maximum(0.0, np.maximum(logs - known.max(), known.min() - logs)))
-    return np.max(np.broadcast_arrays(*outside), axis=0)
-
-
-def predict(fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, seed: int = 0) -> xarray.Dataset:
+def predict(
+    fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, drift: Drift | float | None = None, seed: int = 0
+) -> xarray.Dataset:
     """Predict the law's output at new inputs, draw by draw.
 
     Parameters
@@ -38,12 +29,14 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, s
         uses stated standard errors
     then : a second fit that takes this one's output as an input (a loss into an error rate or a BLEU score): its output is predicted,
         with the uncertainty of both fits
-    seed : of the scatter
+    drift : how far laws may be off beyond their runs (`bayes_scaling.drift`): by default as far as laws are whose forecasts nobody has
+        checked; ``bs.forward_validation(...).drift[name]`` for this one's, a number for a size that is known; 0 takes the law for the truth
+    seed : of the scatter and the drift
 
     Returns
     -------
-    Dataset with dims chain, draw, point: ``expected`` (the curve) and ``new`` (a new measurement, noise included); the inputs and
-    ``decades_beyond`` the data on dim point
+    Dataset with dims chain, draw, point: ``expected`` (the law's curve) and ``new`` (a new measurement: the law may have drifted beyond the
+    runs, and there is noise); the inputs and ``decades_beyond`` the data on dim point. Attribute ``drift``: the mean size of it
 
     Raises
     ------
@@ -60,16 +53,17 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, s
 
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
+    known = drift_of(drift)
     inputs = _inputs(fit, at)
-    expected, new = _outputs(fit, inputs, fit.parameters(), seed)
+    expected, new = _outputs(fit, inputs, fit.parameters(), seed, known)
     last, trusted = fit, fit.diagnosis.ok
     if then is not None:
         if fit.law.output not in then.law.input_names:
             raise InputError(f"law '{then.law.name}' does not take {fit.law.output}, which law '{fit.law.name}' predicts")
         further = _inputs(then, {**at, fit.law.output: np.ones(1)})
         parameters = matched(then.parameters(), expected.shape[:2], seed)
-        expected, _ = _outputs(then, {**further, fit.law.output: expected}, parameters, seed + 1)
-        _, new = _outputs(then, {**further, fit.law.output: new}, parameters, seed + 1)
+        expected, _ = _outputs(then, {**further, fit.law.output: expected}, parameters, seed + 1, NO_DRIFT)
+        _, new = _outputs(then, {**further, fit.law.output: new}, parameters, seed + 1, known)
         last, trusted = then, trusted and then.diagnosis.ok
     dims = ("chain", "draw", "point")
     return xarray.Dataset(
@@ -79,7 +73,7 @@ def predict(fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, s
             **{name: ("point", values) for name, values in inputs.items()},
             "decades_beyond": ("point", decades_beyond(fit.runs, {name: inputs[name] for name in fit.law.input_names})),
         },
-        attrs={"law": last.law.name, "noise": last.noise.name, "output": last.law.output, "trustworthy": int(trusted)},
+        attrs={"law": last.law.name, "noise": last.noise.name, "output": last.law.output, "trustworthy": int(trusted), "drift": known.mean},
     )
 
 
@@ -101,26 +95,33 @@ def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
     return inputs
 
 
-def _outputs(fit: Fit, inputs: Mapping[str, np.ndarray], parameters: Mapping[str, np.ndarray], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _outputs(
+    fit: Fit, inputs: Mapping[str, np.ndarray], parameters: Mapping[str, np.ndarray], seed: int, drift: Drift
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the curve and a new measurement, (chain, draw, point); parameters have shape (chain, draw)."""
     import jax
 
     wide = {name: values[..., None] for name, values in parameters.items()}
     with jax.enable_x64(True):
         expected = fit.law.formula(inputs, wide)
-        new = fit.noise.distribution(expected, wide, inputs).sample(jax.random.PRNGKey(seed))
+        curve = expected
+        far = scale(fit, inputs) if drift.mean else np.zeros(1)
+        if far.any():
+            shape = next(iter(parameters.values())).shape
+            curve = drifted(fit.law.output, curve, drift.sample(int(np.prod(shape)), seed).reshape(*shape, 1) * far)
+        new = fit.noise.distribution(curve, wide, inputs).sample(jax.random.PRNGKey(seed))
         return np.asarray(expected), np.asarray(new)
 
 
 def new_measurement(fit: Fit, at: Mapping[str, float], seed: int) -> np.ndarray:
-    """Return a new measurement at one point, scatter included, shape (chain, draw); NaN where the scatter depends on more than is known.
+    """Return a new measurement at one point, with drift and scatter, shape (chain, draw); NaN where scatter depends on what is not known.
 
     Stated standard errors are of runs that were made, not of one that is planned.
     """
     if any(name not in at for name in fit.noise.needs):
         return np.full(next(iter(fit.parameters().values())).shape, np.nan)
     inputs = {name: np.atleast_1d(float(value)) for name, value in at.items()}
-    return _outputs(fit, inputs, fit.parameters(), seed)[1][..., 0]
+    return _outputs(fit, inputs, fit.parameters(), seed, before_any_forecast())[1][..., 0]
 
 
 def matched(parameters: Mapping[str, np.ndarray], shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:

@@ -133,6 +133,7 @@ def forward_record(found: Forward) -> dict[str, Any]:
         "cuts": found.scores["split"].values.tolist(),
         "laws": {law: {**row, "splits": [found.of_split(law, i) for i in splits]} for law, row in found.summary.items()},
         "weights": dict(found.weights),
+        "drift": {law: drift.mean for law, drift in found.drift.items()},
     }
 
 

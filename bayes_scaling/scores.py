@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.special import gammaln, logsumexp
 
+from bayes_scaling.drift import Drift, drift_of, log_density
 from bayes_scaling.engine import bucket
 from bayes_scaling.fitted import Fit
 from bayes_scaling.prediction import predict
@@ -22,19 +23,22 @@ _CLOSE = 1e-9
 _OF_WEIGHTS = 4000  # draws of each proposal
 
 
-def forecasts(fit: Fit, runs: Runs, seed: int = 0, most: int = KEPT) -> np.ndarray:
+def forecasts(fit: Fit, runs: Runs, seed: int = 0, most: int = KEPT, drift: Drift | float | None = None) -> np.ndarray:
     """Return draws of new measurements where runs were made, shape (draw, run)."""
     needed = (*fit.law.input_names, *fit.noise.needs)
     # Filled to one of few sizes: every operation is compiled anew for every size.
     index = np.minimum(np.arange(bucket(len(runs))), len(runs) - 1)
-    drawn = np.asarray(predict(fit, {name: runs[name][index] for name in needed}, seed=seed)["new"])[..., : len(runs)]
+    drawn = np.asarray(predict(fit, {name: runs[name][index] for name in needed}, drift=drift, seed=seed)["new"])[..., : len(runs)]
     flat = drawn.reshape(-1, len(runs))
     return flat[np.linspace(0, len(flat) - 1, min(most, len(flat))).astype(int)]
 
 
-def log_predictive(fit: Fit, runs: Runs) -> np.ndarray:
+def log_predictive(fit: Fit, runs: Runs, seed: int = 0, drift: Drift | float | None = None) -> np.ndarray:
     """Return the log posterior predictive density of each measurement, shape (run,); also of points of a curve without those before."""
-    return log_mean(fit.log_density(runs.apart()))
+    known = drift_of(drift)
+    if fit.groups or not known.mean:
+        return log_mean(fit.log_density(runs.apart()))
+    return log_mean(log_density(fit, runs, known, seed))
 
 
 def log_mean(log_densities: np.ndarray) -> np.ndarray:

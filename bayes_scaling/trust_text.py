@@ -6,6 +6,7 @@ import numpy as np
 
 from bayes_scaling.calibration import RANKED, Calibration
 from bayes_scaling.checking import Check
+from bayes_scaling.drift import before_any_forecast
 from bayes_scaling.forward import AVERAGE, Forward
 from bayes_scaling.sensitivity import Left
 from bayes_scaling.units import quantity_text
@@ -28,6 +29,8 @@ def forward_text(found: Forward) -> str:
             f"{row['rmsle']:7.4f} {row['rmsle_se']:8.4f}  {row['crps']:7.4f} {row['crps_se']:8.4f}  {row['coverage90']:7.2f} "
             f"{row['coverage90_se']:6.2f}{weight}"
         )
+    known = ", ".join(f"{name} {drift.mean:.2g}" for name, drift in found.drift.items())
+    lines.append(f"drift beyond the runs, by what these forecasts have shown (size; {before_any_forecast().mean:.2g} before any): {known}")
     lines.append("share of 90 % intervals that hold the run, at each cut-off (! by its own word not to be trusted; ? by earlier forecasts)")
     for split, cut in enumerate(found.scores["split"].values):
         one = {name: found.of_split(name, split) for name in rows}

@@ -8,6 +8,7 @@ from typing import Any
 
 from bayes_scaling.cli.common import (
     add_columns,
+    add_drift,
     add_law_file,
     add_verdict,
     command,
@@ -54,7 +55,8 @@ def add_predict(commands: Any) -> None:
     parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the first one's output: predict what it predicts")
     parser.add_argument("--at", required=True, metavar="POINTS.csv", help="a row a point, with the law's inputs")
     add_columns(parser)
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the scatter")
+    add_drift(parser, "as for a law whose forecasts nobody has checked")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the scatter and the drift")
     add_verdict(parser)
 
 
@@ -69,10 +71,10 @@ def _predict(options: argparse.Namespace) -> int:
     further = () if then is None else (*then.law.input_names, *then.noise.needs)
     needed = tuple(dict.fromkeys([*fit.law.input_names, *fit.noise.needs, *(name for name in further if name != fit.law.output)]))
     points = read_points(options.at, needed, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
-    found = predict(fit, points, then=then, seed=options.seed)
+    found = predict(fit, points, then=then, drift=options.drift, seed=options.seed)
     rows = prediction_records(found)
     if options.json:
-        print_json({"law": found.attrs["law"], "output": found.attrs["output"], "rows": rows})
+        print_json({"law": found.attrs["law"], "output": found.attrs["output"], "drift": found.attrs["drift"], "rows": rows})
     else:
         print(
             "".join(f"{name:>12}" for name in needed)
@@ -82,6 +84,8 @@ def _predict(options: argparse.Namespace) -> int:
             inputs = "".join(f"{points[name][i]:>12.4g}" for name in needed)
             spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
             print(f"{inputs}    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}")
+        if found.attrs["drift"] and any(row["decades_beyond"] > 0 for row in rows):
+            print("a new measurement: beyond the runs the law may be off as well (--drift 0 takes it for the truth; forward checks it)")
     return verdict(bool(found.attrs["trustworthy"]), options)
 
 

@@ -97,6 +97,11 @@ def reading(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def add_drift(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the size of the drift to the parser."""
+    parser.add_argument("--drift", type=float, metavar="SIZE", help=f"how far laws may be off beyond their runs: {default}; 0: not at all")
+
+
 def add_verdict(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-unconverged", action="store_true", help="exit with 0 even if the posterior is not trustworthy")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

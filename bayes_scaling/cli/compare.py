@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bayes_scaling.cli.common import add_reading, add_verdict, command, number, print_json, reading, verdict
+from bayes_scaling.cli.common import add_drift, add_reading, add_verdict, command, number, print_json, reading, verdict
 from bayes_scaling.errors import InputError
 from bayes_scaling.progress import follow
 
@@ -125,6 +125,7 @@ def add_forward(commands: Any) -> None:
     _add_candidates(parser)
     parser.add_argument("--by", default="compute", metavar="QUANTITY", help="what the cut-offs are in (compute)")
     parser.add_argument("--cuts", default="4", metavar="N|VALUE,...", help="how many cut-offs (4), or their values")
+    add_drift(parser, "as far as their earlier forecasts show")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     add_reading(parser)
     add_verdict(parser)
@@ -139,7 +140,7 @@ def _forward(options: argparse.Namespace) -> int:
         raise InputError("name the laws to validate with --law")
     cuts = int(options.cuts) if options.cuts.isdigit() else [number(text, "--cuts", options.by) for text in options.cuts.split(",")]
     found = forward_validation(
-        _candidates(options), read_runs(options.data, **reading(options)), by=options.by, cuts=cuts, seed=options.seed
+        _candidates(options), read_runs(options.data, **reading(options)), by=options.by, cuts=cuts, drift=options.drift, seed=options.seed
     )
     print_json(forward_record(found)) if options.json else print(found)
     return verdict(bool(found.scores["converged"].all()), options, "a fit did not converge")

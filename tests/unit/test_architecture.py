@@ -50,6 +50,7 @@ ORDER = [
         "storage",
         "export",
         "point",
+        "drift",
         "prediction",
         "scores",
         "problems",
