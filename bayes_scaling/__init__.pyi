@@ -30,6 +30,7 @@ from .decision import decide as decide
 from .design import plan as plan
 from .diagnose import Diagnosis as Diagnosis
 from .diagnose import Problem as Problem
+from .drift import Drift as Drift
 from .errors import BatchError as BatchError
 from .errors import BayesScalingError as BayesScalingError
 from .errors import DeviceError as DeviceError

@@ -112,20 +112,25 @@ def _progress(law: Law, inputs: Mapping[str, Any]) -> np.ndarray | None:
     return max(logs, key=np.ptp, default=None)
 
 
+def reach_beyond(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
+    """Return how many decades inputs lie beyond the runs: of the input that is farthest out, or of params x tokens if that is farther."""
+    law = fit.law
+    found = decades_beyond(fit.runs, {name: inputs[name] for name in law.input_names})
+    known, there = _progress(law, fit.runs.columns), _progress(law, inputs)
+    if known is None or there is None or not {"params", "tokens"} <= set(law.input_names):
+        return found
+    return np.maximum(found, _outside(there, known))
+
+
 def scale(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return slope times root decades beyond the runs, of the inputs' broadcast shape: the standard deviation of a drift of size one.
 
-    Decades are of the input that is farthest out, or of params x tokens if that is farther. Zero for a law without an input on a log scale.
+    Zero for a law without an input on a log scale.
     """
     law, runs = fit.law, fit.runs
-    known = _progress(law, runs.columns)
-    beyond = decades_beyond(runs, {name: inputs[name] for name in law.input_names})
+    known, beyond = _progress(law, runs.columns), reach_beyond(fit, inputs)
     if known is None or np.ptp(known) == 0:
         return np.zeros(beyond.shape)
-    if {"params", "tokens"} <= set(law.input_names):
-        there = _progress(law, inputs)
-        assert there is not None
-        beyond = np.maximum(beyond, _outside(there, known))
     middle = {name: np.median(values) for name, values in fit.parameters().items()}
     curve = to_coordinate(law.output, np.broadcast_to(law.predict(runs.columns, middle), known.shape))
     slope = abs(float(np.polyfit(known - known.mean(), curve, 1)[0]))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.drift import NO_DRIFT, Drift, before_any_forecast, decades_beyond, drift_of, drifted, scale
+from bayes_scaling.drift import NO_DRIFT, Drift, before_any_forecast, drift_of, drifted, reach_beyond, scale
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.quantities import quantity
@@ -36,7 +36,8 @@ def predict(
     Returns
     -------
     Dataset with dims chain, draw, point: ``expected`` (the law's curve) and ``new`` (a new measurement: the law may have drifted beyond the
-    runs, and there is noise); the inputs and ``decades_beyond`` the data on dim point. Attribute ``drift``: the mean size of it
+    runs, and there is noise); the inputs, and ``decades_beyond`` the runs (of the input that is farthest out, or of params x tokens) on dim
+    point. Attribute ``drift``: the mean size of it
 
     Raises
     ------
@@ -71,7 +72,7 @@ def predict(
             "expected": (dims, expected),
             "new": (dims, new),
             **{name: ("point", values) for name, values in inputs.items()},
-            "decades_beyond": ("point", decades_beyond(fit.runs, {name: inputs[name] for name in fit.law.input_names})),
+            "decades_beyond": ("point", reach_beyond(fit, inputs)),
         },
         attrs={"law": last.law.name, "noise": last.noise.name, "output": last.law.output, "trustworthy": int(trusted), "drift": known.mean},
     )

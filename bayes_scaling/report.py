@@ -226,7 +226,7 @@ def _allocation_table(rows: Sequence[Mapping[str, Any]], output: str) -> str:
             f"{output} ({unit_of(output).strip()})" if unit_of(output) else output,
             *(interval(row["predictive"]["expected"]) for row in rows),
         ],
-        ["of a single run", *(interval(row["predictive"]["new"]) for row in rows)],
+        ["of a single run, with drift beyond the runs", *(interval(row["predictive"]["new"]) for row in rows)],
         ["wasted compute", *(share_text(row["decision"]["expected_regret_compute"] / row["compute"]) for row in rows)],
     ]
     for name, write in (("gpu_hours", "GPU-hours"), ("dollars", "dollars")):

@@ -250,7 +250,9 @@ def _predictive(row: Mapping[str, Any]) -> str:
     new, curve = row["predictive"]["new"], row["predictive"]["expected"]
     text = f"expected {row['decision']['expected_loss']:.4f}, 90 % interval [{curve['q05']:.4f}, {curve['q95']:.4f}]"
     if np.isfinite(new["q05"]):
-        text += f"; of one run, scatter included, [{new['q05']:.4f}, {new['q95']:.4f}]"
+        beyond = row["decades_beyond"] > 0 or any(row["decades_beyond_each"].values())
+        drift = " and drift beyond the runs" if beyond else ""
+        text += f"; of one run, with scatter{drift}, [{new['q05']:.4f}, {new['q95']:.4f}]"
     return text
 
 
