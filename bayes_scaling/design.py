@@ -25,7 +25,7 @@ from bayes_scaling.runs import Runs
 if TYPE_CHECKING:
     import xarray
 
-_MOST_DRAWS, _TIMES = 4000, 2  # draws that are looked at, and simulated outcomes of each
+_SIMULATIONS = 4000  # of the outcomes of runs: of so many draws at most, of fewer several times
 _MOST_RUNS = 8  # runs that a plan may have: further ones hardly change the decision, and are work
 _MOST_CANDIDATES = 2000  # outcomes of each are simulated, and kept
 _TRIED = 30  # candidates that are worked out at each step: those that promise most at first look
@@ -34,13 +34,13 @@ _POWERS = (0.0, 0.5, 1.0)  # of a run's cost, by which the greedy search divides
 _BLIND = 3  # starts of the search from runs taken blindly
 _LEVELS, _SIZES, _SPREAD = 12, 9, 4.0  # default candidates: levels of compute, sizes on each, and how far from the optimum
 _REACH = 4.0
-_GRID = 81  # sizes to decide among
+_GRID = 41  # sizes to decide among
 _LEAST = 0.01  # share of what is lost that a run must take: whoever does runs wants few, and far smaller shares are chance among draws
 _BETTER = 1e-3  # share by which an exchange must reduce it
 _BUDGETS = (1 / 16, 1 / 4, 1.0, 4.0)  # of which the plan's value is worked out, for where further runs stop paying
 
 
-def search(state: Preposterior, costs: np.ndarray, budget: float, most: int = _MOST_RUNS) -> list[int]:
+def search(state: Preposterior, costs: np.ndarray, budget: float, most: int = _MOST_RUNS, blind: int = _BLIND) -> list[int]:
     """Return the candidates that together leave least to be lost within a budget: greedy, then exchanged one by one.
 
     Greedy by what a run takes away, by that for its cost, and in between; and from some runs taken blindly, since the best first run need
@@ -48,7 +48,7 @@ def search(state: Preposterior, costs: np.ndarray, budget: float, most: int = _M
     """
     rng = np.random.default_rng(0)
     starts = [_greedy(state, costs, budget, [], power, most) for power in _POWERS]
-    starts += [_blindly(costs, budget, most, rng) for _ in range(_BLIND)]
+    starts += [_blindly(costs, budget, most, rng) for _ in range(blind)]
     return _without_idle(state, min((_exchanged(state, costs, budget, start, most) for start in starts), key=state.left))
 
 
@@ -188,20 +188,24 @@ def plan(
         raise InputError(f"most_runs = {most_runs} must be at least 1")
     if not reach >= 1:
         raise InputError(f"reach = {reach:g} must be at least 1: by how many times candidates may be smaller than every run so far")
-    draws = thinned(fit.parameters(), _MOST_DRAWS)
+    draws = thinned(fit.parameters(), _SIMULATIONS)
     table = _candidates(fit, problem, draws, budget, candidates, reach)
     costs = problem.cost.train_rate * _used(problem, table) * table["tokens"]
     cheapest = costs.min()
     if cheapest > budget:
         raise InputError(f"budget = {budget:.3g} FLOP buys none of {len(costs)} candidate runs: the cheapest costs {cheapest:.3g} FLOP")
     target = _Target(fit, problem, draws, target_compute)
-    outcomes, draw = simulated(fit.law, fit.noise, draws, _as_runs(fit, table).columns, _TIMES, seed)
+    times = -(-_SIMULATIONS // len(next(iter(draws.values()))))
+    outcomes, draw = simulated(fit.law, fit.noise, draws, _as_runs(fit, table).columns, times, seed)
     state = Preposterior(outcomes, draw, target.stake(objective))
     now = state.left([])
     if not now > 1e-12:
         raise InputError(f"the decision at {target_compute:.3g} FLOP does not depend on what is unknown: no run would change it")
     shares = [share for share in _BUDGETS if budget * share >= cheapest]
-    found = [search(state, costs, budget * share, most_runs) for share in follow(shares, "plans of runs, by budget", len(shares))]
+    found = [
+        search(state, costs, budget * share, most_runs, _BLIND if share == 1 else 0)
+        for share in follow(shares, "plans of runs, by budget", len(shares))
+    ]
     if not any(found):
         raise InputError(
             f"none of {len(costs)} candidate runs is expected to change the decision at {target_compute:.3g} FLOP for the better: give "
