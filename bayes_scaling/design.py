@@ -121,7 +121,7 @@ def _by_worth(state: Preposterior, chosen: list[int]) -> list[int]:
 
 def _cheapest_of_the_best(state: Preposterior, costs: np.ndarray, budget: float, plans: Sequence[list[int]]) -> list[int]:
     """Return the cheapest of the plans within a budget that leave hardly more than the one that leaves least."""
-    within = [runs for runs in plans if costs[runs].sum() <= budget * (1 + 1e-9)]
+    within = [runs for runs in plans if runs and costs[runs].sum() <= budget * (1 + 1e-9)]
     least = min(map(state.left, within))
     return min((runs for runs in within if state.left(runs) <= least * (1 + _LEAST)), key=lambda runs: costs[runs].sum())
 
@@ -206,7 +206,7 @@ def plan(
         search(state, costs, budget * share, most_runs, _BLIND if share == 1 else 0)
         for share in follow(shares, "plans of runs, by budget", len(shares))
     ]
-    if not any(found):
+    if not any(runs and costs[runs].sum() <= budget * (1 + 1e-9) for runs in found):
         raise InputError(
             f"none of {len(costs)} candidate runs is expected to change the decision at {target_compute:.3g} FLOP for the better: give "
             "others (candidates), or a larger budget"
@@ -229,7 +229,7 @@ def plan(
         "candidates": len(costs),
         "trustworthy": int(fit.diagnosis.ok),
     }
-    levels = sorted((float(costs[runs].sum()), state.left(runs) / now) for runs in found)
+    levels = sorted((float(costs[runs].sum()), state.left(runs) / now) for runs in found if runs)
     # A plan that costs more and leaves more is none.
     levels = [level for place, level in enumerate(levels) if all(level[1] < cheaper[1] for cheaper in levels[:place])]
     data["spent"], data["remaining_at"] = (("level", np.array(part)) for part in zip(*levels, strict=True))
