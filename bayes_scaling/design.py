@@ -120,10 +120,10 @@ def _by_worth(state: Preposterior, chosen: list[int]) -> list[int]:
 
 
 def _cheapest_of_the_best(state: Preposterior, costs: np.ndarray, budget: float, plans: Sequence[list[int]]) -> list[int]:
-    """Return the cheapest of the plans within a budget that leave hardly more than the one that leaves least."""
+    """Return the cheapest of the plans within a budget that leave hardly more than the one that leaves least; none if none has a run."""
     within = [runs for runs in plans if runs and costs[runs].sum() <= budget * (1 + 1e-9)]
-    least = min(map(state.left, within))
-    return min((runs for runs in within if state.left(runs) <= least * (1 + _LEAST)), key=lambda runs: costs[runs].sum())
+    least = min(map(state.left, within), default=0.0)
+    return min((runs for runs in within if state.left(runs) <= least * (1 + _LEAST)), key=lambda runs: costs[runs].sum(), default=[])
 
 
 def plan(
@@ -206,12 +206,12 @@ def plan(
         search(state, costs, budget * share, most_runs, _BLIND if share == 1 else 0)
         for share in follow(shares, "plans of runs, by budget", len(shares))
     ]
-    if not any(runs and costs[runs].sum() <= budget * (1 + 1e-9) for runs in found):
+    if not (best := _cheapest_of_the_best(state, costs, budget, found)):
         raise InputError(
             f"none of {len(costs)} candidate runs is expected to change the decision at {target_compute:.3g} FLOP for the better: give "
             "others (candidates), or a larger budget"
         )
-    chosen = _by_worth(state, _cheapest_of_the_best(state, costs, budget, found))
+    chosen = _by_worth(state, best)
     stages = np.array([state.left(chosen[:i]) for i in range(len(chosen) + 1)])
     remaining = stages[1:] / now
     data: dict[str, Any] = {

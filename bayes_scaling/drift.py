@@ -129,7 +129,7 @@ def scale(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
     """
     law, runs = fit.law, fit.runs
     known, beyond = _progress(law, runs.columns), reach_beyond(fit, inputs)
-    if known is None or np.ptp(known) == 0:
+    if known is None or np.ptp(known) == 0 or not beyond.any():
         return np.zeros(beyond.shape)
     middle = {name: np.median(values) for name, values in fit.parameters().items()}
     curve = to_coordinate(law.output, np.broadcast_to(law.predict(runs.columns, middle), known.shape))
@@ -169,7 +169,7 @@ def told_by(fit: Fit, runs: Runs, drift: Drift, seed: int) -> Drift:
     """
     from scipy.special import logsumexp
 
-    step = Drift(np.ones(1), np.ones(1)).sample(next(iter(fit.parameters().values())).size, seed)
+    step = drift_of(1.0).sample(next(iter(fit.parameters().values())).size, seed)
     each = _log_densities(fit, runs, (size * step for size in drift.sizes))
     return drift.told(np.array([np.mean(logsumexp(found, axis=0)) for found in each]))
 
@@ -188,9 +188,12 @@ def _log_densities(fit: Fit, runs: Runs, drifts: Iterable[np.ndarray]) -> Iterat
     far = scale(fit, columns)
     with jax.enable_x64(True):
         curve = np.asarray(law.formula(columns, wide))
-        density = _density(law.output, noise)
-        for drift in drifts:
-            yield np.asarray(density(drifted(law.output, curve, drift[:, None] * far), wide, columns))[:, : len(runs)]
+    density = _density(law.output, noise)
+    for drift in drifts:
+        moved = drifted(law.output, curve, drift[:, None] * far)
+        with jax.enable_x64(True):  # not across the yield: whoever takes the densities has not asked for 64 bits
+            found = np.asarray(density(moved, wide, columns))
+        yield found[:, : len(runs)]
 
 
 @lru_cache(maxsize=32)

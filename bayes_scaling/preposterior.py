@@ -79,7 +79,7 @@ class Preposterior:
     outcomes: np.ndarray
     draw: np.ndarray
     stake: Stake
-    _known: dict[tuple[int, ...], float] = field(default_factory=dict[tuple[int, ...], float])
+    _known: dict[tuple[int, ...], float] = field(init=False, repr=False, default_factory=dict[tuple[int, ...], float])
 
     @cached_property
     def _halves(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -122,13 +122,12 @@ class Preposterior:
 
     def gains(self, runs: Sequence[int]) -> np.ndarray:
         """Return the share of the first target's variance that each candidate would take away, once others are run: a quick first look."""
-        c = self._covariance
-        at = list(runs)
-        if at:
-            c = c - c[:, at] @ np.linalg.solve(c[np.ix_(at, at)] + _RIDGE * np.eye(len(at)), c[at])
-        gains = c[-1, :-1] ** 2 / np.maximum(np.diag(c)[:-1], _RIDGE)
+        c, at = self._covariance, list(runs)
+        solved = np.linalg.solve(c[np.ix_(at, at)] + _RIDGE * np.eye(len(at)), c[at])
+        variance, with_target = np.diag(c) - np.sum(c[at] * solved, axis=0), c[-1] - c[-1, at] @ solved
+        gains = with_target[:-1] ** 2 / np.maximum(variance[:-1], _RIDGE)
         gains[at] = 0.0
-        return gains / self._covariance[-1, -1]
+        return gains / c[-1, -1]
 
 
 def simulated(
