@@ -26,7 +26,8 @@ from bayes_scaling.fitting import MOST_CHAINS, build_density, fit, fit_many, ver
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings
 from bayes_scaling.progress import follow
-from bayes_scaling.runs import Runs, as_runs
+from bayes_scaling.reading import as_runs
+from bayes_scaling.runs import Runs
 
 CHAINS = (4, 16, 64, 256, 1024, 4096)
 SETS = (1, 4, 16, 64, 256, 1024)

@@ -23,7 +23,8 @@ from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, build_model, check_fixed, model_priors
 from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.priors import prior_text
-from bayes_scaling.runs import SEPARATOR, Runs, as_runs
+from bayes_scaling.reading import as_runs
+from bayes_scaling.runs import SEPARATOR, Runs
 from bayes_scaling.suiting import choose_input, usable_runs
 
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.

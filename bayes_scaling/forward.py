@@ -15,7 +15,8 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.progress import follow
-from bayes_scaling.runs import Runs, as_runs
+from bayes_scaling.reading import as_runs
+from bayes_scaling.runs import Runs
 from bayes_scaling.scores import choice, forecasts, log_predictive, score, stacking_weights
 
 if TYPE_CHECKING:

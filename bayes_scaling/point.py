@@ -13,7 +13,8 @@ from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings, build_model, model_priors
 from bayes_scaling.noise import Noise, noise_of
-from bayes_scaling.runs import Runs, as_runs
+from bayes_scaling.reading import as_runs
+from bayes_scaling.runs import Runs
 from bayes_scaling.suiting import choose_input, usable_runs
 
 _TURNS, _NEWTON = 12, 20  # at most

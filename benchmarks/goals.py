@@ -25,7 +25,7 @@ from speed import cold_and_next
 import bayes_scaling as bs
 from bayes_scaling.engine.convergence import statistics
 from bayes_scaling.fitting import versions
-from bayes_scaling.runs import read_groups
+from bayes_scaling.reading import read_groups
 
 _MEMORY = """
 import resource, sys

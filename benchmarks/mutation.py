@@ -43,7 +43,7 @@ GROUPS = {
         by_law=True,
     ),
     "runs": Group(
-        ("bayes_scaling/runs.py", "bayes_scaling/table.py", "bayes_scaling/units.py"),
+        ("bayes_scaling/runs.py", "bayes_scaling/reading.py", "bayes_scaling/table.py", "bayes_scaling/units.py"),
         ("tests/unit/test_units.py", "tests/unit/test_runs.py", "tests/unit/test_table.py", "tests/unit/test_foreign.py",
          "tests/property/test_input.py"),
     ),

@@ -18,7 +18,8 @@ from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import Settings, check_fixed, model_priors
 from bayes_scaling.noise import noise_of
 from bayes_scaling.priors import parse_prior, prior_text
-from bayes_scaling.runs import Runs, read_groups, read_runs
+from bayes_scaling.reading import read_groups, read_runs
+from bayes_scaling.runs import Runs
 
 ALL = "all"  # label of the only group of a job that names no columns
 _CHUNK = 4  # fits a lane in a chunk: more are hardly faster, show less of how far a job is, and are lost together

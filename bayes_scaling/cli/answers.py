@@ -62,8 +62,8 @@ def add_predict(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.prediction import predict
+    from bayes_scaling.reading import read_points
     from bayes_scaling.records import prediction_records
-    from bayes_scaling.runs import read_points
     from bayes_scaling.storage import load_fit
 
     fit = stored_fit(options)

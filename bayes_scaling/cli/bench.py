@@ -38,7 +38,7 @@ def add_bench(commands: Any) -> None:
 def _bench(options: argparse.Namespace) -> int:
     from bayes_scaling.bench import CHAINS, RUNS, SETS, bench
     from bayes_scaling.files import require_writable, write_atomically
-    from bayes_scaling.runs import read_runs
+    from bayes_scaling.reading import read_runs
 
     read = (options.data, options.law)
     if options.out:

@@ -130,8 +130,8 @@ def add_calibrate(commands: Any) -> None:
 
 def _calibrate(options: argparse.Namespace) -> int:
     from bayes_scaling.calibration import calibrate
+    from bayes_scaling.reading import read_runs
     from bayes_scaling.records import calibration_record
-    from bayes_scaling.runs import read_runs
 
     runs: Any = options.runs
     if runs < 2:

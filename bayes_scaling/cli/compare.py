@@ -72,7 +72,7 @@ def _stored(options: argparse.Namespace) -> dict[str, Any]:
 def _fits_to_data(options: argparse.Namespace) -> tuple[dict[str, Any], Any]:
     """Fit every law with every noise family; return the fits by name, and the runs that were held out."""
     from bayes_scaling.fitting import fit
-    from bayes_scaling.runs import read_runs, read_split
+    from bayes_scaling.reading import read_runs, read_split
 
     if len(options.sources) > 1:
         raise InputError(f"--law goes with one table of runs; {len(options.sources)} given")
@@ -133,8 +133,8 @@ def add_forward(commands: Any) -> None:
 
 def _forward(options: argparse.Namespace) -> int:
     from bayes_scaling.forward import forward_validation
+    from bayes_scaling.reading import read_runs
     from bayes_scaling.records import forward_record
-    from bayes_scaling.runs import read_runs
 
     if not options.law:
         raise InputError("name the laws to validate with --law")

@@ -66,8 +66,8 @@ def add_plan(commands: Any) -> None:
 
 def _plan(options: argparse.Namespace) -> int:
     from bayes_scaling.design import plan
+    from bayes_scaling.reading import read_points
     from bayes_scaling.records import design_record
-    from bayes_scaling.runs import read_points
     from bayes_scaling.text import design_text
 
     target, budget = number(options.target_compute, "--target-compute", "compute"), number(options.budget, "--budget", "compute")

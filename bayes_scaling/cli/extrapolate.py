@@ -85,7 +85,7 @@ def run_extrapolate(options: argparse.Namespace) -> int:
 def _curves(options: argparse.Namespace) -> list[Curve]:
     from bayes_scaling.curves import AXES, UNIT
     from bayes_scaling.extrapolation import Curve
-    from bayes_scaling.runs import read_runs
+    from bayes_scaling.reading import read_runs
 
     given = reading(options)
     given["map"] |= {"group": options.group} if options.group else {}

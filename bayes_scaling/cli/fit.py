@@ -68,7 +68,7 @@ def _fit(options: argparse.Namespace) -> int:
     from bayes_scaling.fitting import fit
     from bayes_scaling.law import get_law
     from bayes_scaling.priors import parse_prior
-    from bayes_scaling.runs import read_runs
+    from bayes_scaling.reading import read_runs
 
     if options.law == extrapolate.NAME:
         return _extrapolate(options)

@@ -51,7 +51,7 @@ def add_data(commands: Any) -> None:
 
 def _data(options: argparse.Namespace) -> int:
     from bayes_scaling.datasets import DATA_SETS, data_set, fetch
-    from bayes_scaling.runs import read_runs
+    from bayes_scaling.reading import read_runs
 
     if not options.name:
         known = {name: {"title": item.title, "source": item.source, "built_in": item.built_in} for name, item in DATA_SETS.items()}

@@ -31,6 +31,7 @@ ORDER = [
         "datasets",
         "plausibility",
         "runs",
+        "reading",
         "noise",
         "suiting",
         "model",
