@@ -6,7 +6,6 @@ from . import noise as noise
 from . import plot as plot
 from . import units as units
 from .allocation import allocate as allocate
-from .allocation import allocate_target as allocate_target
 from .allocation import probability_better as probability_better
 from .allocation import regret as regret
 from .averaging import allocate_average as allocate_average
@@ -81,5 +80,6 @@ from .runs import Runs as Runs
 from .sheet import sheet as sheet
 from .storage import load_fit as load_fit
 from .storage import save_fit as save_fit
+from .targets import allocate_target as allocate_target
 
 __version__: str

@@ -158,8 +158,9 @@ def add_allocate(commands: Any) -> None:
 
 def _allocate(options: argparse.Namespace) -> int:
     from bayes_scaling import records, text
-    from bayes_scaling.allocation import allocate, allocate_target, probability_better
+    from bayes_scaling.allocation import allocate, probability_better
     from bayes_scaling.storage import load_fit
+    from bayes_scaling.targets import allocate_target
 
     cost, limits, given = read_cost(options), read_limits(options), read_given(options)
     budgets = [number(value, "--compute", "compute") for value in options.compute]

@@ -63,6 +63,7 @@ ORDER = [
         "risk",
         "optimum",
         "allocation",
+        "targets",
         "recipes",
         "preposterior",
         "design",

@@ -1,0 +1,142 @@
+"""The reverse of a budget: the least compute that reaches a target loss, or a target of what a second fit predicts from the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayes_scaling import optimum
+from bayes_scaling.allocation import attributes
+from bayes_scaling.cost import Cost
+from bayes_scaling.errors import InputError
+from bayes_scaling.fitted import Fit
+from bayes_scaling.limits import Limits
+from bayes_scaling.optimum import Problem
+from bayes_scaling.prediction import matched
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def allocate_target(
+    fit: Fit,
+    target_loss: float | Iterable[float],
+    *,
+    cost: Cost | None = None,
+    limits: Limits | None = None,
+    given: Mapping[str, Any] | None = None,
+    then: Fit | None = None,
+    seed: int = 0,
+) -> xarray.Dataset:
+    """Return the least compute that reaches a target loss, with the plan that does it; for a law of one input, the input needed.
+
+    Parameters
+    ----------
+    target_loss : target or targets in nat/token; with ``then``, of what that fit predicts from the loss (an accuracy)
+    cost, limits, given : as in `allocate`
+    then : a second fit that takes this one's output: the target is of its output, with the uncertainty of both
+    seed : of the pairing of the two fits' draws
+
+    Returns
+    -------
+    Dataset with coordinate ``target``. Of dims chain, draw, target: ``compute``, ``params`` and ``tokens`` (a law of
+    params and tokens), or the law's one input; infinite where the draw's floor is not below the target. Of dim target:
+    ``probability_reachable``, and ``decision_compute``, ``decision_params``, ``decision_tokens`` of the cheapest plan whose expected loss
+    (or, with ``then``, whose expected output of that fit) is the target (infinite where there is none)
+
+    Examples
+    --------
+    >>> plan = bs.allocate_target(fit, 2.5)
+    >>> plan["compute"].dims
+    ('chain', 'draw', 'target')
+    """
+    import xarray
+
+    targets = np.atleast_1d(np.asarray(target_loss, dtype=float))
+    output = (then or fit).law.output
+    for target in targets:
+        if not (np.isfinite(target) and target > 0):
+            raise InputError(f"target {output} = {target:g} must be positive and finite")
+    draws = fit.parameters()
+    if cost is not None and cost.training_budget:
+        raise InputError("a target has no budget: its least compute is of training and serving together; leave the training budget out")
+    single = len(fit.law.input_names) == 1
+    if single and ((limits is not None and limits.any) or given or then):
+        raise InputError(f"law '{fit.law.name}' is of one input: its target takes no limits, given values or second fit")
+    link = Link(fit, then, seed) if then is not None else None
+    problem = None if single else optimum.problem_of(fit.law, cost, limits, given)
+    columns: dict[str, list[Any]] = {}
+    for target in targets:
+        found = _input_for_target(fit, draws, float(target)) if problem is None else _plan_for_target(problem, draws, float(target), link)
+        for name, values in found.items():
+            columns.setdefault(name, []).append(np.asarray(values))
+    stacked = {name: np.stack(values, axis=-1) for name, values in columns.items()}
+    dims = {3: ("chain", "draw", "target"), 1: ("target",)}
+    data = {name: (dims[values.ndim], values) for name, values in stacked.items()}
+    about = attributes(fit, problem or Problem(fit.law, cost or Cost()))
+    trusted = fit.diagnosis.ok and (then is None or then.diagnosis.ok)
+    return xarray.Dataset(data, {"target": targets}, {**about, "output": output, "trustworthy": int(trusted)})
+
+
+class Link:
+    """A second fit that takes the first one's output, its draws paired with the first one's: what it predicts, and which loss it needs."""
+
+    def __init__(self, fit: Fit, then: Fit, seed: int) -> None:
+        if then.law.input_names != (fit.law.output,):
+            raise InputError(f"law '{then.law.name}' does not take {fit.law.output} alone, which law '{fit.law.name}' predicts")
+        shape = next(iter(fit.parameters().values())).shape
+        self.law, self.loss = then.law, fit.law.output
+        self.parameters = matched(then.parameters(), shape, seed)
+        low, high = then.law.inputs[0].low, then.law.inputs[0].high
+        self.span = max(low, 1e-6), high
+        ends = [np.median(self.of(np.full(shape, end))) for end in self.span]
+        self.falling = bool(ends[1] < ends[0])  # an accuracy falls with the loss, an error rises
+
+    def of(self, loss: np.ndarray) -> np.ndarray:
+        return self.law.predict({self.loss: loss}, self.parameters)
+
+    def needed(self, target: float) -> np.ndarray:
+        """Return the highest loss that reaches the target, for each draw; 0 where none does."""
+        shape = next(iter(self.parameters.values())).shape
+        sign = 1.0 if self.falling else -1.0  # larger is better where the output falls with the loss
+        # In 1 / loss, which rises as the output gets better.
+        found = optimum.bisect(lambda x: -sign * self.of(1 / x), np.full(shape, -sign * target), 1 / self.span[1], 1 / self.span[0])
+        return np.where(np.isfinite(found), 1 / found, 0.0)
+
+
+def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: float, link: Link | None) -> dict[str, Any]:
+    needed = link.needed(target) if link else target
+    compute = optimum.least_compute(problem, draws, needed)
+    reachable = np.isfinite(compute)
+    best = optimum.best_plan(problem, draws, np.where(reachable, compute, 1e30))  # where it is not, what comes out is not kept
+    sign = -1.0 if link and link.falling else 1.0
+
+    def expected(budget: np.ndarray) -> np.ndarray:
+        try:
+            size, tokens, number = optimum.best_decision(problem, draws, float(budget[0]))
+        except ValueError:  # no plan of so little compute keeps the limits
+            return np.array([np.inf])
+        loss = optimum.outcome(problem.law, draws, size, tokens, problem.options[number])
+        return np.array([sign * np.mean(link.of(loss) if link else loss)])
+
+    low, high = optimum.smallest_compute(problem), optimum.LARGEST_COMPUTE
+    budget = float(optimum.bisect(expected, np.array([sign * target]), low, high)[0])
+    size, tokens, _ = optimum.best_decision(problem, draws, budget) if np.isfinite(budget) else (np.inf, np.inf, 0)
+    return {
+        "compute": compute,
+        "params": np.where(reachable, best.params, np.inf),
+        "tokens": np.where(reachable, best.tokens, np.inf),
+        "probability_reachable": reachable.mean(),
+        "decision_compute": budget,
+        "decision_params": size,
+        "decision_tokens": tokens,
+    }
+
+
+def _input_for_target(fit: Fit, draws: Mapping[str, np.ndarray], target: float) -> dict[str, Any]:
+    name = fit.law.input_names[0]
+    shape = next(iter(draws.values())).shape
+    needed = optimum.bisect(lambda x: fit.law.predict({name: x}, draws), np.full(shape, target), 1.0, optimum.LARGEST_COMPUTE)
+    return {name: needed, "probability_reachable": np.isfinite(needed).mean()}
