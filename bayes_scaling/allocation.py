@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling import optimum
+from bayes_scaling.comparison import compare
 from bayes_scaling.cost import Cost
-from bayes_scaling.drift import decades_beyond
+from bayes_scaling.drift import Drift, decades_beyond
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.limits import Limits
@@ -21,6 +22,7 @@ from bayes_scaling.optimum import Problem
 from bayes_scaling.prediction import new_measurement
 from bayes_scaling.progress import follow
 from bayes_scaling.risk import Risk
+from bayes_scaling.sharing import judged, refuse_spending, share_out
 from bayes_scaling.units import count_text
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ BAND = 0.01  # share of the compute that the band of plans may waste
 
 
 def allocate(
-    fit: Fit,
+    fit: Fit | Mapping[str, Fit],
     compute: float | Iterable[float],
     *,
     cost: Cost | None = None,
@@ -43,20 +45,26 @@ def allocate(
     params: float | None = None,
     tokens: float | None = None,
     band: float = BAND,
+    drift: Drift | float | None = None,
+    weights: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> xarray.Dataset:
-    """Split compute between params and tokens.
+    """Split a budget between what a law is a function of: compute between params and tokens, or what the law's own inputs share.
 
     Parameters
     ----------
-    compute : budget or budgets, in FLOP
+    fit : of a law of params and tokens; of one that says what its inputs share (``law.sharing``: encoder and decoder, training and
+        answering, vocabulary and text), for which there are no cost, limits or held sizes; or several by name, which are averaged
+    compute : budget or budgets, in FLOP; under a law that says so itself, in its own unit
     cost : what a plan costs; 6 x params x tokens by default
     limits : what a plan must keep to
     given : values of the law's further inputs (unique tokens, bits, sparsity); several for one make the plan choose among them
     risk : what of the loss's distribution the decision minimises: ``mean``, ``quantile:0.9`` or ``cvar:0.9``
     params, tokens : hold one of them; the decision then is the plan that this leaves, and its regret is what holding it costs
     band : share of the compute; the band is of the sizes that waste no more than that
-    seed : of the scatter of a new measurement
+    drift : how far the law may be off beyond its runs, in ``new_of_decision``: as in `bayes_scaling.predict`
+    weights : of several fits, by name: as in `bayes_scaling.allocate_average`; by default those of `bayes_scaling.compare`
+    seed : of the scatter and the drift of a new measurement
 
     Returns
     -------
@@ -69,12 +77,13 @@ def allocate(
     ``expected_loss``, ``expected_regret_loss``, ``expected_regret_compute``; ``band_low`` and ``band_high`` (the smallest and largest size
     whose expected loss is no more than the best plan's with that share less of the compute; NaN where no such plan keeps the limits); and
     how many decades the decision lies outside the data: ``decades_beyond`` (the largest), ``decades_beyond_params``, ``_tokens``,
-    ``_compute``.
+    ``_compute``. Under a law whose inputs share a budget, names are those of its inputs, ratio and budget (attributes ``inputs``,
+    ``ratio``, ``shares``), and ``loss`` is its output where that should be high (attribute ``answer``).
 
     Raises
     ------
     InputError
-        If the law has no params and tokens, a budget cannot be spent, or no plan keeps the limits.
+        If the law's inputs share no budget, a budget cannot be spent, or no plan keeps the limits.
 
     Examples
     --------
@@ -86,19 +95,28 @@ def allocate(
     """
     import xarray
 
-    problem = optimum.problem_of(fit.law, cost, limits, given)
     chosen_risk = Risk.read(risk)
     if not 0 < band < 1:
         raise InputError(f"band = {band:g} is a share of the compute: between 0 and 1 (0.01 is 1 %)")
     budgets = np.atleast_1d(np.asarray(compute, dtype=float))
     if budgets.ndim != 1 or not len(budgets):
         raise InputError("compute must be one budget or a list of them")
+    if not isinstance(fit, Fit):
+        if str(chosen_risk) != "mean" or params is not None or tokens is not None:
+            raise InputError("an average of laws minimises the expected loss, with nothing held: risk, params and tokens go with one fit")
+        return _averaged(fit, budgets, weights, cost=cost, limits=limits, given=given, band=band, drift=drift, seed=seed)
+    if weights:
+        raise InputError("weights go with several fits, by name")
+    if fit.law.sharing is not None:
+        refuse_spending(fit.law, cost, limits, params, tokens)
+        return share_out(fit, budgets, given=given, risk=chosen_risk, band=band, drift=drift, seed=seed)
+    problem = optimum.problem_of(fit.law, cost, limits, given)
     optimum.require_compute(problem, budgets)
     _check_held(problem, params, tokens, budgets)
     draws = fit.parameters()
     columns: dict[str, list[np.ndarray]] = {}
     for budget in follow(budgets, "budgets", len(budgets)):
-        for name, values in _one_budget(fit, draws, float(budget), problem, chosen_risk, params, tokens, band, seed).items():
+        for name, values in _one_budget(fit, draws, float(budget), problem, chosen_risk, params, tokens, band, drift, seed).items():
             columns.setdefault(name, []).append(np.asarray(values))
     data = {}
     for name, values in columns.items():
@@ -111,8 +129,18 @@ def allocate(
         "band": band,
         "chosen": ",".join(problem.chosen),
         "further": ",".join(problem.options[0]),
+        "ratio": "tokens_per_param",
     }
     return xarray.Dataset(data, {"budget": budgets}, attributes(fit, problem, **about))
+
+
+def _averaged(fits: Mapping[str, Fit], budgets: np.ndarray, weights: Mapping[str, float] | None, **settings: Any) -> xarray.Dataset:
+    """Return the plan of an average of laws; without weights, by how well they forecast runs that they were not fitted to."""
+    from bayes_scaling.averaging import allocate_average
+
+    if weights is None:
+        weights = compare(fits, seed=settings["seed"]).weights if len(fits) > 1 else dict.fromkeys(fits, 1.0)
+    return allocate_average(fits, weights, budgets, **settings)
 
 
 def attributes(fit: Fit, problem: Problem, **more: Any) -> dict[str, Any]:
@@ -120,7 +148,11 @@ def attributes(fit: Fit, problem: Problem, **more: Any) -> dict[str, Any]:
     return {
         "law": fit.law.name,
         "output": fit.law.output,
+        "answer": "loss",
         "noise": fit.noise.name,
+        "inputs": "params,tokens",
+        "shares": "compute",
+        "unit": "FLOP",
         "cost": problem.cost.text(),
         "training_budget": int(problem.cost.training_budget),
         "limits": problem.limits.text(),
@@ -175,6 +207,7 @@ def _one_budget(
     params: float | None,
     tokens: float | None,
     band: float,
+    drift: Drift | float | None,
     seed: int,
 ) -> dict[str, Any]:
     law, cost = fit.law, problem.cost
@@ -210,7 +243,7 @@ def _one_budget(
         **{name: best.values(problem, name) for name in problem.chosen},
         "loss": best.outcome,
         "loss_of_decision": decided,
-        "new_of_decision": new_measurement(fit, plan, seed),
+        "new_of_decision": new_measurement(fit, plan, seed, drift),
         "regret_loss": regret_loss,
         "regret_compute": regret_compute,
         "decision_params": chosen,
@@ -263,29 +296,8 @@ def _band(
         return np.nan, np.nan
     smaller, smaller_tokens, other = optimum.best_decision(problem, flat, less, risk)
     allowed = float(risk.of(optimum.outcome(problem.law, flat, smaller, smaller_tokens, problem.options[other])))
-    if problem.limits.sizes:
-        good = [one for one in problem.limits.sizes if _within(problem, one, budget, option) and risk_of(one, budget) <= allowed]
-        return (min(good), max(good)) if good else (np.nan, np.nan)
     least, _, most = (float(part) for part in problem.range(budget, option))
-
-    def edge(end: float) -> float:
-        if risk_of(end, budget) <= allowed:
-            return end
-        inside, outside = np.log(size), np.log(end)
-        for _ in range(_BAND_HALVINGS):
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if risk_of(float(np.exp(middle)), budget) <= allowed else (inside, middle)
-        return float(np.exp(inside))
-
-    return edge(least), edge(most)
-
-
-_BAND_HALVINGS = 30
-
-
-def _within(problem: Problem, size: float, budget: float, option: Mapping[str, float]) -> bool:
-    least, _, most = problem.range(budget, option)
-    return bool(least <= size <= most)
+    return optimum.good_range(lambda one: risk_of(one, budget) <= allowed, size, least, most, problem.limits.sizes)
 
 
 def probability_better(
@@ -300,33 +312,38 @@ def probability_better(
     Returns
     -------
     ``probability`` that the first is better; ``difference`` of the losses, first minus other (median, with ``q05`` and ``q95``);
-    ``compute`` and ``other_compute``, what they cost in FLOP
+    ``compute`` and ``other_compute``, what they cost in FLOP. Under a law whose inputs share a budget, what they take of it, by its name,
+    and the difference is of the law's output
     """
-    problem = optimum.problem_of(fit.law, cost, None, {**(given or {}), **_further(plan)})
-    second = optimum.problem_of(fit.law, cost, None, {**(given or {}), **_further(other)})
-    draws = fit.parameters()
-    losses, spent = [], []
-    for one, at in ((plan, problem), (other, second)):
-        for name in ("params", "tokens"):
-            if name not in one or not (np.isfinite(one[name]) and one[name] >= 1):
-                has = f"{one[name]:g}" if name in one else "none"
-                raise InputError(f"a plan needs {name} of at least 1 (write params=70e9,tokens=1.4e12); one has {has}")
-        losses.append(optimum.outcome(fit.law, draws, one["params"], one["tokens"], at.options[0]))
-        spent.append(float(at.compute(one["params"], one["tokens"], at.options[0])))
-    difference = losses[0] - losses[1]
+    shares, better = "compute", -1.0
+    if fit.law.sharing is not None:
+        refuse_spending(fit.law, cost, None)
+        shares, better = fit.law.sharing.budget.name, 1.0 if fit.law.sharing.highest else -1.0
+        (first, spent), (second, other_spent) = (judged(fit, one, given) for one in (plan, other))
+    else:
+        (first, spent), (second, other_spent) = (_judged(fit, one, cost, given) for one in (plan, other))
+    difference = first - second
     low, middle, high = np.quantile(difference, [0.05, 0.5, 0.95])
     return {
-        "probability": float(np.mean(difference < 0) + np.mean(difference == 0) / 2),
+        "probability": float(np.mean(better * difference > 0) + np.mean(difference == 0) / 2),
         "difference": float(middle),
         "q05": float(low),
         "q95": float(high),
-        "compute": spent[0],
-        "other_compute": spent[1],
+        shares: spent,
+        f"other_{shares}": other_spent,
     }
 
 
-def _further(plan: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in plan.items() if name not in ("params", "tokens")}
+def _judged(fit: Fit, plan: Mapping[str, float], cost: Cost | None, given: Mapping[str, Any] | None) -> tuple[np.ndarray, float]:
+    """Return the loss of a plan under each draw, and its compute."""
+    further = {name: value for name, value in plan.items() if name not in ("params", "tokens")}
+    problem = optimum.problem_of(fit.law, cost, None, {**(given or {}), **further})
+    for name in ("params", "tokens"):
+        if name not in plan or not (np.isfinite(plan[name]) and plan[name] >= 1):
+            has = f"{plan[name]:g}" if name in plan else "none"
+            raise InputError(f"a plan needs {name} of at least 1 (write params=70e9,tokens=1.4e12); one has {has}")
+    size, tokens, (option,) = plan["params"], plan["tokens"], problem.options
+    return optimum.outcome(fit.law, fit.parameters(), size, tokens, option), float(problem.compute(size, tokens, option))
 
 
 def regret(

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.allocation import allocate, regret
+from bayes_scaling import optimum
+from bayes_scaling.allocation import BAND, allocate
 from bayes_scaling.cost import Cost
+from bayes_scaling.drift import Drift
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
+from bayes_scaling.limits import Limits
 from bayes_scaling.prediction import predict
 from bayes_scaling.scores import choice
 
@@ -60,7 +63,16 @@ def predict_average(fits: Mapping[str, Fit], weights: Mapping[str, float], at: M
 
 
 def allocate_average(
-    fits: Mapping[str, Fit], weights: Mapping[str, float], compute: float | Iterable[float], *, cost: Cost | None = None, seed: int = 0
+    fits: Mapping[str, Fit],
+    weights: Mapping[str, float],
+    compute: float | Iterable[float],
+    *,
+    cost: Cost | None = None,
+    limits: Limits | None = None,
+    given: Mapping[str, Any] | None = None,
+    band: float = BAND,
+    drift: Drift | float | None = None,
+    seed: int = 0,
 ) -> xarray.Dataset:
     """Split compute between params and tokens under an average of laws.
 
@@ -70,41 +82,100 @@ def allocate_average(
     Parameters
     ----------
     fits, weights : as in `predict_average`; laws of params and tokens
-    compute, cost : as in `bayes_scaling.allocate`
+    compute, cost, limits, band, drift : as in `bayes_scaling.allocate`
+    given : one value of each further input, for the laws that take it
 
     Returns
     -------
-    Dataset as of `bayes_scaling.allocate`, with ``law`` (dims chain, draw)
+    Dataset as of `bayes_scaling.allocate`, with ``law`` (dims chain, draw); attributes ``laws`` and ``weights``
+
+    Raises
+    ------
+    InputError
+        If a weight cannot be used, or as `bayes_scaling.allocate` does for one of the laws.
     """
     import xarray
 
     used, share = _used(fits, weights)
-    cost = cost or Cost()
+    for name in given or {}:
+        if not any(name in fit.law.input_names for fit in used.values()):
+            optimum.problem_of(next(iter(used.values())).law, given={name: (given or {})[name]})  # which says why it is not taken
+    taken = {name: {key: value for key, value in (given or {}).items() if key in fit.law.input_names} for name, fit in used.items()}
+    mixture = _Mixture(used, share, {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()})
     found = []
     for budget in np.atleast_1d(np.asarray(compute, float)):
-        plans = {name: allocate(fit, budget, cost=cost) for name, fit in used.items()}
-        optima = np.stack([np.quantile(plan["params"], [0.01, 0.99]) for plan in plans.values()])
-        chosen = _best_size(used, share, float(budget), cost, optima.min() / 3, optima.max() * 3)
-        mixed = _mixed({name: allocate(fit, budget, cost=cost, params=chosen) for name, fit in used.items()}, share, seed)
+        chosen = mixture.best_size(float(budget))
+        low, high = mixture.band(float(budget), chosen, band)
+        plans = {
+            name: allocate(fit, budget, cost=cost, limits=limits, given=taken[name], band=band, drift=drift, params=chosen, seed=seed)
+            for name, fit in used.items()
+        }
+        mixed = _mixed(plans, share, seed)
         for name in ("regret_loss", "regret_compute"):
             mixed[f"expected_{name}"] = mixed[name].mean(("chain", "draw"))
         mixed["expected_loss"] = mixed["loss_of_decision"].mean(("chain", "draw"))
+        mixed["band_low"], mixed["band_high"] = ("budget", [low]), ("budget", [high])
         found.append(mixed)
     whole: Any = xarray.concat(found, "budget", data_vars="minimal", coords="minimal", compat="override", join="outer")
     whole.attrs = {**found[0].attrs, "held": ""}
     return whole
 
 
-def _best_size(fits: Mapping[str, Fit], share: np.ndarray, budget: float, cost: Cost, low: float, high: float) -> float:
-    """Return the size with the least loss expected over all laws: the best of a grid, and of finer grids about it."""
-    high = min(high, cost.largest_params(budget) / 2)
-    sizes = np.array([low])
-    for _ in range(_NARROWINGS):
-        sizes = np.geomspace(low, high, _SIZES)
-        loss = [np.asarray(regret(fit, budget, params=sizes, cost=cost)["expected_loss"]) for fit in fits.values()]
-        best = int(np.argmin(share @ np.array(loss)))
-        low, high = sizes[max(best - 2, 0)], sizes[min(best + 2, _SIZES - 1)]
-    return float(np.sqrt(low * high))
+class _Mixture:
+    """Several laws by their shares: the loss that is expected of a size over the draws of all of them."""
+
+    def __init__(self, fits: Mapping[str, Fit], share: np.ndarray, problems: Mapping[str, optimum.Problem]) -> None:
+        for name, problem in problems.items():
+            if problem.chosen:
+                raise InputError(f"an average of laws takes one value of {problem.chosen[0]}, not several to choose among ('{name}')")
+        self.share, self.problems = share, list(problems.values())
+        self.draws = [fit.parameters() for fit in fits.values()]
+
+    def loss(self, sizes: np.ndarray, budget: float) -> np.ndarray:
+        """Return the expected loss of sizes, shape (size,)."""
+        found = []
+        for problem, draws in zip(self.problems, self.draws, strict=True):
+            (option,) = problem.options
+            wide = {name: np.reshape(values, (-1, 1)) for name, values in draws.items()}
+            found.append(optimum.outcome(problem.law, wide, sizes, problem.tokens(sizes, budget, option), option).mean(axis=0))
+        return self.share @ np.array(found)
+
+    def range(self, budget: float) -> tuple[float, float]:
+        """Return the sizes between which every law has a plan that keeps the limits."""
+        ends = [problem.range(budget, problem.options[0]) for problem in self.problems]
+        return max(float(least) for least, _, _ in ends), min(float(most) for _, _, most in ends)
+
+    def best_size(self, budget: float) -> float:
+        """Return the size of least expected loss: the best of those that can be built, or of a grid and of finer grids about it."""
+        for problem in self.problems:
+            optimum.require_compute(problem, budget)
+        least, most = self.range(budget)
+        if least > most:
+            raise InputError(f"no size keeps the limits under all of the laws at {budget:.3g} FLOP: average fewer, or relax them")
+        built = np.array([size for size in self.problems[0].limits.sizes if least <= size <= most])
+        if len(built):
+            return float(built[np.argmin(self.loss(built, budget))])
+        optima = [optimum.best_plan(problem, draws, budget).params for problem, draws in zip(self.problems, self.draws, strict=True)]
+        low = max(least, min(float(np.quantile(sizes, 0.01)) for sizes in optima) / 3)
+        high = min(most, max(float(np.quantile(sizes, 0.99)) for sizes in optima) * 3)
+        best = low
+        for _ in range(_NARROWINGS):
+            sizes = np.geomspace(low, high, _SIZES)
+            place = int(np.argmin(self.loss(sizes, budget)))
+            best, low, high = float(sizes[place]), sizes[max(place - 2, 0)], sizes[min(place + 2, _SIZES - 1)]
+        return best
+
+    def band(self, budget: float, size: float, share: float) -> tuple[float, float]:
+        """Return the smallest and the largest size that is as good as the best plan with a share less of the compute."""
+        less = budget * (1 - share)
+        try:
+            allowed = self.loss(np.array([self.best_size(less)]), less)[0]
+        except InputError:
+            return np.nan, np.nan
+
+        least, most = self.range(budget)
+        sizes = self.problems[0].limits.sizes
+        return optimum.good_range(lambda one: bool(self.loss(np.array([one]), budget)[0] <= allowed), size, least, most, sizes)
 
 
 def _mixed(found: Mapping[str, xarray.Dataset], share: np.ndarray, seed: int) -> xarray.Dataset:

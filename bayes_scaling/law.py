@@ -113,6 +113,40 @@ class Decision:
 
 
 @dataclass(frozen=True, eq=False)
+class Sharing:
+    """A budget that two inputs of a law share, where it is not the compute of params and tokens (which `allocate` knows by itself).
+
+    All functions are of jax.numpy, element by element, and take values by name: the law's inputs, the budget and what is ``given``.
+
+    Parameters
+    ----------
+    budget : what is shared out
+    inputs : the two that share it, by name: the one that a plan chooses, and the one that gets what is left
+    text : what they take of the budget, in words
+    spends : ``spends(values) -> amount`` that they take of the budget; it must be linear in the second input
+    span : ``span(values) -> (low, high)``, the range that the first is chosen from
+    ratio : what tells plans apart at a glance: the first input's share, the second per unit of the first
+    ratio_of : ``ratio_of(values) -> ratio``
+    given : what must be told besides the budget and the law's other inputs (prices)
+    optional : values of what need not be told
+    highest : whether the law's output should be high
+    best : ``best(parameters, values) -> first`` input of the best plan, where more is known than that it is the best of the span
+    """
+
+    budget: Input
+    inputs: tuple[str, str]
+    text: str
+    spends: Callable[[Values], Any]
+    span: Callable[[Values], tuple[Any, Any]]
+    ratio: Input
+    ratio_of: Callable[[Values], Any]
+    given: tuple[Input, ...] = ()
+    optional: Mapping[str, float] = field(default_factory=dict[str, float])
+    highest: bool = False
+    best: Callable[[Values, Values], Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Caution:
     """Where others have seen a law fail: ``applies(inputs)``, element by element, and what they saw, with its source."""
 
@@ -153,6 +187,7 @@ class Law:
     alternatives : the same law as a function of another input, by the input's name
     variants : related laws of the same source, by the name that follows the law's own and a colon (``gordon:bleu``)
     decision : the question that the law exists to answer
+    sharing : the budget that its inputs share, where it is not the compute of params and tokens
     """
 
     name: str
@@ -181,6 +216,7 @@ class Law:
     alternatives: Mapping[str, Law] = field(default_factory=dict[str, "Law"])
     variants: Mapping[str, Law] = field(default_factory=dict[str, "Law"])
     decision: Decision | None = None
+    sharing: Sharing | None = None
     origin: str = ""  #: file that the law was loaded from, for a user's law
     origin_hash: str = ""
 

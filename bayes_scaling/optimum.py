@@ -6,7 +6,7 @@ Everything is vectorised over draws: parameters are arrays of one shape, compute
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -18,15 +18,16 @@ import numpy as np
 from bayes_scaling import numeric
 from bayes_scaling.cost import Cost, affordable_tokens, used_params
 from bayes_scaling.errors import InputError, nearest
-from bayes_scaling.law import Law
+from bayes_scaling.law import Input, Law
 from bayes_scaling.limits import LARGEST_PARAMS, SMALLEST_PARAMS, Limits, most_tokens, require_range, size_range
 from bayes_scaling.quantities import quantity
 from bayes_scaling.risk import Risk
 
 LARGEST_COMPUTE = 1e40  # FLOP; a target that needs more counts as out of reach
 _HALVINGS = 60
+_BAND_HALVINGS = 30
 _MOST_OPTIONS = 64  # combinations of what is decided besides params and tokens
-_LOWER_IS_BETTER = ("loss", "error", "task_loss", "unigram_loss")
+LOWER_IS_BETTER = ("loss", "error", "task_loss", "unigram_loss")
 
 Draws = Mapping[str, np.ndarray]
 
@@ -97,12 +98,12 @@ class Plan:
 def require_plan(law: Law) -> None:
     """Raise InputError unless the law is one of params and tokens whose output should be low."""
     if not {"params", "tokens"} <= set(law.input_names):
+        needs = "compute is split between params and tokens (chinchilla)"
+        own = f"; its own question is for decide: {law.decision.question}" if law.decision else ""
+        raise InputError(f"law '{law.name}' is a function of {', '.join(law.input_names)}, and {needs}{own}")
+    if law.output not in LOWER_IS_BETTER:
         raise InputError(
-            f"law '{law.name}' is a function of {', '.join(law.input_names)}: an allocation needs a law of params and tokens (chinchilla)"
-        )
-    if law.output not in _LOWER_IS_BETTER:
-        raise InputError(
-            f"law '{law.name}' predicts {law.output}: an allocation needs an output that should be low ({', '.join(_LOWER_IS_BETTER)})"
+            f"law '{law.name}' predicts {law.output}: an allocation needs an output that should be low ({', '.join(LOWER_IS_BETTER)})"
         )
 
 
@@ -120,7 +121,18 @@ def problem_of(law: Law, cost: Cost | None = None, limits: Limits | None = None,
     """
     require_plan(law)
     further = [item for item in law.inputs if item.name not in ("params", "tokens")]
-    names = [item.name for item in further]
+    return Problem(law, cost or Cost(), limits or Limits(), choices(law, further, given))
+
+
+def choices(law: Law, items: Sequence[Input], given: Mapping[str, Any] | None) -> tuple[dict[str, float], ...]:
+    """Return all combinations of what is given of some items, by name: one value each, or several to choose among.
+
+    Raises
+    ------
+    InputError
+        If one is unknown, missing or impossible, or they are too many.
+    """
+    names = [item.name for item in items]
     given = dict(given or {})
     for name in given:
         if name not in names:
@@ -129,10 +141,10 @@ def problem_of(law: Law, cost: Cost | None = None, limits: Limits | None = None,
                     f"law '{law.name}' does not know repeated data, so it takes no unique_tokens: fit data_constrained to runs that repeat "
                     "data, or set max_tokens for a single pass"
                 )
-            hint = nearest(name, names) or ": it is a function of params and tokens alone"
+            hint = nearest(name, names) or f": it is a function of {' and '.join(law.input_names)} alone"
             raise InputError(f"law '{law.name}' takes no '{name}'{hint}")
     values: dict[str, np.ndarray] = {}
-    for item in further:
+    for item in items:
         if item.name not in given and item.default is None:
             raise InputError(f"law '{law.name}' also takes {item.name} ({item.meaning}): give its value, or several to choose among")
         values[item.name] = np.atleast_1d(np.asarray(given.get(item.name, item.default), float))
@@ -142,7 +154,7 @@ def problem_of(law: Law, cost: Cost | None = None, limits: Limits | None = None,
     options = tuple(dict(zip(values, map(float, choice), strict=True)) for choice in itertools.product(*values.values()))
     if len(options) > _MOST_OPTIONS:
         raise InputError(f"{len(options)} combinations of {', '.join(names)} are too many to choose among; at most {_MOST_OPTIONS}")
-    return Problem(law, cost or Cost(), limits or Limits(), options)
+    return options
 
 
 def require_compute(problem: Problem, compute: Any) -> None:
@@ -307,6 +319,25 @@ def least_compute(problem: Problem, parameters: Draws, target: Any) -> np.ndarra
 def smallest_compute(problem: Problem) -> float:
     """Return the least compute that `require_compute` lets pass, with a margin."""
     return 4 * float(min(problem.compute(SMALLEST_PARAMS, 1.0, option) for option in problem.options))
+
+
+def good_range(good: Callable[[float], bool], size: float, least: float, most: float, sizes: Sequence[float] = ()) -> tuple[float, float]:
+    """Return the smallest and the largest size that is good, about one that is: of those that can be built, where these are a few."""
+    if sizes:
+        kept = [one for one in sizes if least <= one <= most and good(one)]
+        return (min(kept), max(kept)) if kept else (np.nan, np.nan)
+    return _furthest_good(good, size, least), _furthest_good(good, size, most)
+
+
+def _furthest_good(good: Callable[[float], bool], inside: float, end: float) -> float:
+    """Return the size furthest from one that is good, towards an end, up to which all are (by bisection in logs: they are an interval)."""
+    if good(end):
+        return end
+    near, far = np.log(inside), np.log(end)
+    for _ in range(_BAND_HALVINGS):
+        middle = (near + far) / 2
+        near, far = (middle, far) if good(float(np.exp(middle))) else (near, middle)
+    return float(np.exp(near))
 
 
 def bisect(falling: Callable[[np.ndarray], np.ndarray], target: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.drift import NO_DRIFT, Drift, before_any_forecast, drift_of, drifted, reach_beyond, scale
+from bayes_scaling.drift import NO_DRIFT, Drift, drift_of, drifted, reach_beyond, scale
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.quantities import quantity
@@ -114,7 +114,7 @@ def _outputs(
         return np.asarray(expected), np.asarray(new)
 
 
-def new_measurement(fit: Fit, at: Mapping[str, float], seed: int) -> np.ndarray:
+def new_measurement(fit: Fit, at: Mapping[str, float], seed: int, drift: Drift | float | None = None) -> np.ndarray:
     """Return a new measurement at one point, with drift and scatter, shape (chain, draw); NaN where scatter depends on what is not known.
 
     Stated standard errors are of runs that were made, not of one that is planned.
@@ -122,7 +122,7 @@ def new_measurement(fit: Fit, at: Mapping[str, float], seed: int) -> np.ndarray:
     if any(name not in at for name in fit.noise.needs):
         return np.full(next(iter(fit.parameters().values())).shape, np.nan)
     inputs = {name: np.atleast_1d(float(value)) for name, value in at.items()}
-    return _outputs(fit, inputs, fit.parameters(), seed, before_any_forecast())[1][..., 0]
+    return _outputs(fit, inputs, fit.parameters(), seed, drift_of(drift))[1][..., 0]
 
 
 def matched(parameters: Mapping[str, np.ndarray], shape: tuple[int, ...], seed: int) -> dict[str, np.ndarray]:

@@ -196,33 +196,40 @@ def _prediction(one: xarray.Dataset) -> dict[str, Any]:
     }
 
 
+_BEYOND = "decades_beyond_"
+_SPENDING = ("compute", "training", "serving", "gpu_hours", "dollars", "serving_dollars")
+
+
+def _names(listed: str) -> list[str]:
+    return [name for name in listed.split(",") if name]
+
+
 def allocation_records(plan: xarray.Dataset, law: Law | None = None) -> list[dict[str, Any]]:
     """Return one record a budget of what `bayes_scaling.allocate` returned; with the law, its cautions where the decision lies."""
     return [_allocation(plan.isel(budget=i), law) for i in range(plan.sizes["budget"])]
 
 
 def _allocation(one: xarray.Dataset, law: Law | None) -> dict[str, Any]:
-    chosen = [name for name in one.attrs["chosen"].split(",") if name]
-    decision = {"params": float(one["decision_params"]), "tokens": float(one["decision_tokens"])}
-    decision |= {name: float(one[f"decision_{name}"]) for name in one.attrs["further"].split(",") if name}
-    beyond = {name: float(one[f"decades_beyond_{name}"]) for name in ("params", "tokens", "compute")}
+    about = one.attrs
+    inputs, chosen, further = (_names(about[key]) for key in ("inputs", "chosen", "further"))
+    shares, answer, first = about["shares"], about["answer"], inputs[0]
+    decision = {name: float(one[f"decision_{name}"]) for name in (*inputs, *further)}
+    beyond = {str(name).removeprefix(_BEYOND): float(value) for name, value in one.data_vars.items() if str(name).startswith(_BEYOND)}
     return {
-        "compute": float(one["budget"]),
-        **{name: _quantiles(one[name]) for name in ("params", "tokens", "tokens_per_param", *chosen, "loss")},
+        shares: float(one["budget"]),
+        **{name: _quantiles(one[name]) for name in (*inputs, about["ratio"], *chosen, answer)},
         "decision": {
             **decision,
-            **{name: float(one[name]) for name in ("expected_loss", "expected_regret_loss", "expected_regret_compute")},
+            **{name: float(one[name]) for name in (f"expected_{answer}", f"expected_regret_{answer}", f"expected_regret_{shares}")},
         },
+        "shares": shares,
+        "inputs": inputs,
         "chosen": chosen,
-        "risk": one.attrs["risk"],
-        "spending": {
-            name: float(one[f"decision_{name}"])
-            for name in ("compute", "training", "serving", "gpu_hours", "dollars", "serving_dollars")
-            if f"decision_{name}" in one
-        },
-        "training_budget": bool(one.attrs["training_budget"]),
-        "band": {"share": one.attrs["band"], "params_low": float(one["band_low"]), "params_high": float(one["band_high"])},
-        "predictive": {"new": _quantiles(one["new_of_decision"]), "expected": _quantiles(one["loss_of_decision"])},
+        "risk": about["risk"],
+        "spending": {name: float(one[f"decision_{name}"]) for name in _SPENDING if f"decision_{name}" in one and name not in decision},
+        "training_budget": bool(about["training_budget"]),
+        "band": {"share": about["band"], f"{first}_low": float(one["band_low"]), f"{first}_high": float(one["band_high"])},
+        "predictive": {"new": _quantiles(one["new_of_decision"]), "expected": _quantiles(one[f"{answer}_of_decision"])},
         "decades_beyond": float(one["decades_beyond"]),
         "decades_beyond_each": beyond,
         "cautions": [] if law is None else cautions(law, decision),
@@ -248,7 +255,11 @@ def _target(one: xarray.Dataset) -> dict[str, Any]:
         f"target_{one.attrs['output']}": float(one["target"]),
         **{name: _quantiles(one[name]) for name in drawn},
         "probability_reachable": float(one["probability_reachable"]),
-        "decision": {name: float(one[f"decision_{name}"]) for name in ("compute", "params", "tokens") if f"decision_{name}" in one},
+        "decision": {
+            name: float(one[f"decision_{name}"])
+            for name in (one.attrs["shares"], *_names(one.attrs["inputs"]))
+            if f"decision_{name}" in one
+        },
         "cost": one.attrs["cost"],
         "trustworthy": bool(one.attrs["trustworthy"]),
     }

@@ -12,12 +12,18 @@ from bayes_scaling.allocation import attributes
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
+from bayes_scaling.law import Law
 from bayes_scaling.limits import Limits
 from bayes_scaling.optimum import Problem
 from bayes_scaling.prediction import matched
+from bayes_scaling.quantities import quantity
+from bayes_scaling.sharing import budgets_for, refuse_spending
 
 if TYPE_CHECKING:
     import xarray
+
+
+_SMALLEST = 1e-30  # the search for the input of a law of one begins there, whatever its unit
 
 
 def allocate_target(
@@ -31,6 +37,8 @@ def allocate_target(
     seed: int = 0,
 ) -> xarray.Dataset:
     """Return the least compute that reaches a target loss, with the plan that does it; for a law of one input, the input needed.
+
+    Under a law that says what its inputs share (``law.sharing``), it is the least of that budget, and the target is of the law's output.
 
     Parameters
     ----------
@@ -57,12 +65,19 @@ def allocate_target(
     targets = np.atleast_1d(np.asarray(target_loss, dtype=float))
     output = (then or fit).law.output
     for target in targets:
-        if not (np.isfinite(target) and target > 0):
-            raise InputError(f"target {output} = {target:g} must be positive and finite")
+        if not quantity(output).admits(np.array(target)):
+            raise InputError(f"target {output} = {target:g} must be {quantity(output).range_text()}")
     draws = fit.parameters()
+    if fit.law.sharing is not None:
+        if then is not None:
+            raise InputError(f"law '{fit.law.name}' has a budget of its own: its target takes no second fit")
+        refuse_spending(fit.law, cost, limits)
+        return budgets_for(fit, targets, given)
     if cost is not None and cost.training_budget:
         raise InputError("a target has no budget: its least compute is of training and serving together; leave the training budget out")
     single = len(fit.law.input_names) == 1
+    if single:
+        _require_falling(fit.law)
     if single and ((limits is not None and limits.any) or given or then):
         raise InputError(f"law '{fit.law.name}' is of one input: its target takes no limits, given values or second fit")
     link = Link(fit, then, seed) if then is not None else None
@@ -78,6 +93,14 @@ def allocate_target(
     about = attributes(fit, problem or Problem(fit.law, cost or Cost()))
     trusted = fit.diagnosis.ok and (then is None or then.diagnosis.ok)
     return xarray.Dataset(data, {"target": targets}, {**about, "output": output, "trustworthy": int(trusted)})
+
+
+def _require_falling(law: Law) -> None:
+    """Raise InputError unless the output of a law of one input should be low, and falls with the input."""
+    (name,) = law.input_names
+    if law.output not in optimum.LOWER_IS_BETTER or name not in law.decreasing_in:
+        own = f"; its own question is for decide: {law.decision.question}" if law.decision else ""
+        raise InputError(f"law '{law.name}' has no least {name} for a target: its {law.output} need not fall with {name}, or be low{own}")
 
 
 class Link:
@@ -138,5 +161,5 @@ def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: 
 def _input_for_target(fit: Fit, draws: Mapping[str, np.ndarray], target: float) -> dict[str, Any]:
     name = fit.law.input_names[0]
     shape = next(iter(draws.values())).shape
-    needed = optimum.bisect(lambda x: fit.law.predict({name: x}, draws), np.full(shape, target), 1.0, optimum.LARGEST_COMPUTE)
+    needed = optimum.bisect(lambda x: fit.law.predict({name: x}, draws), np.full(shape, target), _SMALLEST, optimum.LARGEST_COMPUTE)
     return {name: needed, "probability_reachable": np.isfinite(needed).mean()}

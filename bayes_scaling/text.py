@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,55 +200,74 @@ def allocation_text(plan: xarray.Dataset, rows: Sequence[Mapping[str, Any]] | No
     rows : the plan's records, where more is known than the plan holds (cautions, another plan to compare with)
     """
     about = plan.attrs
-    lines = [f"{about['law']}, {about['noise']} noise; compute = {about['cost']}; medians with 90 % intervals"]
+    rows = allocation_records(plan) if rows is None else rows
+    lines = [f"{about['law']}, {about['noise']} noise; {about['shares']} = {about['cost']}; medians with 90 % intervals"]
+    given = [name for name in about["further"].split(",") if name and name not in rows[0]["chosen"]]
+    if "weights" in about:
+        lines.append(f"average of {', '.join(f'{law} {w:.2f}' for law, w in zip(about['laws'], about['weights'], strict=True))}")
+    if given:
+        lines.append(f"given: {', '.join(f'{name} {quantity_text(rows[0]["decision"][name])}' for name in given)}")
     if about["limits"]:
         lines.append(f"limits: {about['limits']}")
     if not about["trustworthy"]:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
-    for i, row in enumerate(rows if rows is not None else allocation_records(plan)):
-        lines += ["", f"compute {compute_text(row['compute'])}", *_one_allocation(plan.isel(budget=i), row)]
+    for i, row in enumerate(rows):
+        amount = _written(about["unit"])(row[about["shares"]])
+        lines += ["", f"{about['shares']} {amount}", *_one_allocation(plan.isel(budget=i), row)]
     return "\n".join(lines)
 
 
+def _written(unit: str) -> Callable[[float], str]:
+    """Return how amounts of a unit are written."""
+    return {"FLOP": compute_text, "count": count_text}.get(unit, quantity_text)
+
+
+def _plan(values: Mapping[str, float], write: Mapping[str, Callable[[float], str]]) -> str:
+    """Write what a plan has of each input: ``70.0B params, 1.40T tokens``; ``compute 5e23 FLOP`` of what is no count."""
+    return ", ".join(f"{how(values[name])} {name}" if how is count_text else f"{name} {how(values[name])}" for name, how in write.items())
+
+
 def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
-    about, decision, budget = one.attrs, row["decision"], row["compute"]
+    about, decision, shares, answer = one.attrs, row["decision"], one.attrs["shares"], one.attrs["answer"]
+    budget, (first, second) = row[shares], row["inputs"]
     unit = " nat/token" if about["output"] == "loss" else ""
+    write = {name: _written(one[name].attrs.get("unit", "count")) for name in (first, second)}
     chosen = f"held {about['held']}" if about["held"] else "decision"
     if about["risk"] != "mean":
         chosen += f" ({about['risk']})"
     further = "".join(f", {name} {quantity_text(decision[name])}" for name in row["chosen"])
+
     lines = [
-        f"  best params       {_interval(one['params'], count_text)}",
-        f"  best tokens       {_interval(one['tokens'], count_text)}",
-        f"  tokens per param  {_interval(one['tokens_per_param'], lambda v: f'{v:.3g}')}",
+        *(f"  {f'best {name}':17} {_interval(one[name], write[name])}" for name in (first, second)),
+        f"  {about['ratio'].replace('_', ' '):17} {_interval(one[about['ratio']], lambda v: f'{v:.3g}')}",
         *(f"  best {name:12} {_interval(one[name], quantity_text)}" for name in row["chosen"]),
-        f"  best {about['output']:12} {_interval(one['loss'], lambda v: f'{v:.4f}')}{unit}, of each draw at its own best plan",
-        f"  {chosen:17} {count_text(decision['params'])} params, {count_text(decision['tokens'])} tokens{further}",
-        f"  its {about['output']:13} {_predictive(row)}",
-        f"  expected regret   {decision['expected_regret_loss']:.2g}{unit}, the worth of "
-        f"{decision['expected_regret_compute'] / budget:.2%} of the compute",
+        f"  best {about['output']:12} {_interval(one[answer], lambda v: f'{v:.4f}')}{unit}, of each draw at its own best plan",
+        f"  {chosen:17} {_plan(decision, write)}{further}",
+        f"  its {about['output']:13} {_predictive(row, answer)}",
+        f"  expected regret   {decision[f'expected_regret_{answer}']:.2g}{unit}, the worth of "
+        f"{decision[f'expected_regret_{shares}'] / budget:.2%} of the {shares}",
     ]
-    band = row["band"]
-    if np.isfinite(band["params_low"]):
+    band, (low, high) = row["band"], (row["band"][f"{first}_{end}"] for end in ("low", "high"))
+    if np.isfinite(low):
         lines.append(
-            f"  {f'within {100 * band["share"]:.3g} %':17} {count_text(band['params_low'])} to {count_text(band['params_high'])} params: "
-            "no worse than the best plan of so much less compute"
+            f"  {f'within {100 * band["share"]:.3g} %':17} {write[first](low)} to {write[first](high)} {first}: "
+            f"no worse than the best plan of so much less {shares}"
         )
     lines += _spending(row, budget)
     if "versus" in row:
         other = row["versus"]
+        gain = [-value if answer == "loss" else value for value in (other["difference"], other["q95"], other["q05"])]
         lines.append(
-            f"  versus            {count_text(other['params'])} params, {count_text(other['tokens'])} tokens "
-            f"({compute_text(other['other_compute'])}): the decision is better with probability {other['probability']:.3f}, by "
-            f"{-other['difference']:.4f} [{-other['q95']:.4f}, {-other['q05']:.4f}]"
+            f"  versus            {_plan(other, write)} ({_written(about['unit'])(other[f'other_{shares}'])}): the decision is better with "
+            f"probability {other['probability']:.3f}, by {gain[0]:.4f} [{min(gain):.4f}, {max(gain):.4f}]"
         )
     return lines + _reach(row)
 
 
-def _predictive(row: Mapping[str, Any]) -> str:
+def _predictive(row: Mapping[str, Any], answer: str) -> str:
     """Say which output the decision has: its mean over the draws, where the curve lies with 90 % probability, and where a run does."""
     new, curve = row["predictive"]["new"], row["predictive"]["expected"]
-    text = f"expected {row['decision']['expected_loss']:.4f}, 90 % interval [{curve['q05']:.4f}, {curve['q95']:.4f}]"
+    text = f"expected {row['decision'][f'expected_{answer}']:.4f}, 90 % interval [{curve['q05']:.4f}, {curve['q95']:.4f}]"
     if np.isfinite(new["q05"]):
         beyond = row["decades_beyond"] > 0 or any(row["decades_beyond_each"].values())
         drift = " and drift beyond the runs" if beyond else ""
@@ -259,6 +278,8 @@ def _predictive(row: Mapping[str, Any]) -> str:
 def _spending(row: Mapping[str, Any], budget: float) -> list[str]:
     """Say what a plan spends, where that is more than one number."""
     spent, parts = row["spending"], []
+    if not spent:
+        return []
     if spent["serving"] and not row["training_budget"]:
         parts.append(f"{compute_text(spent['training'])} of training, {compute_text(spent['serving'])} of serving")
     if spent["compute"] < budget * (1 - 1e-6):
@@ -288,7 +309,7 @@ def _reach(row: Mapping[str, Any]) -> list[str]:
 
 def target_text(plan: xarray.Dataset) -> str:
     """Return what each target needs, with 90 % intervals."""
-    cost = f"compute = {plan.attrs['cost']}{'; limits: ' + plan.attrs['limits'] if plan.attrs['limits'] else ''}"
+    cost = f"{plan.attrs['shares']} = {plan.attrs['cost']}{'; limits: ' + plan.attrs['limits'] if plan.attrs['limits'] else ''}"
     lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; {cost}; medians with 90 % intervals"]
     if not plan.attrs["trustworthy"]:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
@@ -296,14 +317,16 @@ def target_text(plan: xarray.Dataset) -> str:
         one = plan.isel(target=i)
         unit = " nat/token" if plan.attrs["output"] == "loss" else ""
         lines += ["", f"{plan.attrs['output']} {target:g}{unit}: reachable with probability {float(one['probability_reachable']):.3f}"]
-        for name in ("compute", "params", "tokens"):
+        about = plan.attrs
+        shares, inputs = about["shares"], about["inputs"].split(",")
+        write = {shares: _written(about["unit"])} | {name: _written(one[name].attrs.get("unit", "count")) for name in inputs if name in one}
+        for name in (shares, *inputs):
             if name in one:
-                lines.append(f"  {'least ' + name:15} {_interval(one[name], compute_text if name == 'compute' else count_text)}")
-        if "decision_compute" in one and np.isfinite(float(one["decision_compute"])):
-            lines.append(
-                f"  decision        {compute_text(float(one['decision_compute']))}: {count_text(float(one['decision_params']))} params, "
-                f"{count_text(float(one['decision_tokens']))} tokens give this {plan.attrs['output']} in expectation"
-            )
+                lines.append(f"  {'least ' + name:15} {_interval(one[name], write[name])}")
+        if f"decision_{shares}" in one and np.isfinite(float(one[f"decision_{shares}"])):
+            decided = {name: float(one[f"decision_{name}"]) for name in (shares, *inputs)}
+            plan_text = _plan(decided, {name: write[name] for name in inputs})
+            lines.append(f"  decision        {write[shares](decided[shares])}: {plan_text} give this {about['output']} in expectation")
     return "\n".join(lines)
 
 

@@ -21,7 +21,7 @@ figure only, so that there is no published set.
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Term
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Sharing, Term
 
 ENCODER_REFERENCE = 1.5e8
 DECODER_REFERENCE = 1.8e8
@@ -32,13 +32,21 @@ def formula(inputs, p):
     return p["E"] + jnp.exp(jnp.log(p["a"]) - log_size - p["p_d"] * jnp.log(inputs["decoder_params"] / DECODER_REFERENCE))
 
 
+def best_share(p):
+    """The decoder's, whatever the total."""
+    return p["p_d"] / (p["p_e"] + p["p_d"])
+
+
 def answer(p, given):
-    share = p["p_d"] / (p["p_e"] + p["p_d"])
+    share = best_share(p)
     total = given["params"]
     best = {"encoder_params": total * (1 - share), "decoder_params": total * share}
     even = {"encoder_params": total / 2, "decoder_params": total / 2}
     return {**best, "decoder_share": share + 0 * total, "loss": formula(best, p), "loss_even": formula(even, p)}
 
+
+TOTAL = Input("params", "count", "encoder and decoder together, embeddings and softmax not included")
+SHARE = Input("decoder_share", "fraction", "the decoder's share of the total")
 
 LAW = Law(
     name="ghorbani",
@@ -63,16 +71,26 @@ LAW = Law(
     decreasing_in=("encoder_params", "decoder_params"),
     decision=Decision(
         question="how are a total of params best split between encoder and decoder?",
-        given=(Input("params", "count", "encoder and decoder together, embeddings and softmax not included"),),
+        given=(TOTAL,),
         answers=(
             Input("encoder_params", "count", "best size of the encoder"),
             Input("decoder_params", "count", "best size of the decoder"),
-            Input("decoder_share", "fraction", "the decoder's share of the total"),
+            SHARE,
             Input("loss", "nat/token", "loss of that model"),
             Input("loss_even", "nat/token", "loss with half of the params in each: the gap is what the split is worth"),
         ),
         answer=answer,
         example={"params": 1e9},
+    ),
+    sharing=Sharing(
+        budget=TOTAL,
+        inputs=("decoder_params", "encoder_params"),
+        text="encoder_params + decoder_params",
+        spends=lambda at: at["encoder_params"] + at["decoder_params"],
+        span=lambda at: (0 * at["params"] + 1, at["params"] - 1),
+        ratio=SHARE,
+        ratio_of=lambda at: at["decoder_params"] / at["params"],
+        best=lambda p, at: best_share(p) * at["params"],
     ),
     checks=(
         # At the reference sizes the reducible loss is a; at the optimum of 1e9 params (4/9 : 5/9) it is 0.073725.

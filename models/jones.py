@@ -33,7 +33,7 @@ import jax.numpy as jnp
 from jax.nn import sigmoid
 from numpyro.distributions import LogNormal, Normal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Sharing
 
 JONES = "Jones 2021, arXiv 2104.03113"
 LN10 = math.log(10)
@@ -135,12 +135,12 @@ def trade(p, given, elo):
     }
 
 
-GIVEN = (
-    Input("compute", "FLOP", "training compute at hand"),
+PRICED = (
     Input("price_train", "", "price of a FLOP of training"),
     Input("price_test", "", "price of a FLOP of play, times the moves to be played"),
     Input("least_test_compute", "FLOP", "test compute of a single node, below which no search can go"),
 )
+GIVEN = (Input("compute", "FLOP", "training compute at hand"), *PRICED)
 ANSWERS = (
     Input("test_compute", "FLOP", "compute per move that reaches the target with the training compute at hand"),
     Input("saved_by_10x_training", "", "factor of test compute that ten times the training compute saves"),
@@ -149,6 +149,30 @@ ANSWERS = (
     Input("cost", "", "what both cost at these prices"),
 )
 PRICES = {"price_train": 1.0, "price_test": 1.0, "least_test_compute": 1.0}
+
+
+def best_training(p, given):
+    """The training compute of the strongest agent at a budget; Elo per decade shares it out, where that leaves more than one node."""
+    most = (given["budget"] - given["price_test"] * given["least_test_compute"]) / given["price_train"]
+    return jnp.minimum(p["b_train"] / (p["b_train"] + p["b_test"]) * given["budget"] / given["price_train"], most)
+
+
+SHARING = Sharing(
+    budget=Input("budget", "", "what training and play may cost, at their prices (in FLOP where each is 1)"),
+    inputs=("compute", "test_compute"),
+    text="price_train x compute + price_test x test_compute",
+    spends=lambda at: at["price_train"] * at["compute"] + at["price_test"] * at["test_compute"],
+    span=lambda at: (
+        LEAST * at["budget"] / at["price_train"],
+        (at["budget"] - at["price_test"] * at["least_test_compute"]) / at["price_train"],
+    ),
+    ratio=Input("train_share", "fraction", "share of the budget that goes to training"),
+    ratio_of=lambda at: at["price_train"] * at["compute"] / at["budget"],
+    given=PRICED,
+    optional=PRICES,
+    highest=True,
+    best=best_training,
+)
 
 TRADE_OFF = Law(
     name="jones:test_time",
@@ -182,6 +206,7 @@ TRADE_OFF = Law(
         example={"elo": -1000.0, "compute": 1e15, "price_test": 1e6},
         optional=PRICES,
     ),
+    sharing=SHARING,
     published={
         "hex_9": Published(
             {"b_train": 300.0, "b_test": 250.0, "elo_0": -7250.0},

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling.fractions import BetaBinomialFraction
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Sharing
 from bayes_scaling.noise import Noise
 from bayes_scaling.numeric import log_gamma_ratio, minimum
 
@@ -181,6 +181,8 @@ AVOID = (
     "problems are likely"
 )
 TARGET = Input("target", "fraction", "expected coverage of new problems to reach")
+ANSWER_TOKENS = Input("answer_tokens", "count", "tokens generated a sample; a token costs 2 FLOP a parameter")
+TEST_COMPUTE = Input("test_compute", "FLOP", "compute a problem, 2 x params x tokens x samples (prompt and context left out)")
 # Mean pass@1 in published sets lies between 1e-4 and 0.9.
 MEAN = Beta(0.3, 1.0)
 
@@ -208,16 +210,28 @@ SIZE = Law(
         question="which model size and how many samples reach a target coverage with the least compute?",
         given=(
             TARGET,
-            Input("answer_tokens", "count", "tokens generated a sample; a token costs 2 FLOP a parameter"),
+            ANSWER_TOKENS,
         ),
         answers=(
             Input("params", "count", f"best model size, between {SMALLEST:g} and {LARGEST:g}"),
             Input("samples", "count", "samples a problem"),
-            Input("test_compute", "FLOP", "compute a problem, 2 x params x tokens x samples (prompt and context left out)"),
+            TEST_COMPUTE,
         ),
         answer=size_answer,
         example={"target": 0.8},
         optional={"answer_tokens": 256.0},
+    ),
+    sharing=Sharing(
+        budget=TEST_COMPUTE,
+        inputs=("params", "samples"),
+        text="2 x answer_tokens x params x samples",
+        spends=lambda at: 2 * at["answer_tokens"] * at["params"] * at["samples"],
+        span=lambda at: (SMALLEST + 0 * at["test_compute"], jnp.minimum(LARGEST, at["test_compute"] / (2 * at["answer_tokens"]))),
+        ratio=Input("test_tokens", "count", "tokens generated a problem, all samples together"),
+        ratio_of=lambda at: at["answer_tokens"] * at["samples"],
+        given=(ANSWER_TOKENS,),
+        optional={"answer_tokens": 256.0},
+        highest=True,
     ),
     published={
         "pythia_math": Published(

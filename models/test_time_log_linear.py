@@ -27,7 +27,7 @@ from jax.nn import sigmoid
 from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling.curves import Axis, amount
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Sharing
 
 O1 = "OpenAI 2024, Learning to reason with LLMs (figures without numbers)"
 ALPHACODE = "Li et al. 2022 (AlphaCode), arXiv 2203.07814"
@@ -66,11 +66,15 @@ def logit(compute, test_compute, p):
     return p["b0"] + p["b_train"] * jnp.log(compute / COMPUTE_REFERENCE) + p["b_test"] * jnp.log(test_compute / TEST_REFERENCE)
 
 
+def best_share(p):
+    """The same at every budget and every accuracy: budget goes to the two computes as their slopes are to each other."""
+    return p["b_train"] / (p["b_train"] + p["b_test"])
+
+
 def answer(p, given):
-    """The best split is the same at every budget and every accuracy: budget goes to the two computes as their slopes are to each other."""
     budget, queries = given["budget"], given["queries"]
     total = p["b_train"] + p["b_test"]
-    train_share = p["b_train"] / total
+    train_share = best_share(p)
     compute, test_compute = train_share * budget, (1 - train_share) * budget / queries
     best = logit(compute, test_compute, p)
     wanted = logit_needed(given["target"], p["floor"], p["ceiling"])
@@ -253,6 +257,10 @@ def _of_rl(axis):
     )
 
 
+BUDGET = Input("budget", "FLOP", "compute for training and all answers together")
+QUERIES = Input("queries", "count", "questions to be answered over the model's life")
+SHARE = Input("train_share", "fraction", "share of the budget that goes to training: the same at every budget")
+
 LAW = Law(
     name="test_time_log_linear",
     title="Accuracy, log-linear in training and test compute",
@@ -277,21 +285,33 @@ LAW = Law(
     decision=Decision(
         question="how should a budget be split between training and answering, and what does a target accuracy need?",
         given=(
-            Input("budget", "FLOP", "compute for training and all answers together"),
-            Input("queries", "count", "questions to be answered over the model's life"),
+            BUDGET,
+            QUERIES,
             Input("target", "fraction", "accuracy to reach"),
             Input("compute", "FLOP", "training compute of a model at hand"),
         ),
         answers=(
             Input("best_compute", "FLOP", "training compute of the best split"),
             Input("best_test_compute", "FLOP", "its compute per question"),
-            Input("train_share", "fraction", "share of the budget that goes to training: the same at every budget"),
+            SHARE,
             Input("accuracy", "fraction", "its accuracy"),
             Input("budget_for_target", "FLOP", "least budget that reaches the target (0: the floor is enough; inf: above the ceiling)"),
             Input("test_compute_for_target", "FLOP", "compute per question with which the model at hand reaches the target"),
         ),
         answer=answer,
         example={"budget": 1e24, "queries": 1e9, "target": 0.6, "compute": 1e23},
+    ),
+    sharing=Sharing(
+        budget=BUDGET,
+        inputs=("compute", "test_compute"),
+        text="compute + queries x test_compute",
+        spends=lambda at: at["compute"] + at["queries"] * at["test_compute"],
+        span=lambda at: (LEAST * at["budget"], (1 - LEAST) * at["budget"]),
+        ratio=SHARE,
+        ratio_of=lambda at: at["compute"] / at["budget"],
+        given=(QUERIES,),
+        highest=True,
+        best=lambda p, at: best_share(p) * at["budget"],
     ),
     checks=(
         Check("", {"compute": 1e22, "test_compute": 1e13}, 0.4, values={**PLAIN, "b_train": 0.5}),

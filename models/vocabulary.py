@@ -29,7 +29,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
-from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
+from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Sharing, Term
 from bayes_scaling.numeric import minimum, power
 
 TAO = "Tao et al. 2024, arXiv 2407.13623"
@@ -41,12 +41,18 @@ PARAMS_REFERENCE, VOCAB_PARAMS_REFERENCE, DATA_REFERENCE = 3e7, 2e6, 1e9
 FERTILITY = (0.00639222, -0.15811069, 1.20470122)
 FERTILITY_CONSTANT_FROM = 200_000
 SMALLEST, LARGEST = 2.0**8, 1e7  # vocabularies among which the best is looked for
+COMPUTE = Input("compute", "FLOP", "training compute")
 
 
 def tokens_per_character(vocabulary):
     a, b, c = FERTILITY
     log = jnp.log(jnp.minimum(vocabulary, FERTILITY_CONSTANT_FROM))
     return (a * log + b) * log + c
+
+
+def params(inputs):
+    """All that is trained: outside the vocabulary, and one matrix of it."""
+    return inputs["non_vocab_params"] + inputs["vocabulary"] * inputs["embed_dim"]
 
 
 def _derived(p):
@@ -81,7 +87,7 @@ def _law(unit):
 
     def model(vocabulary, given):
         """Return the inputs of the model that spends the whole budget."""
-        tokens = given["compute"] / (6 * (given["non_vocab_params"] + vocabulary * given["embed_dim"]))
+        tokens = given["compute"] / (6 * params({**given, "vocabulary": vocabulary}))
         return {**given, "vocabulary": vocabulary, "characters": tokens / tokens_per_character(vocabulary)}
 
     def best(p, given):
@@ -165,7 +171,7 @@ def _law(unit):
         decision=Decision(
             question="which vocabulary is best at a training compute of 6 (N_nv + V d) tokens, for a model of this size and width?",
             given=(
-                Input("compute", "FLOP", "training compute"),
+                COMPUTE,
                 Input("non_vocab_params", "count", "parameters outside the vocabulary"),
                 Input("embed_dim", "count", "width of the embedding"),
             ),
@@ -180,6 +186,15 @@ def _law(unit):
             ),
             answer=answer,
             example={"compute": 7.05e21, "non_vocab_params": 7e9, "embed_dim": 4096.0},
+        ),
+        sharing=Sharing(
+            budget=COMPUTE,
+            inputs=("vocabulary", "characters"),
+            text="6 x (non_vocab_params + vocabulary x embed_dim) x tokens of so many characters",
+            spends=lambda at: 6 * params(at) * at["characters"] * tokens_per_character(at["vocabulary"]),
+            span=lambda at: (0 * at["compute"] + SMALLEST, 0 * at["compute"] + LARGEST),
+            ratio=Input("vocab_share", "fraction", "share of the params, and so of the compute, that the vocabulary takes"),
+            ratio_of=lambda at: 1 - at["non_vocab_params"] / params(at),
         ),
         published=published,
         checks=(

@@ -32,15 +32,16 @@ def _add_part(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--group", metavar="LABEL", help="which group, for a fit by group")
 
 
-def stored_fit(options: argparse.Namespace) -> Any:
-    """Load the fit that the options name, and select its group."""
+def stored_fit(options: argparse.Namespace, path: str | None = None) -> Any:
+    """Load the fit that the options name, or another file, and select its group."""
     from bayes_scaling.storage import load_fit
 
-    fit = load_fit(options.fit, options.law)
+    named: str = path or options.fit
+    fit = load_fit(named, options.law)
     if options.group is not None and not fit.groups:
-        raise InputError(f"'{options.fit}' is not a fit by group, so it has no group '{options.group}'")
+        raise InputError(f"'{named}' is not a fit by group, so it has no group '{options.group}'")
     if fit.groups and options.group is None:
-        raise InputError(f"'{options.fit}' is a fit by group: choose one with --group ({', '.join(fit.groups)})")
+        raise InputError(f"'{named}' is a fit by group: choose one with --group ({', '.join(fit.groups)})")
     return fit if options.group is None else fit.select(options.group)
 
 
@@ -139,19 +140,35 @@ def add_allocate(commands: Any) -> None:
         "  bayes-scaling allocate fit.nc --compute 5.76e23 --versus params=280e9,tokens=300e9\n"
         "  bayes-scaling allocate repeated.nc --compute 1e22 --unique-tokens 25e9\n"
         "  bayes-scaling allocate fit.nc --target-loss 2.0\n"
-        "  bayes-scaling allocate task.nc --then accuracy.nc --target 0.6",
+        "  bayes-scaling allocate task.nc --then accuracy.nc --target 0.6\n"
+        "  bayes-scaling allocate chinchilla.nc kaplan_nd.nc --compute 1e24                # under the average of the laws\n"
+        "  bayes-scaling allocate ghorbani.nc --budget 1e9                                 # params, between encoder and decoder\n"
+        "  bayes-scaling allocate test_time.nc --compute 1e24 --given queries=1e9          # between training and answering\n"
+        "  bayes-scaling allocate vocabulary.nc --compute 7e21 --given non_vocab_params=7e9,embed_dim=4096",
     )  # fmt: skip
-    add_stored(parser)
+    parser.add_argument(
+        "fit", nargs="+", metavar="FIT.nc", help="written by bayes-scaling fit --out; several to the same runs are averaged"
+    )
+    _add_part(parser)
+    parser.add_argument(
+        "--weight", action="append", default=[], metavar="LAW=W", help="of each of several fits; by default those of bayes-scaling compare"
+    )
     parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="a budget; may be repeated")
     parser.add_argument("--dollars", action="append", default=[], metavar="DOLLARS", help="a budget (with --gpu-flops and --gpu-price)")
+    parser.add_argument(
+        "--budget", action="append", default=[], metavar="AMOUNT", help="a budget in the unit of what the law's inputs share"
+    )
     parser.add_argument("--target-loss", action="append", default=[], metavar="NATS", help="the reverse: least compute for a loss")
-    parser.add_argument("--target", action="append", default=[], metavar="VALUE", help="with --then: a target of what that fit predicts")
+    parser.add_argument(
+        "--target", action="append", default=[], metavar="VALUE", help="the same of what --then predicts, or of an output that is no loss"
+    )
     parser.add_argument("--then", metavar="FIT.nc", help="a second fit that takes the loss (into an accuracy): its output is the target")
     parser.add_argument("--params", metavar="N", help="hold the size")
     parser.add_argument("--tokens", metavar="D", help="hold the training tokens")
     parser.add_argument("--risk", default="mean", metavar="mean|quantile:0.9|cvar:0.9", help="what of the loss the decision minimises")
-    parser.add_argument("--band", default="0.01", metavar="SHARE", help="of the compute: the band holds the sizes that waste no more")
+    parser.add_argument("--band", default="0.01", metavar="SHARE", help="of the budget: the band holds the sizes that waste no more")
     parser.add_argument("--versus", metavar="params=N,tokens=D", help="how probably the decision beats another plan")
+    add_drift(parser, "as for a law whose forecasts nobody has checked")
     add_spending(parser)
     add_verdict(parser)
 
@@ -159,38 +176,68 @@ def add_allocate(commands: Any) -> None:
 def _allocate(options: argparse.Namespace) -> int:
     from bayes_scaling import records, text
     from bayes_scaling.allocation import allocate, probability_better
-    from bayes_scaling.storage import load_fit
-    from bayes_scaling.targets import allocate_target
+    from bayes_scaling.comparison import names_of
 
     cost, limits, given = read_cost(options), read_limits(options), read_given(options)
-    budgets = [number(value, "--compute", "compute") for value in options.compute]
-    budgets += [float(cost.affordable_compute(number(value, "--dollars", "params"))) for value in options.dollars]
-    targets = [number(value, "--target-loss") for value in options.target_loss] + [number(value, "--target") for value in options.target]
-    if bool(budgets) == bool(targets):
+    asked, targets = options.compute + options.dollars + options.budget, options.target_loss + options.target
+    if bool(asked) == bool(targets):
         raise InputError("give budgets (--compute 5.76e23) or target losses (--target-loss 2.0), one of the two")
-    if bool(options.then) != bool(options.target) or (options.then and options.target_loss):
-        raise InputError("--then takes --target, a value of what the second fit predicts; without it the target is a loss (--target-loss)")
     held: dict[str, Any] = {
         name: number(value, f"--{name}", name) for name in ("params", "tokens") if (value := getattr(options, name)) is not None
     }
     if targets and (held or options.versus):
         raise InputError("--params, --tokens and --versus go with --compute, not with a target")
-    fit = stored_fit(options)
+    if len(options.fit) > 1 and (targets or options.versus):
+        raise InputError("several fits are averaged at a budget: --versus and targets go with one fit")
+    if options.weight and len(options.fit) == 1:
+        raise InputError("--weight goes with several fits, of which there is one")
+    fits = names_of([stored_fit(options, path) for path in options.fit], options.fit)
+    first = next(iter(fits.values()))
     if targets:
-        then = load_fit(options.then) if options.then else None
-        plan = allocate_target(fit, targets, cost=cost, limits=limits, given=given, then=then)
-        print(text.target_text(plan)) if not options.json else print_json({"targets": records.target_records(plan)})
-        return verdict(bool(plan.attrs["trustworthy"]), options)
-    plan = allocate(fit, budgets, cost=cost, limits=limits, given=given, risk=options.risk, band=number(options.band, "--band"), **held)
-    rows = records.allocation_records(plan, fit.law)
+        return _for_targets(options, first, {"cost": cost, "limits": limits, "given": given})
+    weights = {}
+    for part in options.weight:
+        name, _, value = part.rpartition("=")  # a name may hold a comma
+        weights[name] = number(value, f"--weight {name}")
+    plan = allocate(
+        first if len(fits) == 1 else fits, _budgets(options, first.law, cost), cost=cost, limits=limits, given=given, risk=options.risk,
+        band=number(options.band, "--band"), drift=options.drift, weights=weights or None, **held,
+    )  # fmt: skip
+    rows = records.allocation_records(plan, first.law)
     if options.versus:
         other = {name: number(value, f"--versus {name}", name) for name, value in pairs([options.versus], "--versus").items()}
         for row in rows:
-            decided = {name: row["decision"][name] for name in fit.law.input_names}
-            further = {name: value for name, value in decided.items() if name not in ("params", "tokens")}
-            row["versus"] = {**other, **probability_better(fit, decided, {**further, **other}, cost=cost)}
-    print(text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows})
-    return verdict(fit.diagnosis.ok, options)
+            decided = {name: value for name, value in row["decision"].items() if not name.startswith("expected_")}
+            further = {name: value for name, value in decided.items() if name not in row["inputs"]}
+            row["versus"] = {**other, **probability_better(first, decided, {**further, **other}, cost=cost)}
+    shares = {"weights": dict(zip(plan.attrs["laws"], plan.attrs["weights"], strict=True))} if "weights" in plan.attrs else {}
+    print(text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows, **shares})
+    return verdict(bool(plan.attrs["trustworthy"]), options)
+
+
+def _budgets(options: argparse.Namespace, law: Any, cost: Any) -> list[float]:
+    """Return the budgets, in the unit of what is shared under the law."""
+    if law.sharing is not None and law.sharing.budget.unit != "FLOP" and (options.compute or options.dollars):
+        about = law.sharing.budget
+        raise InputError(f"law '{law.name}' shares out no compute but {about.name} ({about.meaning}): give it with --budget")
+    name = "compute" if law.sharing is None else law.sharing.budget.name
+    budgets = [number(value, "--compute", "compute") for value in options.compute]
+    budgets += [float(cost.affordable_compute(number(value, "--dollars", "params"))) for value in options.dollars]
+    return budgets + [number(value, "--budget", name) for value in options.budget]
+
+
+def _for_targets(options: argparse.Namespace, fit: Any, settings: dict[str, Any]) -> int:
+    from bayes_scaling import records, text
+    from bayes_scaling.storage import load_fit
+    from bayes_scaling.targets import allocate_target
+
+    of_loss = options.then is None and (fit.law.sharing is None or not fit.law.sharing.highest)
+    if bool(options.target_loss) != of_loss or (options.target and of_loss):
+        raise InputError("--then takes --target, a value of what the second fit predicts; without it the target is a loss (--target-loss)")
+    targets = [number(value, "--target-loss") for value in options.target_loss] + [number(value, "--target") for value in options.target]
+    plan = allocate_target(fit, targets, then=load_fit(options.then) if options.then else None, **settings)
+    print(text.target_text(plan)) if not options.json else print_json({"targets": records.target_records(plan)})
+    return verdict(bool(plan.attrs["trustworthy"]), options)
 
 
 def add_plot(commands: Any) -> None:

@@ -62,6 +62,7 @@ ORDER = [
         "limits",
         "risk",
         "optimum",
+        "sharing",
         "allocation",
         "targets",
         "recipes",
