@@ -56,6 +56,7 @@ from .law import Input as Input
 from .law import Law as Law
 from .law import Parameter as Parameter
 from .law import Published as Published
+from .law import Sharing as Sharing
 from .law import Term as Term
 from .law import get_law as get_law
 from .law import law_names as law_names

@@ -8,6 +8,7 @@ from conftest import floor_fit, simulated_runs
 from scipy import stats
 
 import bayes_scaling as bs
+from bayes_scaling.limits import Limits
 
 LAW = bs.get_law("chinchilla")
 SE = np.linspace(0.01, 0.05, 24)
@@ -111,5 +112,27 @@ def test_the_average_of_two_laws(runs):
     loss = [0.25 * bs.regret(a, 1e22, params=sizes)["expected_loss"] + 0.75 * bs.regret(b, 1e22, params=sizes)["expected_loss"]]
     assert np.argmin(loss) == 1
     assert float(both["expected_loss"][0]) == pytest.approx(float(loss[0][1]), abs=1e-4)
+
+    def expected(size, compute=1e22):
+        return sum(
+            share * float(bs.regret(fit, compute, params=np.array([size]))["expected_loss"][0]) for fit, share in ((a, 0.25), (b, 0.75))
+        )
+
+    less = float(bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 3}, 0.99e22)["decision_params"][0])
+    for edge in ("band_low", "band_high"):
+        assert expected(float(both[edge][0])) == pytest.approx(expected(less, 0.99e22), rel=1e-9)
+    same = bs.allocate({"a": a, "b": b}, 1e22, weights={"a": 1, "b": 3})
+    assert same.identical(both)
+    built = Limits(sizes=tuple(np.geomspace(1e9, 1e11, 9)))
+    chosen = float(bs.allocate({"a": a, "b": b}, 1e22, weights={"a": 1, "b": 3}, limits=built)["decision_params"][0])
+    assert chosen == min(built.sizes, key=expected)
+    held = bs.allocate({"a": a, "b": b}, 1e22, weights={"a": 1, "b": 3}, limits=Limits(max_tokens=1e11))
+    assert float(held["decision_tokens"][0]) <= 1e11 * (1 + 1e-9)
+    stacked = bs.allocate({"a": a, "b": b}, 1e22)
+    assert stacked.attrs["weights"] == pytest.approx([bs.compare({"a": a, "b": b}).weights[name] for name in stacked.attrs["laws"]])
+    with pytest.raises(bs.InputError, match="risk, params and tokens go with one fit"):
+        bs.allocate({"a": a, "b": b}, 1e22, risk="cvar:0.9")
+    with pytest.raises(bs.InputError, match="law 'chinchilla' takes no 'bits'"):
+        bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 3}, 1e22, given={"bits": 8})
     with pytest.raises(bs.InputError, match="a weight is given for 'c', of which there is no fit"):
         bs.predict_average({"a": a}, {"c": 1.0}, at)
