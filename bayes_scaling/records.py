@@ -44,6 +44,13 @@ def law_record(law: Law) -> dict[str, Any]:
             "optional": dict(law.decision.optional),
             "example": dict(law.decision.example),
         },
+        "sharing": law.sharing
+        and {
+            "budget": _described((law.sharing.budget,)),
+            "between": list(law.sharing.inputs),
+            "spends": law.sharing.text,
+            "given": _described(law.sharing.given),
+        },
         "published": {
             name: {"values": dict(item.values), "standard_errors": dict(item.standard_errors), "source": item.source, "note": item.note}
             for variant in (variants.values() or [law])

@@ -77,6 +77,16 @@ class Shared:
             values = _filled(self.by, jnp.asarray(first, float), self.known(np.asarray(budget, float), option))
             return {name: np.asarray(value) for name, value in values.items()}
 
+    def spent(self, plan: Mapping[str, Any]) -> np.ndarray:
+        """Return what a plan takes of the budget."""
+        with jax.enable_x64(True):
+            return np.asarray(self.by.spends({name: np.asarray(value, float) for name, value in plan.items()}))
+
+    def ratio(self, plan: Mapping[str, Any]) -> np.ndarray:
+        """Return what tells a plan apart at a glance."""
+        with jax.enable_x64(True):
+            return np.asarray(self.by.ratio_of({name: np.asarray(value, float) for name, value in plan.items()}))
+
     def outcome(self, plan: Mapping[str, Any], parameters: Draws) -> np.ndarray:
         """Return the law's output, its sign changed where it should be high."""
         return self.sign * self.law.predict({name: plan[name] for name in self.law.input_names}, parameters)
@@ -309,7 +319,7 @@ def judged(fit: Fit, plan: Mapping[str, float], given: Mapping[str, Any] | None)
             has = f"{plan[name]:g}" if name in plan else "none"
             raise InputError(f"a plan needs {name}, which must be {quantity(name).range_text()}; one has {has}")
     values = {**shared.options[0], **{name: float(plan[name]) for name in by.inputs}}
-    return law.predict(values, fit.parameters()), float(by.spends(values))
+    return law.predict(values, fit.parameters()), float(shared.spent(values))
 
 
 def attributes(fit: Fit, shared: Shared) -> dict[str, Any]:
@@ -345,13 +355,10 @@ def _one_budget(fit: Fit, shared: Shared, budget: float, risk: Risk, band: float
     low, high = _band(shared, draws, budget, risk, size, number, band)
     at = {name: decided[name] for name in fit.law.input_names}
     beyond = {name: float(decades_beyond(fit.runs, {name: value})) for name, value in at.items()}
-    with jax.enable_x64(True):
-        ratio = np.broadcast_to(np.asarray(shared.by.ratio_of(plans)), best.first.shape)
-        decided_ratio = float(shared.by.ratio_of(decided))
     return {
         first: best.first,
         second: plans[second],
-        shared.by.ratio.name: ratio,
+        shared.by.ratio.name: np.broadcast_to(shared.ratio(plans), best.first.shape),
         **{name: of_option[name] for name in shared.chosen},
         answer: shared.sign * best.outcome,
         f"{answer}_of_decision": shared.sign * outcome,
@@ -359,7 +366,7 @@ def _one_budget(fit: Fit, shared: Shared, budget: float, risk: Risk, band: float
         f"regret_{answer}": regret,
         f"regret_{shares}": wasted,
         **{f"decision_{name}": decided[name] for name in (first, second, *option)},
-        f"decision_{shared.by.ratio.name}": decided_ratio,
+        f"decision_{shared.by.ratio.name}": float(shared.ratio(decided)),
         f"expected_{answer}": (shared.sign * outcome).mean(),
         f"expected_regret_{answer}": regret.mean(),
         f"expected_regret_{shares}": wasted.mean(),

@@ -49,6 +49,14 @@ def law_text(law: Law) -> str:
             lines += [f"  {kind:7} {item.name:22} {item.unit:10} {item.meaning}{_default(law, item.name)}" for item in items]
         example = ",".join(f"{name}={value:g}" for name, value in law.decision.example.items())
         lines.append(f"  bayes-scaling decide FIT.nc --given {example}")
+    if law.sharing is not None:
+        by = law.sharing
+        lines.append(f"plan: {' and '.join(by.inputs)} that share {by.budget.name}, {by.budget.meaning}")
+        told = [item for item in law.inputs if item.name not in by.inputs]
+        needed = ",".join(f"{item.name}=..." for item in (*told, *by.given) if item.name not in by.optional)
+        lines.append(
+            f"  bayes-scaling allocate FIT.nc --budget ...{f' --given {needed}' if needed else ''}     # {by.budget.name} = {by.text}"
+        )
     lines.append("published" if found["published"] else "published: no parameter values")
     for name, item in found["published"].items():
         values = ", ".join(f"{key} {value:.6g}" for key, value in item["values"].items())

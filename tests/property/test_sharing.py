@@ -62,7 +62,7 @@ def test_what_a_law_says_of_its_budget_fits_together(name):
     assert set(by.inputs) <= set(law.input_names)
     assert not {by.budget.name, by.ratio.name} & set(law.input_names)  # results have each by its name
     known = {**shared.known(budget, shared.options[0]), by.inputs[0]: float(np.mean(shared.span(budget, shared.options[0])))}
-    taken = [float(by.spends({**known, by.inputs[1]: second})) for second in (1e3, 2e3, 4e3)]
+    taken = [float(shared.spent({**known, by.inputs[1]: second})) for second in (1e3, 2e3, 4e3)]
     assert taken[2] - taken[1] == pytest.approx(2 * (taken[1] - taken[0]), rel=1e-4)  # linear in what is left
 
 
@@ -70,7 +70,7 @@ def test_what_a_law_says_of_its_budget_fits_together(name):
 def test_the_budget_is_spent_exactly_and_no_other_plan_is_better(name):
     shared, draws, budget = asked(name)
     found, plans = best(shared, draws, budget)
-    assert np.asarray(shared.by.spends(plans)) == pytest.approx(np.full(found.first.shape, budget), rel=1e-12)
+    assert shared.spent(plans) == pytest.approx(np.full(found.first.shape, budget), rel=1e-12)
     low, high = (float(end) for end in shared.span(budget, shared.options[0]))
     rng = np.random.default_rng(7)
     others = np.concatenate([np.geomspace(low, high, 1501)[:-1], np.clip(np.median(found.first) * np.exp(rng.normal(size=500)), low, high)])
@@ -125,8 +125,8 @@ def test_the_decision_has_least_risk_and_no_more_regret_than_the_plan_of_the_med
 # --- What the law's own question answers
 
 
-def answers(name, given):
-    law, draws = bs.get_law(name), draws_of(name)
+def answers(name, draws, given):
+    law = bs.get_law(name)
     with jax.enable_x64(True):
         return law.decision.answer(draws, {key: np.asarray(value, float) for key, value in given.items()})
 
@@ -135,20 +135,20 @@ def test_encoder_and_decoder_are_split_as_ghorbani_says():
     """Decoder share p_d / (p_e + p_d) = 0.5556 at exponents 0.4 and 0.5, where the paper finds about 0.55; reducible loss 0.073725."""
     shared, draws, budget = asked("ghorbani")
     found, plans = best(shared, draws, budget)
-    told = answers("ghorbani", {"params": budget})
+    told = answers("ghorbani", draws, {"params": budget})
     for key in ("encoder_params", "decoder_params"):
         assert plans[key] == pytest.approx(np.asarray(told[key]), rel=1e-12)
     assert found.outcome == pytest.approx(np.asarray(told["loss"]), rel=1e-12)
     exact = {key: np.array([value]) for key, value in {"E": 0.0, "a": 0.2, "p_e": 0.4, "p_d": 0.5}.items()}
     found, plans = best(shared, exact, budget)
-    assert float(shared.by.ratio_of(plans)[0]) == pytest.approx(0.555556, abs=1e-6)
+    assert float(shared.ratio(plans)[0]) == pytest.approx(0.555556, abs=1e-6)
     assert found.outcome[0] == pytest.approx(0.073725, abs=1e-6)
 
 
 def test_training_and_answering_are_split_as_the_law_answers_itself():
     shared, draws, budget = asked("test_time_log_linear")
     found, plans = best(shared, draws, budget)
-    told = answers("test_time_log_linear", {"budget": budget, "queries": 1e9, "target": 0.6, "compute": 1e23})
+    told = answers("test_time_log_linear", draws, {"budget": budget, "queries": 1e9, "target": 0.6, "compute": 1e23})
     assert plans["compute"] == pytest.approx(np.asarray(told["best_compute"]), rel=1e-12)
     assert plans["test_compute"] == pytest.approx(np.asarray(told["best_test_compute"]), rel=1e-12)
     assert -found.outcome == pytest.approx(np.asarray(told["accuracy"]), rel=1e-12)
@@ -162,7 +162,7 @@ def test_the_least_budget_of_jones_is_the_cheapest_agent(name, target, least):
     given = {**CASES[name][1], "least_test_compute": least}
     shared, draws = sharing.shared_of(bs.get_law(name), given), draws_of(name, spread=0.01)
     more = {"opponent_elo": -1000.0, "target": target} if name == "jones:games" else {"elo": target}
-    told = answers(name, {"compute": 1e15, **bs.get_law(name).decision.optional, **given, **more})
+    told = answers(name, draws, {"compute": 1e15, **bs.get_law(name).decision.optional, **given, **more})
     found = sharing.least_budget(shared, draws, -target)
     assert found == pytest.approx(np.asarray(told["cost"]), rel=1e-6)
     plans = shared.plan(sharing.best_of_draws(shared, draws, found).first, found, shared.options[0])
@@ -174,7 +174,7 @@ def test_the_least_budget_of_jones_is_the_cheapest_agent(name, target, least):
 def test_the_best_vocabulary_is_the_law_s_own(name):
     shared, draws, budget = asked(name)
     found, plans = best(shared, draws, budget)
-    told = answers(name, {"compute": budget, **CASES[name][1]})
+    told = answers(name, draws, {"compute": budget, **CASES[name][1]})
     for key in ("vocabulary", "characters"):
         assert plans[key] == pytest.approx(np.asarray(told[key]), rel=1e-6)
     assert found.outcome == pytest.approx(np.asarray(told["unigram_loss"]), rel=1e-10)
@@ -189,7 +189,7 @@ def test_the_table_of_tao_through_a_plan():
 
 def test_size_and_samples_are_the_cheapest_for_the_coverage_they_have():
     shared, draws, _ = asked("pass_at_k:size")
-    told = answers("pass_at_k:size", {"target": 0.5, "answer_tokens": 256.0})
+    told = answers("pass_at_k:size", draws, {"target": 0.5, "answer_tokens": 256.0})
     assert sharing.least_budget(shared, draws, -0.5) == pytest.approx(np.asarray(told["test_compute"]), rel=1e-4)
 
 
