@@ -14,7 +14,7 @@ import numpy as np
 from bayes_scaling import optimum
 from bayes_scaling.comparison import compare
 from bayes_scaling.cost import Cost
-from bayes_scaling.drift import Drift, decades_beyond
+from bayes_scaling.drift import Drift, decades_beyond, drift_of
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.limits import Limits
@@ -130,6 +130,7 @@ def allocate(
         "chosen": ",".join(problem.chosen),
         "further": ",".join(problem.options[0]),
         "ratio": "tokens_per_param",
+        "drift": drift_of(drift).mean,
     }
     return xarray.Dataset(data, {"budget": budgets}, attributes(fit, problem, **about))
 

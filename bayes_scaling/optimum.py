@@ -100,6 +100,8 @@ def require_plan(law: Law) -> None:
     if not {"params", "tokens"} <= set(law.input_names):
         needs = "compute is split between params and tokens (chinchilla)"
         own = f"; its own question is for decide: {law.decision.question}" if law.decision else ""
+        if law.sharing is not None:
+            own = f"; what its inputs share, {law.sharing.budget.name} = {law.sharing.text}, allocate splits for one fit"
         raise InputError(f"law '{law.name}' is a function of {', '.join(law.input_names)}, and {needs}{own}")
     if law.output not in LOWER_IS_BETTER:
         raise InputError(

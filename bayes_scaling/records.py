@@ -236,6 +236,7 @@ def _allocation(one: xarray.Dataset, law: Law | None) -> dict[str, Any]:
         "spending": {name: float(one[f"decision_{name}"]) for name in _SPENDING if f"decision_{name}" in one and name not in decision},
         "training_budget": bool(about["training_budget"]),
         "band": {"share": about["band"], f"{first}_low": float(one["band_low"]), f"{first}_high": float(one["band_high"])},
+        "drift": about["drift"],
         "predictive": {"new": _quantiles(one["new_of_decision"]), "expected": _quantiles(one[f"{answer}_of_decision"])},
         "decades_beyond": float(one["decades_beyond"]),
         "decades_beyond_each": beyond,

@@ -17,7 +17,7 @@ import numpy as np
 
 from bayes_scaling import numeric
 from bayes_scaling.cost import Cost
-from bayes_scaling.drift import Drift, decades_beyond
+from bayes_scaling.drift import Drift, decades_beyond, drift_of
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Input, Law, Sharing
@@ -247,7 +247,7 @@ def share_out(
             columns.setdefault(name, []).append(np.asarray(values))
     stacked = {name: np.stack(values, axis=-1) for name, values in columns.items()}
     data = {name: (_DRAWS if values.ndim == 3 else ("budget",), values) for name, values in stacked.items()}
-    about = {"held": "", "risk": str(chosen_risk), "band": band, "ratio": shared.by.ratio.name}
+    about = {"held": "", "risk": str(chosen_risk), "band": band, "ratio": shared.by.ratio.name, "drift": drift_of(drift).mean}
     return _with_units(xarray.Dataset(data, {"budget": budgets}, {**attributes(fit, shared), **about}), fit.law)
 
 

@@ -278,7 +278,7 @@ def _predictive(row: Mapping[str, Any], answer: str) -> str:
     text = f"expected {row['decision'][f'expected_{answer}']:.4f}, 90 % interval [{curve['q05']:.4f}, {curve['q95']:.4f}]"
     if np.isfinite(new["q05"]):
         beyond = row["decades_beyond"] > 0 or any(row["decades_beyond_each"].values())
-        drift = " and drift beyond the runs" if beyond else ""
+        drift = " and drift beyond the runs" if beyond and row["drift"] else ""
         text += f"; of one run, with scatter{drift}, [{new['q05']:.4f}, {new['q95']:.4f}]"
     return text
 

@@ -12,6 +12,7 @@ import bayes_scaling as bs
 from bayes_scaling import sharing
 from bayes_scaling.cost import Cost
 from bayes_scaling.limits import Limits
+from bayes_scaling.noise import noise_of
 from bayes_scaling.risk import Risk
 
 #: For each law: parameter values about which draws lie, what is given, and a budget.
@@ -231,7 +232,7 @@ def fit_of(name, small_fit, columns):
     tree = small_fit.draws.copy()
     posterior = {key: (("chain", "draw"), values) for key, values in {**draws_of(name), "sigma": np.full((2, 20), 0.01)}.items()}
     tree["posterior"] = xarray.DataTree(xarray.Dataset({**posterior, "nu": (("chain", "draw"), np.full((2, 20), 8.0))}))
-    return replace(small_fit, law=law, drawn=tree, runs=bs.runs_from_columns(columns))
+    return replace(small_fit, law=law, noise=noise_of(law), drawn=tree, runs=bs.runs_from_columns(columns))
 
 
 @pytest.fixture(scope="module")
@@ -348,10 +349,9 @@ def test_an_output_that_need_not_fall_has_no_least_input(small_fit):
     assert law.decision.question in str(refused.value)
 
 
-def test_the_command_line_of_a_split(run, translation, agents, tmp_path):
-    stored, other = tmp_path / "split.nc", tmp_path / "agents.nc"
-    translation.save(stored)
-    agents.save(other)
+def test_the_command_line_of_a_split(run, translation, agents, monkeypatch):
+    stored, other = "split.nc", "agents.nc"
+    monkeypatch.setattr("bayes_scaling.storage.load_fit", lambda path, law=None: {stored: translation, other: agents}[path])
     code, out, _ = run("allocate", stored, "--budget", "1B", "--versus", "encoder_params=5e8,decoder_params=5e8", "--json")
     assert code == 0
     (row,) = json.loads(out)["allocations"]
