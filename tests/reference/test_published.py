@@ -5,13 +5,12 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling import optimum
-from bayes_scaling.cost import Cost
 
 LAW = bs.get_law("chinchilla")
 
 
-def problem(cost=None):
-    return optimum.problem_of(LAW, cost)
+def problem():
+    return optimum.problem_of(LAW)
 
 
 # N_opt = k C^a, D_opt = l C^b, L_opt - E = K C^-g at C = 6ND; recomputed from the published parameters with a root-finder.
@@ -61,28 +60,6 @@ def test_closed_form_agrees_with_numeric_to_six_digits(name, compute):
     values = {key: np.asarray(value) for key, value in LAW.published[name].values.items()}
     closed = optimum.best_plan(problem(), values, compute).params
     assert optimum.best_plan(problem(), values, compute, numerically=True).params == pytest.approx(closed, rel=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("training", "served", "params", "tokens"),
-    # Sardana et al. 2023: compute-optimal model of the quality of a 30B / 70B / 7B Chinchilla model at a demand of served tokens.
-    # Their printed results follow from alpha = 0.336, beta = 0.283, not from the rounded exponents.
-    [(1.56e12, 5e12, 1.6412e10, 3.2650e12), (4.26e12, 1e13, 4.1551e10, 7.9225e12), (None, 1e11, 5.9997e9, 3.2502e11)],
-)
-def test_inference_aware_optimum_of_sardana(training, served, params, tokens):
-    values = {key: np.asarray(value) for key, value in {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}.items()}
-    cost = Cost(inference_tokens=served)
-    # The plan that they print must be the best one for what it costs: no other size gives a lower loss for that compute.
-    compute = cost.compute(params, tokens)
-    best = optimum.best_plan(problem(cost), values, compute).params
-    assert best == pytest.approx(params, rel=2e-3)
-    balance = (
-        values["alpha"]
-        * values["A"]
-        * best ** -values["alpha"]
-        / (values["beta"] * values["B"] * cost.tokens(best, compute) ** -values["beta"])
-    )
-    assert balance == pytest.approx(1 + served / (3 * cost.tokens(best, compute)), rel=1e-6)  # first-order condition
 
 
 def test_mode_under_flat_priors_and_laplace_noise_is_the_published_replication(chinchilla_runs):
