@@ -53,6 +53,26 @@ def test_allocate_says_which_loss_is_which_and_what_serving_comes_to_beside_a_tr
     assert line.endswith(f"FLOP, beside the budget: {served / 1e21:.3g} times the training")
 
 
+def test_allocate_under_an_average_of_fits(run, stored, small_fit, tmp_path):
+    other = tmp_path / "other.nc"
+    small_fit.save(other)
+    asked = ("allocate", stored, other, "--compute", "1e22", "--weight", f"{stored}=3", "--weight", f"{other}=1")
+    code, out, _ = run(*asked, "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["weights"] == {str(stored): 0.75, str(other): 0.25}
+    (alone,) = json.loads(run("allocate", stored, "--compute", "1e22", "--json")[1])["allocations"]
+    (row,) = found["allocations"]
+    for name in ("params", "tokens", "expected_loss"):  # of one law, given twice
+        assert row["decision"][name] == pytest.approx(alone["decision"][name], rel=1e-4)
+    assert row["band"]["params_low"] == pytest.approx(alone["band"]["params_low"], rel=1e-4)
+    code, out, _ = run(*asked, "--max-tokens", "1e10", "--drift", "0")
+    assert code == 0
+    assert "average of " in out
+    assert "limits: tokens <= 10.0B" in out
+    assert "drift" not in out
+
+
 def test_plan_of_runs(run, stored, tmp_path):
     table = tmp_path / "candidates.csv"
     table.write_text("params,tokens\n1e8,2e10\n1e9,2e10\n5e9,1e10\n3e9,2e11\n")
@@ -109,6 +129,11 @@ def test_recipes_of_two_files(run, stored, small_fit, tmp_path):
         (["allocate", "FIT", "--compute", "1e21", "--risk", "worst"], "risk 'worst' is unknown"),
         (["allocate", "FIT", "--compute", "1e21", "--versus", "params=1e9"], "a plan needs tokens"),
         (["allocate", "FIT", "--target", "0.6"], "--then takes --target"),
+        (["allocate", "FIT", "FIT", "--compute", "1e21"], "is given more than once"),
+        (["allocate", "FIT", "FIT", "--target-loss", "2"], "targets go with one fit"),
+        (["allocate", "FIT", "--compute", "1e21", "--weight", "chinchilla=1"], "--weight goes with several fits"),
+        (["allocate", "FIT", "--compute", "1e21", "--drift", "-1"], "drift = -1 must be a size of 0"),
+        (["allocate", "FIT", "--budget", "nan"], "nan is not a finite number"),
         (["plan", "FIT", "--target-compute", "1e23", "--budget", "0"], "budget = 0 FLOP must be positive"),
         (["plan", "FIT", "--target-compute", "1e23", "--budget", "1e20", "--objective", "regrets"], "did you mean 'regret'"),
         (["recipes", "FIT", "--compute", "1e22"], "give the other recipe"),
