@@ -101,7 +101,7 @@ def allocate(
     budgets = np.atleast_1d(np.asarray(compute, dtype=float))
     if budgets.ndim != 1 or not len(budgets):
         raise InputError("compute must be one budget or a list of them")
-    if not isinstance(fit, Fit):
+    if isinstance(fit, Mapping):
         if str(chosen_risk) != "mean" or params is not None or tokens is not None:
             raise InputError("an average of laws minimises the expected loss, with nothing held: risk, params and tokens go with one fit")
         return _averaged(fit, budgets, weights, cost=cost, limits=limits, given=given, band=band, drift=drift, seed=seed)

@@ -147,6 +147,8 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
 def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
     """Draw the best params and tokens against compute: bands for many budgets, intervals for a few, and the decision.
 
+    Of a law whose inputs share another budget, it is these two against that.
+
     Parameters
     ----------
     plan : from `bayes_scaling.allocate`
@@ -164,7 +166,8 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         raise InputError(f"allocation draws into two Axes, not {len(panels)}")
     budgets = np.asarray(plan["budget"])
     order = np.argsort(budgets)
-    for ax, name, colour in zip(panels, ("params", "tokens"), (BLUE, GREEN), strict=True):
+    shares, unit = plan.attrs["shares"], plan.attrs["unit"]
+    for ax, name, colour in zip(panels, plan.attrs["inputs"].split(","), (BLUE, GREEN), strict=True):
         draws = np.asarray(plan[name]).reshape(-1, len(budgets))[:, order]
         if len(budgets) >= 8:
             draw_band(ax, budgets[order], draws, colour, "optimum: median, 50 %, 90 %")
@@ -179,12 +182,12 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
             ax.scatter(
                 budgets[order], chosen, label=f"decision{' (' + plan.attrs['held'] + ' held)' if plan.attrs['held'] else ''}", **marks
             )
-        ax.set(xlabel="compute (FLOP)", ylabel=name)
+        ax.set(xlabel=f"{shares} ({unit})" if unit == "FLOP" else shares, ylabel=name)
         if len(budgets) == 1:
             ax.set_xlim(budgets[0] / 3, budgets[0] * 3)
-        log_axis(ax.xaxis, compute_tick)
+        log_axis(ax.xaxis, count_tick if unit == "count" else compute_tick)
         ax.set_yscale("log")
-        log_axis(ax.yaxis, count_tick)
+        log_axis(ax.yaxis, compute_tick if plan[name].attrs.get("unit") == "FLOP" else count_tick)
         beyond = float(plan["decades_beyond_compute"][order[-1]]) if "decades_beyond_compute" in plan else 0.0
         edge = budgets.max() / 10**beyond
         if budgets.min() < edge < budgets.max():

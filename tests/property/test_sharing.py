@@ -274,6 +274,12 @@ def test_allocate_answers_in_the_law_s_own_names(translation):
     assert wide > 2 * narrow
 
 
+def test_a_split_is_drawn_by_its_own_names(translation):
+    panels = bs.plot.allocation(bs.allocate(translation, [1e9, 1e10]))
+    assert [ax.get_ylabel() for ax in panels] == ["decoder_params", "encoder_params"]
+    assert panels[0].get_xlabel() == "params"
+
+
 def test_targets_of_a_budget(translation, agents):
     found = bs.allocate_target(translation, [1.36, 1.0])
     draws, budget = translation.parameters(), np.asarray(found["params"])[..., 0]
