@@ -282,15 +282,15 @@ def reach(fit: Fit, plan: Mapping[str, float], problem: Problem) -> dict[str, fl
 def _band(
     problem: Problem, draws: Mapping[str, np.ndarray], budget: float, risk: Risk, free: tuple[float, float, int], share: float
 ) -> tuple[float, float]:
-    """Return the smallest and the largest size that is as good as the best plan with a share less of the compute."""
+    """Return the smallest and the largest size that is as good as the best plan with a share less of the compute that it spends."""
     flat = {name: np.ravel(values) for name, values in draws.items()}
-    size, _, number = free
+    size, tokens, number = free
     option = problem.options[number]
 
     def risk_of(params: float, compute: float) -> float:
         return float(risk.of(optimum.outcome(problem.law, flat, params, problem.tokens(params, compute, option), option)))
 
-    less = budget * (1 - share)
+    less = min(budget, float(problem.compute(size, tokens, option))) * (1 - share)  # limits may leave some of the budget over
     try:
         optimum.require_compute(problem, less)
     except InputError:

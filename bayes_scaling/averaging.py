@@ -166,8 +166,10 @@ class _Mixture:
         return best
 
     def band(self, budget: float, size: float, share: float) -> tuple[float, float]:
-        """Return the smallest and the largest size that is as good as the best plan with a share less of the compute."""
-        less = budget * (1 - share)
+        """Return the smallest and the largest size that is as good as the best plan with a share less of the compute that it spends."""
+        first = self.problems[0]
+        (option,) = first.options
+        less = min(budget, float(first.compute(size, float(first.tokens(size, budget, option)), option))) * (1 - share)
         try:
             allowed = self.loss(np.array([self.best_size(less)]), less)[0]
         except InputError:

@@ -222,9 +222,12 @@ def _best_params(
     least, full, most = (np.broadcast_to(part, compute.shape) for part in problem.range(budgets, option))
     possible = least <= most
     law = problem.law
+    # A deadline cuts the budget at every size, so that none spends all of it and the closed form, which does, is of another budget.
+    closed = law.optimum is not None and problem.cost.plain and law.token_params is None and not np.isfinite(problem.limits.gpu_hours)
     if problem.limits.sizes:
         params = _best_built(problem, parameters, compute, option, least, most)
-    elif law.optimum is not None and problem.cost.plain and law.token_params is None and not numerically:
+    elif closed and not numerically:
+        assert law.optimum is not None
         # Along the budget the output falls and then rises with size, so that a limit moves the optimum to itself.
         with jax.enable_x64(True):  # 32 bits end at 3e38, below the largest compute, and hold seven digits
             free, _ = law.optimum(parameters, compute / (problem.cost.train_rate * problem.cost.active))

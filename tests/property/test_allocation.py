@@ -234,6 +234,12 @@ def test_the_band_holds_the_sizes_that_waste_no_more(small_fit):
     assert low < best < high
     for size in (low, high):
         assert LAW.predict({"params": size, "tokens": 1e22 / 6 / size}, draws).mean() == pytest.approx(allowed, rel=1e-9)
+    # Under a deadline of half the budget it is the band of that half.
+    hardware = Hardware(1e15, 0.5)
+    halved = bs.allocate(small_fit, 2e22, band=0.02, cost=Cost(hardware=hardware), limits=Limits(gpu_hours=hardware.gpu_hours(1e22)))
+    for name in ("band_low", "band_high", "decision_params"):
+        assert float(halved[name][0]) == pytest.approx(float(plan[name][0]), rel=1e-6)
+    assert float(halved["expected_regret_compute"][0]) == pytest.approx(float(plan["expected_regret_compute"][0]), rel=1e-4)
     assert np.isnan(float(bs.allocate(small_fit, 1e22, limits=Limits(min_params=1e9, min_tokens=0.999 * 1e22 / 6e9))["band_low"][0]))
 
 

@@ -78,6 +78,19 @@ def test_a_law_without_closed_form_too(budget, cost, limit, unique):
     assert found == expected if np.isinf(expected) else found == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("hours", [1e4, 4e5, 1e9])
+def test_a_deadline_is_a_smaller_budget_of_training(hours):
+    """With nothing served, the plan is that of the deadline's compute where that is less than the budget, for every draw."""
+    cost, limit = Cost(hardware=Hardware(1e15, 0.4, 2.0)), Limits(gpu_hours=hours)
+    p = {name: np.full(3, value) for name, value in LAW.published["besiroglu"].values.items()}
+    problem = optimum.problem_of(LAW, cost, limit)
+    plan = optimum.best_plan(problem, p, 7e23)
+    same = optimum.best_plan(optimum.problem_of(LAW), p, min(7e23, hours * 3600 * 0.4e15))
+    assert plan.params == pytest.approx(same.params, rel=1e-7)
+    assert plan.tokens == pytest.approx(same.tokens, rel=1e-7)
+    assert float(optimum.best_decision(problem, p, 7e23)[0]) == pytest.approx(plan.params[0], rel=1e-6)
+
+
 def test_a_deadline_holds_training_and_not_serving():
     cost = Cost(inference_tokens=1e12, hardware=Hardware(1e15, 0.5, 2.0))
     limit = Limits(gpu_hours=1e5)
