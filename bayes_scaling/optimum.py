@@ -98,11 +98,11 @@ class Plan:
 def require_plan(law: Law) -> None:
     """Raise InputError unless the law is one of params and tokens whose output should be low."""
     if not {"params", "tokens"} <= set(law.input_names):
-        needs = "compute is split between params and tokens (chinchilla)"
         own = f"; its own question is for decide: {law.decision.question}" if law.decision else ""
         if law.sharing is not None:
-            own = f"; what its inputs share, {law.sharing.budget.name} = {law.sharing.text}, allocate splits for one fit"
-        raise InputError(f"law '{law.name}' is a function of {', '.join(law.input_names)}, and {needs}{own}")
+            own = f"; what its own inputs share, {law.sharing.budget.name} = {law.sharing.text}, is split by allocate from one fit"
+        of = ", ".join(law.input_names)
+        raise InputError(f"law '{law.name}' is a function of {of}: an allocation needs a law of params and tokens (chinchilla){own}")
     if law.output not in LOWER_IS_BETTER:
         raise InputError(
             f"law '{law.name}' predicts {law.output}: an allocation needs an output that should be low ({', '.join(LOWER_IS_BETTER)})"

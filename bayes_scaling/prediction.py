@@ -91,8 +91,7 @@ def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
         kind = quantity(name)
         bad = np.flatnonzero(~kind.admits(values))
         if len(bad):
-            allowed = "positive and finite" if kind.high == np.inf and kind.on_log_scale else kind.range_text()
-            raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be {allowed}")
+            raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be {kind.possible_text()}")
     return inputs
 
 

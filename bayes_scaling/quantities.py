@@ -53,6 +53,10 @@ class Quantity:
         whole = values == np.round(values) if self.whole else True
         return np.isfinite(values) & above & below & whole
 
+    def possible_text(self) -> str:
+        """Say what values are possible, in the usual words where they are all that is positive."""
+        return "positive and finite" if self.high == math.inf and self.on_log_scale else self.range_text()
+
     def range_text(self) -> str:
         """Say what values are possible, to follow 'must be'."""
         if self.high < math.inf:

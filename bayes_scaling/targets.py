@@ -65,8 +65,9 @@ def allocate_target(
     targets = np.atleast_1d(np.asarray(target_loss, dtype=float))
     output = (then or fit).law.output
     for target in targets:
-        if not quantity(output).admits(np.array(target)):
-            raise InputError(f"target {output} = {target:g} must be {quantity(output).range_text()}")
+        kind = quantity(output)
+        if not kind.admits(np.array(target)):
+            raise InputError(f"target {output} = {target:g} must be {kind.possible_text()}")
     draws = fit.parameters()
     if fit.law.sharing is not None:
         if then is not None:

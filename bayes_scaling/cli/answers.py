@@ -173,6 +173,9 @@ def add_allocate(commands: Any) -> None:
     add_verdict(parser)
 
 
+_OF_WHAT = "--then takes --target, a value of what the second fit predicts; without it the target is a loss (--target-loss)"
+
+
 def _allocate(options: argparse.Namespace) -> int:
     from bayes_scaling import records, text
     from bayes_scaling.allocation import allocate, probability_better
@@ -185,6 +188,8 @@ def _allocate(options: argparse.Namespace) -> int:
     held: dict[str, Any] = {
         name: number(value, f"--{name}", name) for name in ("params", "tokens") if (value := getattr(options, name)) is not None
     }
+    if options.then and not options.target:
+        raise InputError(_OF_WHAT)
     if targets and (held or options.versus):
         raise InputError("--params, --tokens and --versus go with --compute, not with a target")
     if len(options.fit) > 1 and (targets or options.versus):
@@ -198,6 +203,8 @@ def _allocate(options: argparse.Namespace) -> int:
     weights = {}
     for part in options.weight:
         name, _, value = part.rpartition("=")  # a name may hold a comma
+        if not name:
+            raise InputError(f"--weight '{part}' does not say whose: write chinchilla={part}")
         weights[name] = number(value, f"--weight {name}")
     plan = allocate(
         first if len(fits) == 1 else fits, _budgets(options, first.law, cost), cost=cost, limits=limits, given=given, risk=options.risk,
@@ -233,7 +240,7 @@ def _for_targets(options: argparse.Namespace, fit: Any, settings: dict[str, Any]
 
     of_loss = options.then is None and (fit.law.sharing is None or not fit.law.sharing.highest)
     if bool(options.target_loss) != of_loss or (options.target and of_loss):
-        raise InputError("--then takes --target, a value of what the second fit predicts; without it the target is a loss (--target-loss)")
+        raise InputError(_OF_WHAT)
     targets = [number(value, "--target-loss") for value in options.target_loss] + [number(value, "--target") for value in options.target]
     plan = allocate_target(fit, targets, then=load_fit(options.then) if options.then else None, **settings)
     print(text.target_text(plan)) if not options.json else print_json({"targets": records.target_records(plan)})

@@ -342,7 +342,7 @@ def test_prices_that_are_missing_or_leave_nothing(small_fit, agents):
 @pytest.mark.parametrize("name", ["gordon", "zhai", "bansal", "coverage", "jones"])
 def test_a_law_without_a_plan_names_its_own_question(small_fit, name):
     law = bs.get_law(name)
-    with pytest.raises(bs.InputError, match="compute is split between params and tokens") as refused:
+    with pytest.raises(bs.InputError, match="an allocation needs a law of params and tokens") as refused:
         bs.allocate(replace(small_fit, law=law), 1e20)
     assert law.decision.question in str(refused.value)
     assert "\n" not in str(refused.value)
