@@ -47,6 +47,7 @@ ORDER = [
         "calibration",
         "bench",
         "refitting",
+        "hierarchy",
         "storage",
         "export",
         "point",
