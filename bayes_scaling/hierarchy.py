@@ -11,7 +11,8 @@ one draw of each group is picked by the same weights. It is the two-stage method
 Royal Statistical Society C 62:551), with the groups integrated over where they move by Metropolis steps. The model is the one that
 `bayes_scaling.fit` samples with the same ``pool`` (and scatter that is not pooled as ``free``).
 
-It is as good as the draws of a group are many where the other groups place it: their effective number is part of the diagnosis.
+It is as good as the draws of a group are many where the other groups place it. Groups that have too few there are fitted again, with
+priors about as wide as the groups are spread: that changes where their draws lie, and nothing about what they are weighed to.
 """
 
 from __future__ import annotations
@@ -22,22 +23,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.special import expit, ndtri
 
 from bayes_scaling.diagnose import diagnose
 from bayes_scaling.engine import Density, Draws, Sampler, Task, convergence, sample_each, use_compile_cache
 from bayes_scaling.errors import InputError, nearest, option_text
 from bayes_scaling.fitted import Drawn, Fit
-from bayes_scaling.identification import Problem, thinned
-from bayes_scaling.law import Law
+from bayes_scaling.identification import Problem
 from bayes_scaling.model import Pooling, Settings, centre_and_spread
-from bayes_scaling.noise import Noise
 from bayes_scaling.priors import parse_prior, prior_text
+from bayes_scaling.refitting import chosen_priors, refits
 from bayes_scaling.runs import Runs
 from bayes_scaling.trajectories import CURVE
 
 TWO_STAGE = "two-stage"
 _OWN = "log_prior"  # column of the log density that a group's own prior gives its draws
-_AT_ONCE = 250  # draws of centres and spreads, times draws of a group, that are weighed at once
+_OF_EACH = 1000  # draws of each group, at most, that centres and spreads are sampled by; all of them are picked from
+_ROUNDS = 2  # in which groups are fitted again, at most
+_WIDER = 1.5  # a narrower prior than the groups' own spread, in standard deviations
+_AT_ONCE = 250  # draws of centres and spreads for which a group's draws are weighed at once
 
 
 def pool_fits(
@@ -48,21 +52,21 @@ def pool_fits(
     chains: int = 4,
     draws: int = 1000,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    refit: bool = True,
 ) -> Fit:
     """Pool parameters in part over groups, from a fit of each group by itself.
 
-    It gives what ``bs.fit(law, runs, pool={"alpha": "partial", "sigma": "free"})`` gives, in seconds however many groups there are and
-    however bent their posteriors; fits may come from `fit_many`, a batch's `Store`, or files.
+    It gives what ``bs.fit(law, runs, pool={"alpha": "partial", "sigma": "free"})`` gives, however many groups there are and however bent
+    their posteriors; fits may come from `fit_many`, a batch's `Store`, or files.
 
     Parameters
     ----------
     fits : by the group's label: of one law, noise and fixed values
     pool : names of parameters, of the law or its noise, that are drawn towards a common centre as far as the groups let them; each group
         keeps the others for itself
-    priors : numpyro distributions of the centres by parameter name; by default what the fits had for the parameter. Where few of a group's
-        draws lie where the others place it, fit the groups again with narrower priors of these parameters, and name the ones meant here
-    chains, draws, seed, progress : as in `fit`
+    priors : numpyro distributions of the centres by parameter name; by default what the fits had for the parameter
+    chains, draws, seed : as in `fit`
+    refit : fit groups again of which too few draws lie where the others place them, with narrower priors of what is pooled
 
     Returns
     -------
@@ -82,49 +86,38 @@ def pool_fits(
     >>> together.groups, together.posterior["c"].dims
     (('long', 'short'), ('chain', 'draw', 'group'))
     """
-    import jax
-    from numpyro.distributions import biject_to
-
     start = time.perf_counter()
     use_compile_cache()
-    groups, each, first, names = _checked(fits, pool)
-    centres = _priors(first.law, first.noise, names, each, priors or {})
-    stored = _stored(each, names, centres)
-    device = jax.devices("cpu")[0]
-    with jax.enable_x64(True), jax.default_device(device):
-        weight = np.ones(len(groups))
-        density = Density(_model(centres), stored.columns, weight)
-        task = Task(stored.columns, weight, Sampler(chains, draws, seed=seed), progress)
-        ((_, sampled),) = sample_each(density, [task], device)
-        if isinstance(sampled, InputError):
-            raise sampled
-        about = {
-            name: (np.asarray(biject_to(prior.support).inv(sampled.sites[f"{name}_center"])), sampled.sites[f"{name}_spread"])
-            for name, prior in centres.items()
-        }
-    picked, effective = _picked(stored, about, task.random("picked"))
-    settings = Settings(
-        first.fixed,
-        {name: prior for name, prior in centres.items() if name in (priors or {})},
-        groups,
-        {
-            name: Pooling("partial" if name in names else "free")
-            for name in _sampled(first)
-            if name in (*names, *first.noise.parameter_names)
-        },
-    )
-    sites = {**sampled.sites, **{name: _of_groups(stored, name, picked) for name in stored.sites[0]}}
-    return _gathered(each, settings, centres, replace(sampled, sites=sites, method=TWO_STAGE), effective, seed, start)
+    groups, each, names = _checked(fits, pool)
+    centres = _priors(names, each, priors or {})
+    once, persistent = (Sampler(chains, draws, seed=seed, persistent=often) for often in (False, True))
+    found = _sample(each, centres, once)  # to see where draws are wanted, a first attempt will do
+    for _ in range(_ROUNDS if refit else 0):
+        poor = [place for place, number in enumerate(found.effective) if not number > convergence.MIN_ESS]
+        if not poor:
+            break
+        narrower = {**chosen_priors(each[0]), **{name: _narrower(centres[name], *about) for name, about in found.about.items()}}
+        for number, again in refits(each[0], [each[place].runs for place in poor], priors=narrower):
+            if isinstance(again, InputError):
+                raise again
+            each[poor[number]] = again
+        found = _sample(each, centres, once)
+    if not convergence.good(found.draws.convergence, found.draws.stats["diverging"], found.draws.ebfmi):
+        found = _sample(each, centres, persistent)
+    first = each[0]
+    pooling = {name: Pooling("free") for name in first.noise.parameter_names if name not in first.fixed}
+    chosen = Settings(first.fixed, dict(priors or {}), groups, {**pooling, **dict.fromkeys(names, Pooling("partial"))})
+    return _gathered(each, chosen, centres, found, seed, start)
 
 
-def _checked(fits: Mapping[str, Fit], pool: Sequence[str]) -> tuple[tuple[str, ...], list[Fit], Fit, tuple[str, ...]]:
-    """Return labels in order, their fits, the first of these, and the pooled parameters in the model's order."""
+def _checked(fits: Mapping[str, Fit], pool: Sequence[str]) -> tuple[tuple[str, ...], list[Fit], tuple[str, ...]]:
+    """Return labels in order, their fits, and the pooled parameters in the model's order."""
     if len(fits) < 2:
         raise InputError(f"{len(fits)} fits cannot be pooled: give those of at least two groups, by label")
     groups = tuple(sorted(fits))
     each = [fits[label] for label in groups]
     first = each[0]
-    sampled = _sampled(first)
+    sampled = _free_names(first)
     wanted = [pool] if isinstance(pool, str) else list(pool)
     if not wanted:
         raise InputError(f"name the parameters to pool: some of {', '.join(sampled)}")
@@ -143,14 +136,15 @@ def _checked(fits: Mapping[str, Fit], pool: Sequence[str]) -> tuple[tuple[str, .
             ("noise", first.noise.name, one.noise.name),
             ("input", first.law.input_names, one.law.input_names),
             ("fixed values", dict(first.fixed), dict(one.fixed)),
+            ("chains", next(iter(first.sites.values())).shape[0], next(iter(one.sites.values())).shape[0]),
             ("columns", sorted(first.runs.columns), sorted(one.runs.columns)),
         ):
             if ours != theirs:
                 raise InputError(f"the fits of '{groups[0]}' and '{label}' differ in {what}: {ours} and {theirs}; fit all groups alike")
-    return groups, each, first, tuple(name for name in sampled if name in wanted)
+    return groups, each, tuple(name for name in sampled if name in wanted)
 
 
-def _sampled(fit: Fit) -> list[str]:
+def _free_names(fit: Fit) -> list[str]:
     return [name for name in (*fit.law.parameter_names, *fit.noise.parameter_names) if name not in fit.fixed]
 
 
@@ -161,7 +155,7 @@ def _prior(fit: Fit, name: str) -> Any:
     return item.prior if prior_text(item.prior) == text else parse_prior(f"{name}={text}")[1]
 
 
-def _priors(law: Law, noise: Noise, names: Sequence[str], each: Sequence[Fit], chosen: Mapping[str, Any]) -> dict[str, Any]:
+def _priors(names: Sequence[str], each: Sequence[Fit], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Return the prior of each pooled parameter's centre."""
     for name in chosen:
         if name not in names:
@@ -170,12 +164,27 @@ def _priors(law: Law, noise: Noise, names: Sequence[str], each: Sequence[Fit], c
     for name in names:
         texts = {fit.attributes["priors"][name] for fit in each}
         if len(texts) > 1 and name not in chosen:
-            raise InputError(
-                f"the groups were fitted with different priors of {name} ({', '.join(sorted(texts)[:2])} ...): "
-                f"name the one of its centre ({option_text(priors=None)})"
-            )
-        found[name] = chosen.get(name, _prior(each[0], name))
+            several = " and ".join(sorted(texts)[:2])
+            raise InputError(f"groups were fitted with different priors of {name} ({several}): say which its centre has, with 'priors'")
+        found[name] = chosen[name] if name in chosen else _prior(each[0], name)
     return found
+
+
+def _narrower(prior: Any, centre: np.ndarray, spread: np.ndarray) -> Any:
+    """Return a prior that is somewhat wider than groups are spread; a parameter whose range has no family for it keeps its own."""
+    import numpyro.distributions as dist
+
+    middle = float(np.median(centre))
+    scale = _WIDER * float(np.sqrt(np.mean(spread**2) + np.var(centre)))
+    if prior.support is dist.constraints.real:
+        return dist.Normal(middle, scale)
+    if prior.support is dist.constraints.positive:
+        return dist.LogNormal(middle, scale)
+    if prior.support is dist.constraints.unit_interval:  # the moments of a logit that is normal
+        values = expit(middle + scale * ndtri((np.arange(1000) + 0.5) / 1000))
+        size = values.mean() * (1 - values.mean()) / values.var() - 1
+        return dist.Beta(size * values.mean(), size * (1 - values.mean()))
+    return prior
 
 
 @dataclass(frozen=True)
@@ -184,37 +193,75 @@ class _Stored:
 
     Attributes
     ----------
-    sites : of each group, every parameter's draws by name, shape (draw,): as many of each group
+    sites : of each group, every parameter's draws by name, shape (chain, draw): as many of each group
     columns : pooled parameters in unconstrained coordinates, and as ``log_prior`` the log density there of the prior that the group was
-        fitted with; shape (group, draw)
-    independent : share of a group's draws that count as independent, shape (group,)
+        fitted with; shape (group, chain, draw)
     """
 
     sites: list[dict[str, np.ndarray]]
     columns: dict[str, np.ndarray]
-    independent: np.ndarray
 
 
-def _stored(each: Sequence[Fit], names: Sequence[str], centres: Mapping[str, Any]) -> _Stored:
+@dataclass(frozen=True)
+class _Sampled:
+    """What was sampled: all draws; centre and spread of each pooled parameter, (chain, draw); effective draws of each group, (group,)."""
+
+    draws: Draws
+    about: dict[str, tuple[np.ndarray, np.ndarray]]
+    effective: np.ndarray
+
+
+def _sample(each: Sequence[Fit], centres: Mapping[str, Any], settings: Sampler) -> _Sampled:
+    """Sample centres and spreads, and pick draws of the groups for them."""
     import jax
     from numpyro.distributions import biject_to
 
-    most = min(next(iter(fit.sites.values())).size for fit in each)
-    sites = [thinned(fit.sites, most) for fit in each]
-    found: dict[str, list[np.ndarray]] = {name: [] for name in (*names, _OWN)}
+    stored = _stored(each, centres)
+    flat = {name: values.reshape(len(each), -1) for name, values in stored.columns.items()}
+    most = flat[_OWN].shape[1]
+    some = {name: values[:, np.linspace(0, most - 1, min(most, _OF_EACH)).astype(int)] for name, values in flat.items()}
+    weight, device = np.ones(len(each)), jax.devices("cpu")[0]
+    with jax.enable_x64(True), jax.default_device(device):
+        density = Density(_model(centres), some, weight)
+        task = Task(some, weight, settings)
+        ((_, found),) = sample_each(density, [task], device)
+        if isinstance(found, InputError):
+            raise found
+        about = {
+            name: (np.asarray(biject_to(prior.support).inv(found.sites[f"{name}_center"])), found.sites[f"{name}_spread"])
+            for name, prior in centres.items()
+        }
+    picked, effective = _picked(stored, about, task.random("picked"))
+    sites = {
+        name: np.stack([np.ravel(drawn[name])[picked[..., group]] for group, drawn in enumerate(stored.sites)], axis=-1)
+        for name in stored.sites[0]
+    }
+    return _Sampled(replace(found, sites={**found.sites, **sites}, method=TWO_STAGE), about, effective)
+
+
+def _stored(each: Sequence[Fit], centres: Mapping[str, Any]) -> _Stored:
+    import jax
+    from numpyro.distributions import biject_to
+
+    least = min(next(iter(fit.sites.values())).shape[1] for fit in each)
+    sites = []
+    for fit in each:
+        draws = next(iter(fit.sites.values())).shape[1]
+        kept = np.linspace(0, draws - 1, least).astype(int)
+        sites.append({name: values[:, kept] for name, values in fit.sites.items()})
+    found: dict[str, list[np.ndarray]] = {name: [] for name in (*centres, _OWN)}
     with jax.enable_x64(True):
         for fit, drawn in zip(each, sites, strict=True):
-            own = np.zeros(most)
-            for name in names:
-                transform = biject_to(centres[name].support)
+            own = np.zeros(next(iter(drawn.values())).shape)
+            for name, centre in centres.items():
+                transform = biject_to(centre.support)
                 place = np.asarray(transform.inv(drawn[name]))
                 if not np.all(np.isfinite(place)):
-                    raise InputError(f"draws of {name} lie outside what the prior of its centre allows: {prior_text(centres[name])}")
+                    raise InputError(f"draws of {name} lie outside what the prior of its centre allows: {prior_text(centre)}")
                 own = own + np.asarray(_prior(fit, name).log_prob(drawn[name]) + transform.log_abs_det_jacobian(place, drawn[name]))
                 found[name].append(place)
             found[_OWN].append(own)
-    independent = np.array([min(1.0, fit.diagnosis.min_ess / most) for fit in each])
-    return _Stored(sites, {name: np.array(values) for name, values in found.items()}, independent)
+    return _Stored(sites, {name: np.array(values) for name, values in found.items()})
 
 
 def _model(centres: Mapping[str, Any]) -> Callable[..., None]:
@@ -238,52 +285,54 @@ def _picked(stored: _Stored, about: Mapping[str, tuple[np.ndarray, np.ndarray]],
     """Pick a draw of each group for each draw of centres and spreads; return its place, (chain, draw, group), and effective numbers.
 
     ``about`` holds the centre and the spread of each pooled parameter in its unconstrained coordinate, of shape (chain, draw).
-
-    The effective number of a group's draws, shape (group,), is by their weights averaged over centres and spreads (Kish), times the share
-    that is independent.
     """
     shape = next(iter(about.values()))[0].shape
-    groups, most = stored.columns[_OWN].shape
+    groups, *of_group = stored.columns[_OWN].shape
     # The log weight is a scalar product: of (place^2, place, own log prior) with what centre and spread make of them.
     turned: list[np.ndarray] = []
     for centre, spread in about.values():
         turned += [-0.5 / spread.ravel() ** 2, centre.ravel() / spread.ravel() ** 2]
-    coefficients = np.array([*turned, -np.ones(np.prod(shape))])
+    coefficients = np.array([*turned, np.full(turned[0].shape, -1.0)])
     places, effective = np.empty((groups, coefficients.shape[1]), int), np.empty(groups)
     for group in range(groups):
-        features = [part for name in about for part in (stored.columns[name][group] ** 2, stored.columns[name][group])]
-        features = np.array([*features, stored.columns[_OWN][group]])
-        total = np.zeros(most)
+        values = [stored.columns[name][group] for name in about]
+        features = np.array([*(part for one in values for part in (one.ravel() ** 2, one.ravel())), stored.columns[_OWN][group].ravel()])
+        total = np.zeros(features.shape[1])
         for start in range(0, coefficients.shape[1], _AT_ONCE):
             log_weight = coefficients[:, start : start + _AT_ONCE].T @ features
             share = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
             edges = np.cumsum(share, axis=1)
             aim = rng.random(len(edges)) * edges[:, -1]
-            places[group, start : start + _AT_ONCE] = np.minimum(np.sum(edges < aim[:, None], axis=1), most - 1)
+            places[group, start : start + _AT_ONCE] = np.minimum(np.sum(edges < aim[:, None], axis=1), features.shape[1] - 1)
             total += np.sum(share / edges[:, -1:], axis=0)
-        effective[group] = total.sum() ** 2 / np.sum(total**2) * stored.independent[group]
+        effective[group] = _effective(np.stack(values, axis=-1), total.reshape(of_group))
     return np.moveaxis(places.reshape(groups, *shape), 0, -1), effective
 
 
-def _of_groups(stored: _Stored, name: str, picked: np.ndarray) -> np.ndarray:
-    """Return the picked draws of a parameter, (chain, draw, group)."""
-    return np.stack([drawn[name][picked[..., group]] for group, drawn in enumerate(stored.sites)], axis=-1)
+def _effective(values: np.ndarray, weight: np.ndarray) -> float:
+    """Return how many independent draws weighted draws of chains, (chain, draw, parameter), are worth for the mean of each: the least.
+
+    As many as their weights leave (Kish), less what is lost since terms of the weighted sum are alike from draw to draw.
+    """
+    share = (weight / weight.sum())[..., None]
+    terms = share * (values - np.sum(share * values, axis=(0, 1)))
+    alike = np.minimum(convergence.statistics(terms)["ess_bulk"] / weight.size, 1.0)
+    return float(np.min(alike) / np.sum(share**2))
 
 
-def _gathered(
-    each: Sequence[Fit], settings: Settings, centres: Mapping[str, Any], sampled: Draws, effective: np.ndarray, seed: int, start: float
-) -> Fit:
+def _gathered(each: Sequence[Fit], settings: Settings, centres: Mapping[str, Any], found: _Sampled, seed: int, start: float) -> Fit:
     """Return the fit of all groups, with what is to be said of its draws."""
+    sampled, effective = found.draws, found.effective
     first, groups = each[0], settings.groups
     law, noise, runs = first.law, first.noise, _together(each, groups)
-    priors = {**{name: _prior(first, name) for name in _sampled(first)}, **centres, **first.fixed}
+    priors = {**{name: _prior(first, name) for name in _free_names(first)}, **centres, **first.fixed}
     shape = sampled.unconstrained.shape[:2]
     parameters = {**{name: np.full(shape, value) for name, value in first.fixed.items()}, **sampled.sites}
     problems = [replace(problem, group=label) for label, fit in zip(groups, each, strict=True) for problem in fit.diagnosis.of_sampling]
     for label, number in zip(groups, effective, strict=True):
         if not number > convergence.MIN_ESS:
             told = f"only {number:.0f} effective draws of its own fit lie where the other groups place it; {convergence.MIN_ESS} are needed"
-            remedy = f"Fit it with more draws ({option_text(draws=4000)}), or all groups with narrower priors of what is pooled"
+            remedy = f"Fit it with more draws ({option_text(draws=4000)}), or pool fewer parameters"
             problems.append(Problem("ess", True, told, remedy, label))
     diagnosis = diagnose(law, noise, priors, runs, parameters, sampled, groups, settings, problems)
     diagnosis = replace(diagnosis, min_ess_bulk=min(diagnosis.min_ess_bulk, float(effective.min())))
