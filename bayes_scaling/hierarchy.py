@@ -89,14 +89,14 @@ def pool_fits(
     start = time.perf_counter()
     use_compile_cache()
     groups, each, names = _checked(fits, pool)
-    centres = _priors(names, each, priors or {})
+    centres, given = _priors(names, each, priors or {}), {**chosen_priors(each[0]), **(priors or {})}
     once, persistent = (Sampler(chains, draws, seed=seed, persistent=often) for often in (False, True))
     found = _sample(each, centres, once)  # to see where draws are wanted, a first attempt will do
     for _ in range(_ROUNDS if refit else 0):
         poor = [place for place, number in enumerate(found.effective) if not number > convergence.MIN_ESS]
         if not poor:
             break
-        narrower = {**chosen_priors(each[0]), **{name: _narrower(centres[name], *about) for name, about in found.about.items()}}
+        narrower = {**given, **{name: _narrower(centres[name], *about) for name, about in found.about.items()}}
         for number, again in refits(each[0], [each[place].runs for place in poor], priors=narrower):
             if isinstance(again, InputError):
                 raise again
@@ -106,7 +106,7 @@ def pool_fits(
         found = _sample(each, centres, persistent)
     first = each[0]
     pooling = {name: Pooling("free") for name in first.noise.parameter_names if name not in first.fixed}
-    chosen = Settings(first.fixed, dict(priors or {}), groups, {**pooling, **dict.fromkeys(names, Pooling("partial"))})
+    chosen = Settings(first.fixed, given, groups, {**pooling, **dict.fromkeys(names, Pooling("partial"))})
     return _gathered(each, chosen, centres, found, seed, start)
 
 
@@ -127,8 +127,8 @@ def _checked(fits: Mapping[str, Fit], pool: Sequence[str]) -> tuple[tuple[str, .
         if name not in sampled:
             raise InputError(f"cannot pool '{name}' of law '{first.law.name}'{nearest(name, sampled)}")
     for label, one in zip(groups, each, strict=True):
-        if one.groups:
-            raise InputError(f"the fit of '{label}' has groups itself; pool the fits of single groups (fit.select(LABEL))")
+        if one.attributes["groups"]:  # a selected one, too: the other groups have had their say in its draws
+            raise InputError(f"the fit of '{label}' is from a fit by group; fit each group by itself, and pool these")
         if first.law.model is not None:
             raise InputError(f"law '{first.law.name}' has a model of its own and cannot be pooled")
         for what, ours, theirs in (
@@ -136,6 +136,7 @@ def _checked(fits: Mapping[str, Fit], pool: Sequence[str]) -> tuple[tuple[str, .
             ("noise", first.noise.name, one.noise.name),
             ("input", first.law.input_names, one.law.input_names),
             ("fixed values", dict(first.fixed), dict(one.fixed)),
+            ("priors of what is not pooled", _other_priors(first, wanted), _other_priors(one, wanted)),
             ("chains", next(iter(first.sites.values())).shape[0], next(iter(one.sites.values())).shape[0]),
             ("columns", sorted(first.runs.columns), sorted(one.runs.columns)),
         ):
@@ -146,6 +147,10 @@ def _checked(fits: Mapping[str, Fit], pool: Sequence[str]) -> tuple[tuple[str, .
 
 def _free_names(fit: Fit) -> list[str]:
     return [name for name in (*fit.law.parameter_names, *fit.noise.parameter_names) if name not in fit.fixed]
+
+
+def _other_priors(fit: Fit, pooled: Sequence[str]) -> dict[str, str]:
+    return {name: text for name, text in fit.attributes["priors"].items() if name not in pooled}
 
 
 def _prior(fit: Fit, name: str) -> Any:

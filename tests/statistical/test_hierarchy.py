@@ -133,6 +133,9 @@ def test_what_cannot_be_pooled_is_refused_in_one_line(alone):
         bs.pool_fits(alone, [])
     with pytest.raises(bs.InputError, match="cannot set a prior on the centre of 'sigma': it is not pooled"):
         bs.pool_fits(alone, ["level"], priors={"sigma": Normal(0.0, 1.0)})
+    together = bs.pool_fits(alone, ["level"], refit=False)
+    with pytest.raises(bs.InputError, match="the fit of 'g0' is from a fit by group"):
+        bs.pool_fits({label: together.select(label) for label in LABELS}, ["level"])
     other = bs.fit(LEVEL, first.runs, noise="normal", draws=100)
     with pytest.raises(bs.InputError, match="the fits of 'a' and 'b' differ in noise: known-se and normal"):
         bs.pool_fits({"a": first, "b": other}, ["level"])
