@@ -49,6 +49,7 @@ from .fitting import fit as fit
 from .fitting import fit_many as fit_many
 from .forward import Forward as Forward
 from .forward import forward_validation as forward_validation
+from .hierarchy import pool_fits as pool_fits
 from .law import Caution as Caution
 from .law import Check as Check
 from .law import Decision as Decision

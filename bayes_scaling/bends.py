@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from bayes_scaling.law import Check, Decision, Law, Parameter, Values
+from bayes_scaling.numeric import kept_inside
 
-LEAST = 1e-6  # a fraction of exactly 0 or 1 has no logit
 SCALE, DEVIATE = "bend", "bend_{}"
 
 
@@ -51,8 +51,8 @@ def bent(law: Law, variant: str, knots: Sequence[float], anchor: float, prior: A
         return p[SCALE] * step**0.5 * sum(parts)
 
     def formula(inputs: Values, p: Values) -> Any:
-        straight = jnp.clip(law.formula(inputs, p), LEAST, 1 - LEAST)
-        return jnp.clip(jax.nn.sigmoid(logit(straight) + departure(inputs[item.name], p)), LEAST, 1 - LEAST)
+        straight = kept_inside(law.formula(inputs, p))
+        return kept_inside(jax.nn.sigmoid(logit(straight) + departure(inputs[item.name], p)))
 
     return replace(
         law,

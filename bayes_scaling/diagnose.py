@@ -5,7 +5,7 @@ A Diagnosis is ``ok`` only if nothing serious was found; each problem says what 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -89,9 +89,14 @@ class Diagnosis:
         return f"{self.divergences} divergences, E-BFMI {self.ebfmi:.2f}"
 
     @property
+    def of_sampling(self) -> tuple[Problem, ...]:
+        """Serious problems of the draws, not of what the runs say."""
+        return tuple(problem for problem in self.problems if problem.serious and problem.kind in _OF_THE_SAMPLER)
+
+    @property
     def converged(self) -> bool:
         """Whether the draws are of the posterior, whatever the runs say about its parameters."""
-        return not any(problem.serious and problem.kind in _OF_THE_SAMPLER for problem in self.problems)
+        return not self.of_sampling
 
     @property
     def min_ess(self) -> float:
@@ -124,6 +129,7 @@ def diagnose(
     draws: Draws,
     groups: tuple[str, ...] = (),
     settings: Settings | None = None,
+    further: Sequence[Problem] = (),
 ) -> Diagnosis:
     """Examine draws.
 
@@ -133,6 +139,7 @@ def diagnose(
     parameters : draws of all parameters, (chain, draw) or (chain, draw, group)
     groups : labels, where groups have parameters of their own
     settings : what the user changed: that a prior of their own decides is then their word, not a defect
+    further : problems that are known already
     """
     settings = settings or Settings()
     found = draws.convergence
@@ -142,6 +149,7 @@ def diagnose(
     curve = _median_curve(law, noise, runs, parameters, groups)
     explained = _explained(law, noise, runs, curve)
     problems = [
+        *further,
         *_convergence_problems(found, diverging, information, draws),
         *_mode_problems(draws),
         *_width_problems(law, noise, frozenset(settings.priors), {name: ratio for name, ratio in width.items() if name not in moved}),

@@ -94,29 +94,35 @@ def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return how many decades inputs lie outside the range of the runs: the largest over the inputs, 0 within."""
     outside = [np.zeros(np.broadcast_shapes(*(np.shape(values) for values in inputs.values())))]
     for name, values in inputs.items():
-        if not quantity(name).on_log_scale:
-            continue  # decades mean nothing for a quantity that can be zero or negative
-        outside.append(_outside(np.log10(np.asarray(values, float)), np.log10(runs[name])))
+        if quantity(name).in_decades:  # decades mean nothing for a quantity that can be negative, or ends
+            outside.append(_outside(_decades(name, values, runs), _decades(name, runs[name], runs)))
     return np.max(np.broadcast_arrays(*outside), axis=0)
+
+
+def _decades(name: str, values: Any, runs: Runs) -> np.ndarray:
+    """Return the decimal logarithm of values, of zero that of the smallest value that runs have: none at all is not infinitely far."""
+    values, known = np.asarray(values, float), runs[name]
+    least = np.min(known, where=known > 0, initial=np.inf)
+    return np.log10(np.where(values > 0, values, least if np.isfinite(least) else 1.0))
 
 
 def _outside(there: np.ndarray, known: np.ndarray) -> np.ndarray:
     return np.maximum(0.0, np.maximum(there - known.max(), known.min() - there))
 
 
-def _progress(law: Law, inputs: Mapping[str, Any]) -> np.ndarray | None:
-    """Return decades of compute, up to a constant, or of the law's input that spans most; None if it has none on a log scale."""
-    if {"params", "tokens"} <= set(law.input_names):
-        return np.log10(np.asarray(inputs["params"], float)) + np.log10(np.asarray(inputs["tokens"], float))
-    logs = [np.log10(np.asarray(inputs[name], float)) for name in law.input_names if quantity(name).on_log_scale]
-    return max(logs, key=np.ptp, default=None)
+def _progress(law: Law, inputs: Mapping[str, Any], runs: Runs) -> np.ndarray | None:
+    """Return decades of compute, up to a constant, or of the law's input that spans most; None if none spans decades."""
+    decades = {name: _decades(name, inputs[name], runs) for name in law.input_names if quantity(name).in_decades}
+    if {"params", "tokens"} <= set(decades):
+        return decades["params"] + decades["tokens"]
+    return max(decades.values(), key=np.ptp, default=None)
 
 
 def reach_beyond(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return how many decades inputs lie beyond the runs: of the input that is farthest out, or of params x tokens if that is farther."""
     law = fit.law
     found = decades_beyond(fit.runs, {name: inputs[name] for name in law.input_names})
-    known, there = _progress(law, fit.runs.columns), _progress(law, inputs)
+    known, there = _progress(law, fit.runs.columns, fit.runs), _progress(law, inputs, fit.runs)
     if known is None or there is None or not {"params", "tokens"} <= set(law.input_names):
         return found
     return np.maximum(found, _outside(there, known))
@@ -125,11 +131,12 @@ def reach_beyond(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
 def scale(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
     """Return slope times root decades beyond the runs, of the inputs' broadcast shape: the standard deviation of a drift of size one.
 
-    Zero for a law without an input on a log scale.
+    Zero for a law without an input that spans decades; and for one whose own slope wanders (`bayes_scaling.bends`), since it knows already
+    that it may be off.
     """
     law, runs = fit.law, fit.runs
-    known, beyond = _progress(law, runs.columns), reach_beyond(fit, inputs)
-    if known is None or np.ptp(known) == 0 or not beyond.any():
+    known, beyond = _progress(law, runs.columns, runs), reach_beyond(fit, inputs)
+    if law.latent_names or known is None or np.ptp(known) == 0 or not beyond.any():
         return np.zeros(beyond.shape)
     middle = {name: np.median(values) for name, values in fit.parameters().items()}
     curve = to_coordinate(law.output, np.broadcast_to(law.predict(runs.columns, middle), known.shape))

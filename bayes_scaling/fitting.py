@@ -64,10 +64,11 @@ def fit(
     input : which column a law of any one input is a function of
     fix : parameters to hold fixed, by name
     priors : numpyro distributions by parameter name, instead of the law's
-    grouped : give every group of runs (column ``group``) law parameters of its own; the scatter is shared
-    pool : how law parameters vary over groups (implies ``grouped``): ``{"alpha": "shared", "E": "partial"}``, the others are ``free``;
-        names alone are ``partial``: drawn towards a common centre as far as the data let them. ``partial:COLUMN`` gives one value to all
-        groups that agree in one of the columns that the groups were made of
+    grouped : give every group of runs (column ``group``) law parameters of its own; the scatter is shared unless ``pool`` says otherwise
+    pool : how parameters vary over groups (implies ``grouped``): ``{"alpha": "shared", "E": "partial", "sigma": "free"}``; others of the
+        law are ``free``, of the scatter ``shared``; names alone are ``partial``: drawn towards a common centre as far as the data let them.
+        ``partial:COLUMN`` gives one value to all groups that agree in one of the columns that the groups were made of. Many groups, or
+        groups whose posteriors bend, are pooled sooner from a fit of each: `pool_fits`
     chains, draws : kept draws are chains x draws
     warmup : iterations before the first kept draw; by default the engine chooses, and tries harder while the draws are not good
     seed : of everything random; the same seed gives the same draws on the same machine
@@ -393,7 +394,7 @@ def _groups(law: Law, runs: Runs, grouped: bool) -> tuple[str, ...]:
 
 
 def _pooling(law: Law, runs: Runs, pool: Sequence[str] | Mapping[str, str]) -> dict[str, Pooling]:
-    """Read how parameters vary over groups: names, ``name=kind``, ``name=kind:column``; ``all`` means every parameter not named itself."""
+    """Read how parameters vary over groups: names, ``name=kind``, ``name=kind:column``; ``all``: those of the law not named themselves."""
     wanted = dict(pool) if isinstance(pool, Mapping) else dict.fromkeys(pool, "partial")
     everything = wanted.pop("all", None)
     if everything is not None:

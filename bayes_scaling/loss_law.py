@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from bayes_scaling.law import Caution, Published, Term
-from bayes_scaling.numeric import power
 
 # The scale at which the coefficients' priors are stated: near the low end of the published runs, where the posterior of (term,
 # exponent) is nearly uncorrelated. Declared, never computed from the data: a prior must not depend on the data.
@@ -25,8 +26,13 @@ SARDANA = "Sardana et al. 2023, arXiv 2401.00448"
 
 def formula(inputs: Any, p: Any) -> Any:
     """Return the loss in nat/token at ``params`` and ``tokens``."""
+    return of_logs(jnp.log(inputs["params"]), jnp.log(inputs["tokens"]), p)
+
+
+def of_logs(log_params: Any, log_tokens: Any, p: Any) -> Any:
+    """Return the loss in nat/token at the natural logarithms of params and tokens."""
     # Three positive terms: the sum loses no digits, and needs two exponentials where a log-sum-exp needs three.
-    return p["E"] + power(p["A"], p["alpha"], inputs["params"]) + power(p["B"], p["beta"], inputs["tokens"])
+    return p["E"] + jnp.exp(jnp.log(p["A"]) - p["alpha"] * log_params) + jnp.exp(jnp.log(p["B"]) - p["beta"] * log_tokens)
 
 
 def balance(A: Any, B: Any, alpha: Any, beta: Any) -> Any:

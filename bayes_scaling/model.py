@@ -49,14 +49,18 @@ class Settings:
     ----------
     fixed : parameters held fixed, by name
     priors : numpyro distributions by parameter name, instead of the law's
-    groups : labels, where every group of runs has law parameters of its own; the scatter is shared
-    pool : how law parameters vary over the groups; those that are not named are free
+    groups : labels, where every group of runs has law parameters of its own
+    pool : how parameters vary over the groups; of those that are not named, the law's are free and the noise's shared
     """
 
     fixed: Mapping[str, float] = field(default_factory=dict[str, float])
     priors: Mapping[str, Any] = field(default_factory=dict[str, Any])
     groups: tuple[str, ...] = ()
     pool: Mapping[str, Pooling] = field(default_factory=dict[str, Pooling])
+
+    def pooling(self, name: str, noise: Noise) -> Pooling:
+        """Return how a parameter varies over the groups."""
+        return self.pool.get(name, Pooling("shared" if name in noise.parameter_names else "free"))
 
     def own(self, law: Law) -> tuple[str, ...]:
         """Return the law's parameters that every group has a value of for itself, and must determine by its own runs."""
@@ -90,8 +94,8 @@ def model_priors(law: Law, noise: Noise, settings: Settings) -> dict[str, Any]:
     if both:
         raise InputError(f"parameter '{min(both)}' is both fixed and given a prior; keep one")
     for name in settings.pool:
-        if name not in law.parameter_names:
-            raise InputError(f"cannot pool '{name}' of law '{law.name}'{nearest(name, law.parameter_names)}")
+        if name not in priors:
+            raise InputError(f"cannot pool '{name}' of law '{law.name}'{nearest(name, priors)}")
         if name in settings.fixed:
             raise InputError(f"parameter '{name}' is both fixed and pooled; keep one")
     priors.update(settings.priors)
@@ -181,8 +185,8 @@ def build_model(law: Law, noise: Noise, settings: Settings | None = None) -> Cal
     def parameter(name: str, prior: Any) -> Any:
         if name in settings.fixed:
             return jnp.asarray(prior, dtype=float)
-        pooling = settings.pool.get(name, Pooling("free"))
-        if not settings.groups or name in noise.parameter_names or pooling.kind == "shared":
+        pooling = settings.pooling(name, noise)
+        if not settings.groups or pooling.kind == "shared":
             return numpyro.sample(name, prior)
         # Groups that agree in a column share a value: it is sampled under another name, and the parameter is that value for each group.
         levels = pooling.levels or tuple(range(len(settings.groups)))
@@ -208,17 +212,25 @@ def build_model(law: Law, noise: Noise, settings: Settings | None = None) -> Cal
     return model
 
 
-def _pooled(name: str, prior: Any, groups: int) -> Any:
-    """Sample a parameter of each group about a common centre.
+def centre_and_spread(name: str, prior: Any) -> tuple[Any, Any, Any]:
+    """Sample what a pooled parameter of a group is normal about; return the map from its unconstrained coordinate, and both in it.
 
     The prior of the spread keeps away from zero (boundary-avoiding, Chung et al. 2013), where the groups would be one.
     """
     import numpyro
-    from numpyro.distributions import LogNormal, Normal, TransformedDistribution, biject_to
+    from numpyro.distributions import LogNormal, biject_to
 
     transform = biject_to(prior.support)
     centre = transform.inv(numpyro.sample(f"{name}_center", prior))
-    spread = numpyro.sample(f"{name}_spread", LogNormal(*POOL_SPREAD))
+    return transform, centre, numpyro.sample(f"{name}_spread", LogNormal(*POOL_SPREAD))
+
+
+def _pooled(name: str, prior: Any, groups: int) -> Any:
+    """Sample a parameter of each group about a common centre."""
+    import numpyro
+    from numpyro.distributions import Normal, TransformedDistribution
+
+    transform, centre, spread = centre_and_spread(name, prior)
     with numpyro.plate(f"group_of_{name}", groups):
         values = TransformedDistribution(Normal(centre, spread), transform)
         # As written this is centred; the engine chooses the coordinates that suit the runs of each group.

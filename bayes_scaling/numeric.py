@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+LEAST = 1e-6  # of what must be positive: a rate of exactly 0 or 1 has no logarithm or logit, and makes one surprise impossible
 _HALVINGS = 60
 _SHIFT = 8
 
@@ -16,6 +17,11 @@ _SHIFT = 8
 def power(coefficient: Any, exponent: Any, x: Any) -> jax.Array:
     """Return ``coefficient * x^-exponent`` for a positive coefficient, in logs: neither factor over- nor underflows by itself."""
     return jnp.exp(jnp.log(coefficient) - exponent * jnp.log(x))
+
+
+def kept_inside(rate: Any) -> jax.Array:
+    """Return a rate kept off 0 and 1, by `LEAST`."""
+    return jnp.clip(rate, LEAST, 1 - LEAST)
 
 
 def softplus(x: Any) -> jax.Array:

@@ -41,6 +41,11 @@ class Quantity:
         return self.low > 0 or (self.low == 0 and not self.low_allowed)
 
     @property
+    def in_decades(self) -> bool:
+        """Whether values that are positive differ by factors, and may do so without end; one that is zero is none at all."""
+        return self.on_log_scale or (self.low == 0 and self.high == math.inf)
+
+    @property
     def is_fraction(self) -> bool:
         return self.low == 0 and self.high == 1
 

@@ -54,7 +54,7 @@ def refits(fit: Fit, data: Sequence[Runs], *, noise: str | Noise | None = None, 
 
     Parameters
     ----------
-    noise : another noise family; parameters of the old one that it does not have lose their priors and fixed values
+    noise : another noise family; parameters of the old one lose their priors, fixed values and pooling
     changes : other arguments of `bayes_scaling.fit` to change
     """
     options = {**asked(fit), **changes}
@@ -72,7 +72,8 @@ def refits(fit: Fit, data: Sequence[Runs], *, noise: str | Noise | None = None, 
 
 
 def of_noise(fit: Fit, noise: str | Noise, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of another noise family: priors and fixed values of the scatter belong to the old one."""
+    """Return the arguments of another noise family: priors, fixed values and pooling of the scatter belong to the old one."""
     old = set(fit.noise.parameter_names)
-    kept = {kind: {name: value for name, value in options[kind].items() if name not in old} for kind in ("fix", "priors")}
+    named = [kind for kind in ("fix", "priors", "pool") if kind in options]
+    kept = {kind: {name: value for name, value in options[kind].items() if name not in old} for kind in named}
     return {"noise": noise, **kept}

@@ -11,6 +11,7 @@ import numpy as np
 from bayes_scaling.comparison import leave_one_out
 from bayes_scaling.criticism import OF_LEVELS, criticise
 from bayes_scaling.fitted import KEPT_LOG_LIKELIHOODS, Fit
+from bayes_scaling.hierarchy import TWO_STAGE
 from bayes_scaling.refitting import asked, chosen_priors
 
 
@@ -95,6 +96,8 @@ def _sampler(fit: Fit) -> list[str]:
         sampler += f"target acceptance {attributes['target_acceptance']:g}; attempts: {attributes['attempts']}"
     else:
         sampler = f"independence chains through a proposal fitted by adaptive importance sampling; {chains}{thinned}"
+    if attributes["method"] == TWO_STAGE:
+        sampler = f"draws of each group's own fit, picked by their weight about centres and spreads (two-stage); of these: {sampler}"
     return [
         "## Sampler and diagnostics",
         f"- {sampler}",

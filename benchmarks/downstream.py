@@ -1,6 +1,6 @@
 """Forward validation of loss -> accuracy: the largest runs held out, their accuracies predicted with 90 % intervals, then looked up.
 
-python benchmarks/downstream.py SHARED_DATA [olmo|gadre|olmo-inner|gadre-inner ...]
+python benchmarks/downstream.py SHARED_DATA [olmo|gadre|olmo-inner|gadre-inner ...] [--drift SIZE]
 
 OLMo ladder (Bhagia et al. 2024, arXiv 2412.04403): fitted to the 24 runs up to 1.3B params, eight tasks. Targets: the six 3B runs (up to
 6 times the compute), and OLMo 2 13B after 5e12 tokens (200 times; its last tokens are of other data than the ladder's). ``chain`` is
@@ -13,11 +13,12 @@ Targets: 1.4B at 20 and 80 to 640 tokens a param, and 6.9B. Chain: overtraining 
 overtraining_error:bent (mean of 46 tasks); ``straight``: loss_skewed and overtraining_error. Larger models mostly do better than links to
 smaller ones foretell: the forms level off too early. The same is seen when the larger of the fitted models are foretold from the smaller
 (``inner``: those from 0.3B params on from those below; of OLMo's, 1.3B from the smaller), before any target is looked at; it is why
-the slope of the links may wander.
+the slope of the links may wander. Beyond their runs other laws drift (`bayes_scaling.drift`); --drift 0 takes their forms for the truth.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,13 +81,15 @@ def checked(fit: bs.Fit, name: str) -> bs.Fit:
     return fit
 
 
-def chained(target: str, task: str, ladder: bs.Fit, links: Mapping[str, bs.Fit], at: Mapping[str, np.ndarray], output: str) -> list[Row]:
+def chained(
+    target: str, task: str, ladder: bs.Fit, links: Mapping[str, bs.Fit], at: Mapping[str, np.ndarray], output: str, drift: float | None
+) -> list[Row]:
     """Return the predictions of a chain with a link that may bend and a straight one, and of each link from the measured loss."""
     found = []
     for name, link in links.items():
         prefix = "" if name == "bent" else "straight "
-        found += rows(target, task, f"{prefix}chain", bs.predict(ladder, at, then=link), at[output])
-        found += rows(target, task, f"{prefix}link", bs.predict(link, at), at[output])
+        found += rows(target, task, f"{prefix}chain", bs.predict(ladder, at, then=link, drift=drift), at[output])
+        found += rows(target, task, f"{prefix}link", bs.predict(link, at, drift=drift), at[output])
     return found
 
 
@@ -94,7 +97,7 @@ def links_of(laws: Mapping[str, str], runs: bs.Runs, name: str, fix: Mapping[str
     return {way: checked(bs.fit(law, runs, fix=fix), f"{name} {way} link") for way, law in laws.items()}
 
 
-def olmo_task(folder: Path, task: str, inner: bool) -> list[Row]:
+def olmo_task(folder: Path, task: str, inner: bool, drift: float | None) -> list[Row]:
     table = olmo(folder, task)
     fitted = table["params"] < (1e9 if inner else 2e9)
     fix = {"floor": OLMO_TASKS[task].chance}
@@ -109,29 +112,29 @@ def olmo_task(folder: Path, task: str, inner: bool) -> list[Row]:
     largest = {**TARGET_13B, "trials": table["trials"][:1], "task_loss": loss, "accuracy": accuracy}
     found = []
     for target, at in {"1.3B": held_out}.items() if inner else {"3B": held_out, "13B-5T": largest}.items():
-        found += chained(target, task, ladder, links, at, "accuracy")
-        found += rows(target, task, "direct", bs.predict(direct, at), at["accuracy"])
-        found += rows(target, task, "stage 1", bs.predict(ladder, at), at["task_loss"])
+        found += chained(target, task, ladder, links, at, "accuracy", drift)
+        found += rows(target, task, "direct", bs.predict(direct, at, drift=drift), at["accuracy"])
+        found += rows(target, task, "stage 1", bs.predict(ladder, at, drift=drift), at["task_loss"])
     return found
 
 
-def gadre_set(folder: Path, trained_on: str, inner: bool) -> list[Row]:
+def gadre_set(folder: Path, trained_on: str, inner: bool, drift: float | None) -> list[Row]:
     table = gadre(folder, trained_on)
     fitted = table["params"] < (3e8 if inner else 5e8)
     targets = ~fitted & (table["params"] < (5e8 if inner else np.inf))
     ladder = checked(bs.fit("overtraining", columns_of(table, ("params", "tokens", "loss"), fitted)), f"{trained_on} stage 1")
     held_out = {name: values[targets] for name, values in table.items()}
-    found = rows("loss", trained_on, "stage 1", bs.predict(ladder, held_out), held_out["loss"])
+    found = rows("loss", trained_on, "stage 1", bs.predict(ladder, held_out, drift=drift), held_out["loss"])
     for task, about in GADRE_TASKS.items():
         table |= {"accuracy": table[task], "trials": np.full(len(fitted), float(about.items))}
         laws = {"bent": "bounded_metric:loss_bent", "straight": "bounded_metric:loss_skewed"}
         runs = columns_of(table, ("loss", "accuracy", "trials"), fitted)
         links = links_of(laws, runs, f"{trained_on} {task}", {"floor": about.chance})
         at = {name: values[targets] for name, values in table.items()}
-        found += chained("task", f"{task}, {trained_on}", ladder, links, at, "accuracy")
+        found += chained("task", f"{task}, {trained_on}", ladder, links, at, "accuracy", drift)
     laws = {"bent": "overtraining_error:bent", "straight": "overtraining_error"}
     links = links_of(laws, columns_of(table, ("loss", "error"), fitted), f"{trained_on} mean error")
-    return found + chained("mean error", f"mean error, {trained_on}", ladder, links, held_out, "error")
+    return found + chained("mean error", f"mean error, {trained_on}", ladder, links, held_out, "error", drift)
 
 
 def shown(found: list[Row]) -> None:
@@ -164,18 +167,23 @@ def summary(title: str, found: list[Row]) -> None:
             print(f"  {target:12}{way:14} {pooled([r for r in found if (r.target, r.way) == (target, way)])}")
 
 
-def main(folder: Path, which: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("which", nargs="*", default=["olmo", "gadre"], metavar="olmo|gadre|olmo-inner|gadre-inner")
+    parser.add_argument("--drift", type=float, help="how far laws may be off beyond the runs, 0: not at all; by default as of any law")
+    chosen = parser.parse_args()
     ways: Mapping[str, Any] = {
         "olmo": (olmo_task, OLMO_TASKS, "OLMo ladder, fitted to the runs up to"),
         "gadre": (gadre_set, ("c4_original", "rpj", "rw_original"), "open_lm, fitted to the models up to"),
     }
     largest = {"olmo": "1.3B params", "gadre": "0.41B params", "olmo-inner": "0.76B params", "gadre-inner": "0.15B params"}
-    for name in which:
+    for name in chosen.which:
         family, _, inner = name.partition("-")
         one, parts, title = ways[family]
         found = []
         for part in parts:
-            new = one(folder, part, bool(inner))
+            new = one(chosen.folder, part, bool(inner), chosen.drift)
             shown(new)
             sys.stdout.flush()
             found += new
@@ -186,4 +194,4 @@ def main(folder: Path, which: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:] or ["olmo", "gadre"])
+    main()

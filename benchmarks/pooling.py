@@ -10,17 +10,16 @@ score is the mean log predictive density of a held-out run (in nats; higher is b
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.special import logsumexp
 
 import bayes_scaling as bs
 from bayes_scaling.law import get_law
-from bayes_scaling.noise import get_noise
+from bayes_scaling.scores import log_predictive
 
 KINDS = ("free", "partial", "shared")
 
@@ -71,7 +70,7 @@ class Score:
     rmsle: float
     log_score: float
     coverage: float
-    trusted: bool
+    converged: bool
 
 
 def score(study: Study, runs: bs.Runs, group: str, kind: str, **options: Any) -> Score:
@@ -83,7 +82,7 @@ def score(study: Study, runs: bs.Runs, group: str, kind: str, **options: Any) ->
     fit = bs.fit(law, runs.subset(~inside | known), grouped=True, pool=pool, **options)
     rest = runs.subset(inside & ~known)
     one = fit.select(group)
-    drawn = bs.predict(one, rest.columns)
+    drawn = bs.predict(one, rest.columns, drift=0)  # what pooling knows of the law, not what any law may be off by
     low, median, high = np.quantile(drawn["new"], [0.05, 0.5, 0.95], axis=(0, 1))
     measured = rest[law.output]
     return Score(
@@ -92,21 +91,10 @@ def score(study: Study, runs: bs.Runs, group: str, kind: str, **options: Any) ->
         int((inside & known).sum()),
         len(rest),
         float(np.sqrt(np.mean(np.log(median / measured) ** 2))),
-        float(np.mean(log_predictive(one, rest.columns, measured))),
+        float(np.mean(log_predictive(one, rest, drift=0))),
         float(np.mean((low <= measured) & (measured <= high))),
-        fit.diagnosis.max_rhat < 1.01 and fit.diagnosis.min_ess > 400,
+        fit.diagnosis.converged,
     )
-
-
-def log_predictive(fit: bs.Fit, columns: Mapping[str, np.ndarray], measured: np.ndarray) -> np.ndarray:
-    """Return the log posterior predictive density of each measurement, shape (run,)."""
-    import jax
-
-    draws = {name: values.reshape(-1, 1) for name, values in fit.parameters().items()}
-    noise = get_noise(fit.noise)
-    with jax.enable_x64(True):
-        density = np.asarray(noise.distribution(fit.law.formula(columns, draws), draws, columns).log_prob(measured))
-    return logsumexp(density, axis=0) - np.log(len(density))
 
 
 def main(folder: Path, names: list[str]) -> None:
@@ -119,7 +107,7 @@ def main(folder: Path, names: list[str]) -> None:
         for s in found:
             print(
                 f"{s.group:14}{s.known:>7}{s.held_out:>9}  {s.kind:9}{s.rmsle:>8.4f}{s.log_score:>11.3f}{s.coverage:>10.2f}  "
-                f"{'yes' if s.trusted else 'NO'}"
+                f"{'yes' if s.converged else 'NO'}"
             )
         for kind in KINDS:
             own = [s for s in found if s.kind == kind]

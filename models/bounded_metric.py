@@ -44,8 +44,7 @@ from numpyro.distributions import Beta, HalfNormal, LogNormal
 
 from bayes_scaling.bends import bent, straight
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
-
-LEAST = 1e-6  # an accuracy of exactly 0 or 1 has no logarithm or logit
+from bayes_scaling.numeric import kept_inside
 
 
 def make(column, unit, meaning, low, high, rate, midpoint, example, variant="", **more):
@@ -55,7 +54,7 @@ def make(column, unit, meaning, low, high, rate, midpoint, example, variant="", 
         # a < 0: softplus keeps digits where the accuracy is near the floor.
         s = p["s"] if skewed else 1.0
         rise = -p["a"] * jnp.exp(-s * jax.nn.softplus(p["k"] * (inputs[column] - p["L0"]) / s))
-        return jnp.clip(p["a"] + p["b"] + rise, LEAST, 1 - LEAST)
+        return kept_inside(p["a"] + p["b"] + rise)
 
     def derived(p):
         rise = (1 - p["floor"]) * p["reach"]

@@ -21,10 +21,9 @@ import jax.numpy as jnp
 from numpyro.distributions import LogNormal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
-from bayes_scaling.numeric import minimum, power
+from bayes_scaling.numeric import kept_inside, minimum, power
 
 SAMPLES_REFERENCE = 100.0  # amid published curves on a logarithmic scale, where level and exponent are least entangled
-LEAST = 1e-6  # noise on a logit needs a coverage inside (0, 1)
 
 
 def _coverage(samples, p):
@@ -32,7 +31,7 @@ def _coverage(samples, p):
 
 
 def formula(inputs, p):
-    return jnp.clip(_coverage(inputs["samples"], p), LEAST, 1 - LEAST)
+    return kept_inside(_coverage(inputs["samples"], p))
 
 
 def derived(p):

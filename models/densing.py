@@ -37,13 +37,13 @@ from numpyro.distributions import Beta, LogNormal, Normal, constraints
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
 from bayes_scaling.noise import Noise
+from bayes_scaling.numeric import LEAST
 
 XIAO = "Xiao et al. 2024, arXiv 2412.04315"
 PARAMS, TOKENS = 1e9, 1e12  # where terms of the reference law are stated; density is defined at TOKENS
 # Of the excess, in units of its mean: evenly spaced, and far enough that one model in a thousand lies beyond. Each node is blurred by 0.75
 # of a step, 15 % of the mean excess, beside the counts: else a benchmark that resolves less than a step makes a comb of the likelihood.
 STEP, NODES, BLUR = 0.2, 35, 0.75
-LEAST = 1e-6  # a score's variance must not be zero
 
 MODEL = Input("params", "count", "parameters of the model", 5e7, 1e12)
 DAY = Input("day", "day", "day of release, counted from any day, the same for all models", -1000.0, 1500.0)

@@ -33,7 +33,7 @@ from numpyro.distributions import Beta, HalfNormal, LogNormal
 
 from bayes_scaling.curves import Axis, amount
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.numeric import crossing, softplus
+from bayes_scaling.numeric import LEAST, crossing, softplus
 
 SCHAEFFER = "Schaeffer et al. 2023, arXiv 2304.15004"
 WEI = "Wei et al. 2022, arXiv 2206.07682"
@@ -43,7 +43,6 @@ AXES = (
     Axis(Input("params", "count", "parameters of the model", 1e7, 1e12), 1e10),
 )
 TOKENS = Input("answer_tokens", "count", "tokens of the answer, all of which must be right", 1.0, 10.0, default=1.0)
-LEAST = 1e-6  # counts need a probability inside (0, 1)
 FLOOR = Parameter("floor", Beta(1.0, 12.0), "accuracy of guessing; hold it (--fix) where it is known")
 SLOPE = LogNormal(-0.7, 0.7)
 

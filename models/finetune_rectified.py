@@ -6,9 +6,10 @@ Lin et al. 2024 (arXiv 2402.02314), one curve for each model and data set. D_l i
 ("pre-learned data size"): the curve is flat up to the transition size D_l^(1/beta) examples, and a power law beyond. With D_l = 0 it is the
 plain power law with a floor, which has no zero-shot loss and cannot bend.
 
-When to use it: one pre-trained model fine-tuned on growing parts of one data set; with runs of many models, one group each and pooling
-(``pool={"all": "partial"}``). When not: zero-shot losses of models that do not know the format of the task (sequence-to-sequence models
-have 10 nat/token and more there, and come down to 3 after 200 examples: nothing of this curve); several passes over the examples.
+When to use it: one pre-trained model fine-tuned on growing parts of one data set; with runs of many models a fit of each, and what the data
+set decides pooled over these (``bs.pool_fits(fits, ["beta", "sigma"])``): what a model knows before, and its floor, are its own. When not:
+zero-shot losses of models that do not know the format of the task (sequence-to-sequence models have 10 nat/token and more there, and come
+down to 3 after 200 examples: nothing of this curve); several passes over the examples.
 
 D_l and B are in examples^beta, which no two curves share, and their posterior is a ridge, as is that of E and B: runs know the loss at a
 thousand examples to a percent, and hardly what of it stays. So the law samples what has a unit of its own, and apart what runs know and

@@ -34,13 +34,13 @@ from jax.nn import sigmoid
 from numpyro.distributions import LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Sharing
+from bayes_scaling.numeric import kept_inside
 
 JONES = "Jones 2021, arXiv 2104.03113"
 LN10 = math.log(10)
 SMALL, LARGE = 3, 9  # boards of the published ladder
 # Where the strength of the trade-off is stated, in log10 FLOP: the middle of the published agents.
 LOG_TRAIN, LOG_TEST = 15.0, 7.0
-LEAST = 1e-6  # a win rate of exactly 0 or 1 would make one upset impossible
 
 
 def _log10(x):
@@ -223,7 +223,7 @@ TRADE_OFF = Law(
 
 
 def win_rate(inputs, p):
-    return jnp.clip(chance(test_time(inputs, p) - inputs["opponent_elo"]), LEAST, 1 - LEAST)
+    return kept_inside(chance(test_time(inputs, p) - inputs["opponent_elo"]))
 
 
 def answer_games(p, given):

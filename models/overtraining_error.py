@@ -26,10 +26,10 @@ from numpyro.distributions import Beta, HalfNormal, LogNormal
 
 from bayes_scaling.bends import bent, straight
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
+from bayes_scaling.numeric import LEAST
 
 # Where the drop below epsilon is stated, in nat/token: among published runs, and above what most users will have.
 LOSS_REFERENCE = 3.0
-LEAST = 1e-6  # an error rate cannot be negative, and noise on a logarithm or logit needs it positive
 
 
 def formula(inputs, p):

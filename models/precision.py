@@ -41,7 +41,7 @@ from numpyro.distributions import Gamma, HalfNormal, LogNormal
 
 from bayes_scaling import numeric
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published
-from bayes_scaling.loss_law import PARAMS_REFERENCE, SUM, TERMS, TOKENS_REFERENCE
+from bayes_scaling.loss_law import PARAMS_REFERENCE, SUM, TERMS, TOKENS_REFERENCE, of_logs
 
 KUMAR = "Kumar et al. 2024, arXiv 2411.04330"
 QUEST = "Panferov et al. 2025, arXiv 2502.05003"
@@ -62,11 +62,6 @@ def arithmetic(inputs):
     return inputs["bits"] if "bits" in inputs else jnp.maximum(inputs["weight_bits"], inputs["activation_bits"])
 
 
-def loss_law(p, log_params, log_tokens):
-    """L of effective params and tokens."""
-    return p["E"] + jnp.exp(jnp.log(p["A"]) - p["alpha"] * log_params) + jnp.exp(jnp.log(p["B"]) - p["beta"] * log_tokens)
-
-
 def _law(name, what, inputs, parameters, share, same, best_bits, **more):
     """Return the law in which bits leave exp(share(inputs, p)) of the parameters.
 
@@ -74,7 +69,7 @@ def _law(name, what, inputs, parameters, share, same, best_bits, **more):
     """
 
     def formula(inputs, p):
-        return loss_law(p, jnp.log(inputs["params"]) + share(inputs, p), jnp.log(inputs["tokens"]))
+        return of_logs(jnp.log(inputs["params"]) + share(inputs, p), jnp.log(inputs["tokens"]), p)
 
     def answer(p, given):
         def optimum(bits):
@@ -84,7 +79,7 @@ def _law(name, what, inputs, parameters, share, same, best_bits, **more):
             log_balance = jnp.log(p["alpha"]) + jnp.log(p["A"]) - jnp.log(p["beta"]) - jnp.log(p["B"])
             log_params = (log_balance + p["beta"] * (log_product + log_share)) / total - log_share
             log_tokens = log_product - log_params
-            return log_params, log_tokens, loss_law(p, log_params + log_share, log_tokens), log_share - jnp.log(bits)
+            return log_params, log_tokens, of_logs(log_params + log_share, log_tokens, p), log_share - jnp.log(bits)
 
         bits = best_bits(p, given["min_bits"] + 0 * (p["E"] + given["compute"]))
         log_params, log_tokens, loss, log_yield = optimum(bits)

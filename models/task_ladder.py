@@ -32,12 +32,11 @@ from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter
 from bayes_scaling.loss_law import PARAMS_REFERENCE, SUM, TERMS, TOKENS_REFERENCE, balance, formula
-from bayes_scaling.numeric import power
+from bayes_scaling.numeric import LEAST, kept_inside, power
 
 BHAGIA = "Bhagia et al. 2024, arXiv 2412.04403"
 LLAMA3 = "Dubey et al. 2024, arXiv 2407.21783"
 COMPUTE_REFERENCE = 1e20  # FLOP
-LEAST = 1e-6  # a loss, an accuracy or its complement cannot be 0 where noise is on a logarithm or a logit
 INPUTS = (
     Input("params", "count", "parameters of the model without embeddings, as the paper counts", 1e7, 1e12),
     Input("tokens", "count", "training tokens", 1e8, 1e14),
@@ -100,7 +99,7 @@ def direct_invert(p):
 
 def direct_formula(inputs, p):
     z = p["h"] - power(p["a"], p["alpha"], inputs["params"]) - power(p["b"], p["beta"], inputs["tokens"])
-    return jnp.clip(p["floor"] + (p["ceiling"] - p["floor"]) * jax.nn.sigmoid(z), LEAST, 1 - LEAST)
+    return kept_inside(p["floor"] + (p["ceiling"] - p["floor"]) * jax.nn.sigmoid(z))
 
 
 def direct_answer(p, given):

@@ -28,6 +28,7 @@ from numpyro.distributions import Beta, LogNormal, Normal
 
 from bayes_scaling.curves import Axis, amount
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Sharing
+from bayes_scaling.numeric import LEAST, kept_inside
 
 O1 = "OpenAI 2024, Learning to reason with LLMs (figures without numbers)"
 ALPHACODE = "Li et al. 2022 (AlphaCode), arXiv 2203.07814"
@@ -35,12 +36,11 @@ KHATRI = "Khatri et al. 2025, arXiv 2510.13786, equation 1"
 
 COMPUTE_REFERENCE, TEST_REFERENCE = 1e22, 1e13  # FLOP, in the middle of what is trained and asked today
 SAMPLES_REFERENCE = 10.0  # AlphaCode hands in ten of its samples: with fewer there is nothing to choose from
-LEAST = 1e-6  # an accuracy of exactly 0 or 1 would make one surprise impossible
 
 
 def between(floor, ceiling, logit):
     """A sigmoid between its ends. Priors of the ends overlap a little: where they cross, nothing is left to rise."""
-    return jnp.clip(floor + jnp.maximum(ceiling - floor, 0.0) * sigmoid(logit), LEAST, 1 - LEAST)
+    return kept_inside(floor + jnp.maximum(ceiling - floor, 0.0) * sigmoid(logit))
 
 
 def logit_needed(target, floor, ceiling):
@@ -167,7 +167,7 @@ def _over(axes, make):
 
 
 def clipped(inputs, p):
-    return jnp.clip(p["a"] + p["b"] * jnp.log(inputs["samples"]) / math.log(10), LEAST, jnp.clip(p["ceiling"], LEAST, 1 - LEAST))
+    return jnp.clip(p["a"] + p["b"] * jnp.log(inputs["samples"]) / math.log(10), LEAST, kept_inside(p["ceiling"]))
 
 
 def answer_clipped(p, given):

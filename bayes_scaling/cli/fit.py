@@ -42,10 +42,11 @@ def add_fit(commands: Any) -> None:
     parser.add_argument("--fix", action="append", default=[], metavar="NAME=VALUE", help="hold a parameter fixed")
     parser.add_argument("--prior", action="append", default=[], metavar="'NAME=Family(numbers)'", help="use another prior")
     add_reading(parser)
-    parser.add_argument("--group", metavar="COL[,COL]", help="give every group of runs law parameters of its own (the scatter is shared)")
+    parser.add_argument("--group", metavar="COL[,COL]", help="give every group of runs law parameters of its own")
     parser.add_argument(
         "--pool", action="append", default=[], metavar="NAME[=KIND]",
-        help="with --group: how a parameter varies: shared, partial (drawn to a common centre), free; partial:COL over one of the columns",
+        help="with --group: how a parameter varies: shared (the scatter's do by default), partial (drawn to a common centre), free; "
+        "partial:COL over one of the columns",
     )  # fmt: skip
     parser.add_argument("--chains", type=int, default=4, metavar="N")
     parser.add_argument("--draws", type=int, default=1000, metavar="N", help="kept draws a chain")

@@ -40,6 +40,20 @@ def test_a_combination_beyond_all_runs_is_beyond_them_though_each_input_is_not(s
     assert not scale(small_fit, {name: runs[name] for name in ("params", "tokens")}).any()
 
 
+def test_a_law_whose_slope_wanders_does_not_drift_besides():
+    """What its form may be off by is in its own posterior: a link that bends, beyond the losses that it was fitted to."""
+    loss = np.linspace(0.8, 1.4, 20)
+    runs = {
+        "task_loss": loss,
+        "accuracy": np.round(1000 * (0.25 + 0.7 / (1 + np.exp(6 * (loss - 1))))) / 1000,
+        "trials": np.full(20, 1000.0),
+    }
+    beyond = {"task_loss": np.array([0.5])}
+    found = {law: bs.fit(law, runs, fix={"floor": 0.25}, draws=100) for law in ("bounded_metric", "bounded_metric:bent")}
+    assert scale(found["bounded_metric"], beyond)[0] > 0
+    assert scale(found["bounded_metric:bent"], beyond)[0] == 0
+
+
 def test_at_the_runs_nothing_drifts(small_fit):
     at = {name: small_fit.runs[name][:5] for name in ("params", "tokens")}
     assert np.array_equal(bs.predict(small_fit, at)["new"], bs.predict(small_fit, at, drift=0)["new"])

@@ -48,6 +48,7 @@ ORDER = [
         "calibration",
         "bench",
         "refitting",
+        "hierarchy",
         "storage",
         "export",
         "point",
