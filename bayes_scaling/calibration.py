@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import xarray
 
 RANKED = 99  # draws that the truth is ranked among: so many that ranks are a hundred
+FEWEST = 20  # fits that converged, for ranks to say anything
 DOUBT = 0.05
 _TRIES = 100  # data sets simulated for each that is wanted, at most
 _TRIALS = 1000.0
@@ -51,14 +52,26 @@ class Calibration:
 
     @cached_property
     def levels(self) -> dict[str, Uniformity]:
-        """Of the ranks of each quantity, over fits that converged."""
+        """Of the ranks of each quantity, over fits that converged; none where these are too few."""
         kept = self.ranks["converged"].values
+        if not self.enough:
+            return {}
         return {str(name): uniformity((self.ranks[name].values[kept] + 0.5) / (RANKED + 1)) for name in self.ranks if name != "converged"}
 
     @property
+    def converged(self) -> int:
+        """Number of fits whose ranks count."""
+        return int(self.ranks["converged"].sum())
+
+    @property
+    def enough(self) -> bool:
+        """Whether so many fits converged that ranks say something."""
+        return self.converged >= FEWEST
+
+    @property
     def probability(self) -> float:
-        """Of so large a departure in any quantity by chance (Bonferroni)."""
-        return float(min(1.0, len(self.levels) * min(item.probability for item in self.levels.values())))
+        """Of so large a departure in any quantity by chance (Bonferroni); nan where too few fits converged."""
+        return float(min(1.0, len(self.levels) * min(item.probability for item in self.levels.values()))) if self.enough else np.nan
 
     @property
     def ok(self) -> bool:
@@ -107,8 +120,8 @@ def calibrate(
         raise InputError(f"{family.name} noise is of points of training curves, and runs are simulated one by one here")
     if chosen.model is not None:
         raise InputError(f"law '{chosen.name}' has a model of its own: what it would simulate is not known here")
-    if fits < 20:
-        raise InputError(f"fits = {fits} are too few for ranks to say anything: at least 20")
+    if fits < FEWEST:
+        raise InputError(f"fits = {fits} are too few for ranks to say anything: at least {FEWEST}")
     fit_many(named, [], draws=draws, seed=seed, **options)  # what is wrong with the sampler's settings, before anything is simulated
     settings = Settings(dict(fix or {}), dict(priors or {}))
     check_fixed(chosen, family, settings.fixed)
@@ -127,15 +140,14 @@ def calibrate(
         converged[place] = fit.diagnosis.converged
         for name, (own, others) in _quantities(fit, truths[place]).items():
             found.setdefault(name, np.zeros(fits, int))[place] = _rank(own, others, rng)
-    if converged.sum() < 20:
-        raise InputError(f"only {converged.sum()} of {fits} fits of law '{chosen.name}' converged: more runs in each may help")
     columns = {name: ("fit", ranks) for name, ranks in found.items()}
     attributes = {"refused": refused, "runs": len(data[0]), "seed": seed}
     return Calibration(chosen.name, family.name, xarray.Dataset({**columns, "converged": ("fit", converged)}, attrs=attributes))
 
 
 def _rank(own: float, others: np.ndarray, rng: np.random.Generator) -> int:
-    """Return the rank of a value among others, by lot where they are equal."""
+    """Return the rank of a value among others, by lot where they are equal; what is not defined (no answer) ranks with infinity."""
+    own, others = (np.where(np.isnan(values), np.inf, values) for values in (own, others))
     return int((others < own).sum() + rng.integers((others == own).sum() + 1))
 
 

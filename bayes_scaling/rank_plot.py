@@ -39,8 +39,7 @@ def ranks(found: Calibration) -> Sequence[Axes]:
         ax.set_visible(False)
     figure.supxlabel("rank of the truth among posterior draws, as a share", fontsize=9)
     figure.supylabel("share of fits less uniform", fontsize=9)
-    kept = int(found.ranks["converged"].sum())
-    figure.suptitle(f"{found.law}, {found.noise} noise: {kept} simulated data sets", fontsize=10, x=0.01, ha="left")
+    figure.suptitle(f"{found.law}, {found.noise} noise: {found.converged} simulated data sets", fontsize=10, x=0.01, ha="left")
     return every[: len(levels)].tolist()
 
 

@@ -143,12 +143,13 @@ def _calibrate(options: argparse.Namespace) -> int:
     found = calibrate(
         options.law, fits=options.fits, runs=runs, noise=options.noise, input=options.input, draws=options.draws, seed=options.seed
     )
-    if options.out:
+    if options.out and found.enough:
         from bayes_scaling.rank_plot import save_ranks
 
         save_ranks(found, options.out)
     print_json(calibration_record(found)) if options.json else print(found)
     if not found.ok:
-        print("bayes-scaling: the posteriors are not calibrated (exit code 3)", file=sys.stderr)
+        said = "the posteriors are not calibrated" if found.enough else "too few fits converged to say whether the posteriors are calibrated"
+        print(f"bayes-scaling: {said} (exit code 3)", file=sys.stderr)
         return NOT_TRUSTWORTHY
     return DONE
