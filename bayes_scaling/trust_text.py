@@ -105,9 +105,7 @@ def calibration_text(found: Calibration) -> str:
     ]
     if not found.enough:
         return f"{lines[0]}\nNOT ENOUGH OF THEM CONVERGED for ranks to say anything (at least {FEWEST}): more runs in each may help"
-    lines.append(
-        f"  {'':32}{'mean rank':>10}{'departure':>11}{'probability':>13}   (of ranks 0 to {RANKED}; uniform if all is well)"
-    )
+    lines.append(f"  {'':32}{'mean rank':>10}{'departure':>11}{'probability':>13}   (of ranks 0 to {RANKED}; uniform if all is well)")
     for name, item in found.levels.items():
         departure = float(np.max(np.abs(item.share - item.points)))
         mean = float(found.ranks[name].values[converged].mean())

@@ -85,7 +85,10 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, metavar="FILE")
     parser.add_argument("--each", type=Path, metavar="FOLDER")
     options = parser.parse_args()
-    print(f"{'law':28}{'noise':16}{'fits':>5}{'converged':>10}{'quant.':>6}{'p':>10}   least p of a quantity{'':14} outside its band", flush=True)
+    print(
+        f"{'law':28}{'noise':16}{'fits':>5}{'converged':>10}{'quant.':>6}{'p':>10}   least p of a quantity{'':14} outside its band",
+        flush=True,
+    )
     every = []
     for name in options.law or every_law():
         try:

@@ -149,7 +149,9 @@ def _calibrate(options: argparse.Namespace) -> int:
         save_ranks(found, options.out)
     print_json(calibration_record(found)) if options.json else print(found)
     if not found.ok:
-        said = "the posteriors are not calibrated" if found.enough else "too few fits converged to say whether the posteriors are calibrated"
+        said = (
+            "the posteriors are not calibrated" if found.enough else "too few fits converged to say whether the posteriors are calibrated"
+        )
         print(f"bayes-scaling: {said} (exit code 3)", file=sys.stderr)
         return NOT_TRUSTWORTHY
     return DONE
