@@ -48,7 +48,9 @@ class Check:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against the fit, in words."""
-        found = [str(problem) for problem in self.fit.diagnosis.problems if problem.serious or problem.kind in ("misfit", "ridge")]
+        found = [
+            str(problem) for problem in self.fit.diagnosis.problems if problem.serious or problem.kind in ("misfit", "ridge", "parabola")
+        ]
         for name, power in self.power.items():
             if power.verdict and name not in self.fit.noise.parameter_names:
                 found.append(f"{name}: {power.verdict} (power-scaling {power.prior:.2f} by the priors, {power.likelihood:.2f} by the runs)")

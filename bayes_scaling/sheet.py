@@ -13,7 +13,6 @@ from bayes_scaling.criticism import OF_LEVELS, criticise
 from bayes_scaling.fitted import KEPT_LOG_LIKELIHOODS, Fit
 from bayes_scaling.refitting import asked, chosen_priors
 
-
 _BEGIN = {"modes": "about the modes found", "prior": "at points of the prior"}
 
 
@@ -98,10 +97,11 @@ def _sampler(fit: Fit) -> list[str]:
         sampler += f"target acceptance {attributes['target_acceptance']:g}; attempts: {attributes['attempts']}"
     else:
         sampler = f"independence chains through a proposal fitted by adaptive importance sampling; {chains}{thinned}"
+    begin = _BEGIN[attributes.get("starts", "modes")]
     return [
         "## Sampler and diagnostics",
         f"- {sampler}",
-        f"- starts: {diagnosis.starts} optimiser starts, {diagnosis.arrived} at the best mode; chains begin {_BEGIN[attributes.get('starts', 'modes')]}",
+        f"- starts: {diagnosis.starts} optimiser starts, {diagnosis.arrived} at the best mode; chains begin {begin}",
         f"- seed {attributes['seed']}, {attributes['precision']} bits, {attributes['device']}; {attributes['created_by']}; {versions}",
         f"- largest R-hat {diagnosis.max_rhat:.4f}, least ESS {diagnosis.min_ess_bulk:.0f} (bulk) and {diagnosis.min_ess_tail:.0f} (tail), "
         f"{diagnosis.evidence}",

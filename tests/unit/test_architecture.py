@@ -41,6 +41,7 @@ ORDER = [
         "uniformity",
         "pointwise",
         "identification",
+        "parabola",
         "diagnose",
         "fitted",
         "fitting",
