@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import InputError, option_text
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
@@ -23,6 +23,7 @@ from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.progress import follow
 from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
+from bayes_scaling.trajectories import CURVE
 from bayes_scaling.uniformity import Uniformity, uniformity
 
 if TYPE_CHECKING:
@@ -115,9 +116,12 @@ def calibrate(
 
     named = get_law(law)
     chosen = named.with_input(input) if input is not None else named
-    family = noise_of(chosen, noise)
-    if family.within:
-        raise InputError(f"{family.name} noise is of points of training curves, and runs are simulated one by one here")
+    family = noise_of(chosen, noise, runs.columns if isinstance(runs, Runs) else ())
+    if family.within and not isinstance(runs, Runs):
+        raise InputError(
+            f"{family.name} noise is of points of training curves: give some, at which to simulate, read with "
+            f"{option_text(curve={'run': 'all'})}"
+        )
     if chosen.model is not None:
         raise InputError(f"law '{chosen.name}' has a model of its own: what it would simulate is not known here")
     if fits < FEWEST:
@@ -208,8 +212,9 @@ def simulate_runs(
             }
             columns = _inputs(law, noise, (count, size), runs, seed + block)
             wide = {name: values[:, None] for name, values in law.complete(drawn).items()}
-            measured = np.asarray(noise.distribution(law.formula(columns, wide), wide, columns).sample(keys[-1]))
-            columns[law.output] = np.broadcast_to(measured, (count, size))
+            curve = np.broadcast_to(np.asarray(law.formula(columns, wide)), (count, size))
+            measured = _measured(noise, law.output, curve, wide, columns, keys[-1])
+            columns = {name: np.broadcast_to(values, (count, size)) for name, values in {**columns, law.output: measured}.items()}
             possible = np.all(quantity(law.output).admits(measured) & ~np.isin(measured, noise.excludes), axis=1)
             for row in np.flatnonzero(possible):
                 truths.append({name: float(values[row]) for name, values in drawn.items()})
@@ -219,6 +224,26 @@ def simulate_runs(
                 if len(data) == count:
                     return truths, data, block * count + int(row) + 1 - count
     raise InputError(f"the priors of law '{law.name}' hardly ever give possible outputs: {len(data)} of {_TRIES * count} data sets")
+
+
+def _measured(
+    noise: Noise, output: str, curve: np.ndarray, parameters: Mapping[str, Any], columns: Mapping[str, Any], key: Any
+) -> np.ndarray:
+    """Return measurements about a curve, both of shape (data set, run).
+
+    Where rows depend on those before them in their training curve, each pass settles the next point of all curves.
+    """
+    import jax
+
+    if not noise.within:
+        return np.asarray(noise.distribution(curve, parameters, columns).sample(key))
+    _, first, of_row = np.unique(columns[CURVE], return_index=True, return_inverse=True)
+    place = np.arange(curve.shape[1]) - first[of_row]  # a curve's points are side by side
+    measured = curve
+    for number, own in enumerate(jax.random.split(key, place.max() + 1)):
+        drawn = noise.distribution(curve, parameters, {**columns, output: measured}).sample(own)
+        measured = np.where(place == number, np.asarray(drawn), measured)
+    return measured
 
 
 def inputs_within(law: Law, shape: int | tuple[int, ...], seed: int = 0) -> dict[str, np.ndarray]:
@@ -237,7 +262,7 @@ def inputs_within(law: Law, shape: int | tuple[int, ...], seed: int = 0) -> dict
 def _inputs(law: Law, noise: Noise, shape: tuple[int, int], runs: int | Runs, seed: int) -> dict[str, np.ndarray]:
     """Return inputs of a shape: of the runs given, or within the law's domain, with trials for noise that needs them."""
     if isinstance(runs, Runs):
-        return {name: np.broadcast_to(runs[name], shape) for name in (*law.input_names, *noise.needs)}
+        return {name: runs[name] for name in (*law.input_names, *noise.needs, *noise.within)}
     found = inputs_within(law, shape, seed)
     for name in noise.needs:
         if name != "trials":

@@ -33,8 +33,8 @@ IMPOSSIBLE = 1e-6  # such a probability, times the number of runs, below which t
 
 #: Kinds of problems, causes before what follows: runs that cannot tell parameters apart leave a prior's width, and that slows chains.
 _ORDER = (
-    "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "misfit", "ridge", "unidentified",
-    "parabola", "modes", "divergences", "ebfmi", "rhat", "ess",
+    "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "misfit", "ridge",
+    "unidentified", "parabola", "modes", "divergences", "ebfmi", "rhat", "ess",
 )  # fmt: skip
 _OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
 
