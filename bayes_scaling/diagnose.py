@@ -376,18 +376,18 @@ def _repeat_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:
 def _noise_problems(law: Law, noise: Noise, count: int, surprising: list[SurprisingRun]) -> list[Problem]:
     """Return that runs are where the noise family puts none: then they, few as they may be, decide where the law goes."""
     found = [run for run in surprising if run.probability * count < IMPOSSIBLE]
-    if not found or noise.of_counts:  # a count has no probability of being further out, but a range of it
+    if not found or noise.of_counts or noise.spread:  # a count has no one probability of being as far out
         return []
-    heavy = next(name for name in noise_names(law.output) if name.endswith("student-t"))
-    first = found[0]
+    first, lines = found[0], listed([str(run.line) for run in found])
+    heavy = [name for name in noise_names(law.output) if name.endswith("student-t") and not noise.within]
+    other = f"let runs lie far out ({option_text(noise=heavy[-1])}), or " if heavy else ""
     return [
         Problem(
             "outliers",
             True,
-            f"{counted(len(found), 'run')} of {count} where {noise.name} noise puts none, with a probability below {IMPOSSIBLE:g} "
-            f"(lines {listed([str(run.line) for run in found])}; line {first.line}: measured {first.measured:.4g}, "
-            f"expected {first.expected:.4g}): so few may have bent the law towards them",
-            f"Look at them and, if they are no mistakes, let runs lie far out ({option_text(noise=heavy)}); or leave them out, and say so",
+            f"{noise.name} noise puts no run, with a probability above {IMPOSSIBLE:g}, where {len(found)} of {count} are (line "
+            f"{lines}; line {first.line} measured {first.measured:.4g}, expected {first.expected:.4g}): they may have bent it",
+            f"Look at them and, if they are no mistakes, {other}leave them out and say so",
         )
     ]
 

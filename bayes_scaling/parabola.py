@@ -87,7 +87,7 @@ def parabola_problems(law: Law, noise: Noise, runs: Runs, parameters: Mapping[st
             False,
             f"parabolas through these {len(budgets)} isoFLOP curves, and a line through their vertices (approach 2), would put the best "
             f"params at {compute_text(asked)} {abs(error):.0%} too {'high' if error > 0 else 'low'}, by this fit and with no noise at all: "
-            "the curves are not symmetric, nor the sizes centred on the optimum",
+            "the curves are no parabolas",
             "Decide by this fit, not by vertices",
         )
     ]

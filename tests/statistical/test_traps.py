@@ -97,6 +97,6 @@ def test_the_five_outlying_chinchilla_runs_are_named(shared_data):
     moved = abs(np.median(dragged.parameters()["beta"]) - np.median(robust.parameters()["beta"]))
     assert moved > 10 * robust.parameters()["beta"].std()  # the trap
     assert not dragged.diagnosis.ok
-    assert "normal noise puts none" in str(problem_of(dragged, "outliers"))
+    assert "normal noise puts no run" in str(problem_of(dragged, "outliers"))
     assert "noise='student-t'" in str(problem_of(dragged, "outliers"))
     assert problem_of(robust, "outliers") is None
