@@ -21,12 +21,10 @@ import numpy as np
 import xarray
 
 import bayes_scaling as bs
-from bayes_scaling.calibration import RANKED, Calibration
+from bayes_scaling.calibration import Calibration
 from bayes_scaling.law import Law
 from bayes_scaling.rank_plot import save_ranks
-from bayes_scaling.uniformity import uniformity
 
-_COMMON = 5  # laws that a quantity must be shared by for its ranks to be told over all of them
 BLOCK = 20  # fits that are simulated, and kept, together
 
 
@@ -74,11 +72,6 @@ def verdict(every: list[Calibration]) -> Iterator[str]:
         return
     levels = [item for found in told for item in found.levels.values()]
     yield f"{sum(not item.inside for item in levels)} of {len(levels)} quantities leave the band that holds uniform ranks in 95 %"
-    for name in sorted({name for found in told for name in found.levels if sum(name in other.levels for other in told) > _COMMON}):
-        of = [found for found in told if name in found.levels]
-        ranks = np.concatenate([found.ranks[name].values[found.ranks["converged"].values] for found in of])
-        item = uniformity((ranks + 0.5) / (RANKED + 1))
-        yield f"{name} over {len(of)} laws, {len(ranks)} fits: departure of probability {item.probability:.3f}"
     least = min(told, key=lambda found: found.probability)
     chance = -np.expm1(len(told) * np.log1p(-least.probability)) if least.probability < 1 else 1.0
     yield f"least probable of {len(told)} laws: {least.law} ({least.probability:.3f}; of one as improbable by chance: {chance:.2f})"
