@@ -151,8 +151,8 @@ def calibrate(
 
 def _rank(own: float, others: np.ndarray, rng: np.random.Generator) -> int:
     """Return the rank of a value among others, by lot where they are equal; what is not defined (no answer) ranks with infinity."""
-    own, others = (np.where(np.isnan(values), np.inf, values) for values in (own, others))
-    return int((others < own).sum() + rng.integers((others == own).sum() + 1))
+    truth, drawn = (np.where(np.isnan(values), np.inf, values) for values in (own, others))
+    return int((drawn < truth).sum() + rng.integers((drawn == truth).sum() + 1))
 
 
 def _quantities(fit: Fit, truth: Mapping[str, float]) -> dict[str, tuple[float, np.ndarray]]:
