@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import InputError, option_text
 from bayes_scaling.fitted import Fit
 from bayes_scaling.fitting import fit_many
 from bayes_scaling.law import Law, get_law
@@ -23,12 +23,14 @@ from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.progress import follow
 from bayes_scaling.quantities import quantity
 from bayes_scaling.runs import Runs
+from bayes_scaling.trajectories import CURVE
 from bayes_scaling.uniformity import Uniformity, uniformity
 
 if TYPE_CHECKING:
     import xarray
 
 RANKED = 99  # draws that the truth is ranked among: so many that ranks are a hundred
+FEWEST = 20  # fits that converged, for ranks to say anything
 DOUBT = 0.05
 _TRIES = 100  # data sets simulated for each that is wanted, at most
 _TRIALS = 1000.0
@@ -51,14 +53,26 @@ class Calibration:
 
     @cached_property
     def levels(self) -> dict[str, Uniformity]:
-        """Of the ranks of each quantity, over fits that converged."""
+        """Of the ranks of each quantity, over fits that converged; none where these are too few."""
         kept = self.ranks["converged"].values
+        if not self.enough:
+            return {}
         return {str(name): uniformity((self.ranks[name].values[kept] + 0.5) / (RANKED + 1)) for name in self.ranks if name != "converged"}
 
     @property
+    def converged(self) -> int:
+        """Number of fits whose ranks count."""
+        return int(self.ranks["converged"].sum())
+
+    @property
+    def enough(self) -> bool:
+        """Whether so many fits converged that ranks say something."""
+        return self.converged >= FEWEST
+
+    @property
     def probability(self) -> float:
-        """Of so large a departure in any quantity by chance (Bonferroni)."""
-        return float(min(1.0, len(self.levels) * min(item.probability for item in self.levels.values())))
+        """Of so large a departure in any quantity by chance (Bonferroni); nan where too few fits converged."""
+        return float(min(1.0, len(self.levels) * min(item.probability for item in self.levels.values()))) if self.enough else np.nan
 
     @property
     def ok(self) -> bool:
@@ -102,13 +116,16 @@ def calibrate(
 
     named = get_law(law)
     chosen = named.with_input(input) if input is not None else named
-    family = noise_of(chosen, noise)
-    if family.within:
-        raise InputError(f"{family.name} noise is of points of training curves, and runs are simulated one by one here")
+    family = noise_of(chosen, noise, runs.columns if isinstance(runs, Runs) else ())
+    if family.within and not isinstance(runs, Runs):
+        raise InputError(
+            f"{family.name} noise is of points of training curves: give some, at which to simulate, read with "
+            f"{option_text(curve={'run': 'all'})}"
+        )
     if chosen.model is not None:
         raise InputError(f"law '{chosen.name}' has a model of its own: what it would simulate is not known here")
-    if fits < 20:
-        raise InputError(f"fits = {fits} are too few for ranks to say anything: at least 20")
+    if fits < FEWEST:
+        raise InputError(f"fits = {fits} are too few for ranks to say anything: at least {FEWEST}")
     fit_many(named, [], draws=draws, seed=seed, **options)  # what is wrong with the sampler's settings, before anything is simulated
     settings = Settings(dict(fix or {}), dict(priors or {}))
     check_fixed(chosen, family, settings.fixed)
@@ -127,16 +144,15 @@ def calibrate(
         converged[place] = fit.diagnosis.converged
         for name, (own, others) in _quantities(fit, truths[place]).items():
             found.setdefault(name, np.zeros(fits, int))[place] = _rank(own, others, rng)
-    if converged.sum() < 20:
-        raise InputError(f"only {converged.sum()} of {fits} fits of law '{chosen.name}' converged: more runs in each may help")
     columns = {name: ("fit", ranks) for name, ranks in found.items()}
     attributes = {"refused": refused, "runs": len(data[0]), "seed": seed}
     return Calibration(chosen.name, family.name, xarray.Dataset({**columns, "converged": ("fit", converged)}, attrs=attributes))
 
 
 def _rank(own: float, others: np.ndarray, rng: np.random.Generator) -> int:
-    """Return the rank of a value among others, by lot where they are equal."""
-    return int((others < own).sum() + rng.integers((others == own).sum() + 1))
+    """Return the rank of a value among others, by lot where they are equal; what is not defined (no answer) ranks with infinity."""
+    truth, drawn = (np.where(np.isnan(values), np.inf, values) for values in (own, others))
+    return int((drawn < truth).sum() + rng.integers((drawn == truth).sum() + 1))
 
 
 def _quantities(fit: Fit, truth: Mapping[str, float]) -> dict[str, tuple[float, np.ndarray]]:
@@ -196,8 +212,9 @@ def simulate_runs(
             }
             columns = _inputs(law, noise, (count, size), runs, seed + block)
             wide = {name: values[:, None] for name, values in law.complete(drawn).items()}
-            measured = np.asarray(noise.distribution(law.formula(columns, wide), wide, columns).sample(keys[-1]))
-            columns[law.output] = np.broadcast_to(measured, (count, size))
+            curve = np.broadcast_to(np.asarray(law.formula(columns, wide)), (count, size))
+            measured = _measured(noise, law.output, curve, wide, columns, keys[-1])
+            columns = {name: np.broadcast_to(values, (count, size)) for name, values in {**columns, law.output: measured}.items()}
             possible = np.all(quantity(law.output).admits(measured) & ~np.isin(measured, noise.excludes), axis=1)
             for row in np.flatnonzero(possible):
                 truths.append({name: float(values[row]) for name, values in drawn.items()})
@@ -207,6 +224,26 @@ def simulate_runs(
                 if len(data) == count:
                     return truths, data, block * count + int(row) + 1 - count
     raise InputError(f"the priors of law '{law.name}' hardly ever give possible outputs: {len(data)} of {_TRIES * count} data sets")
+
+
+def _measured(
+    noise: Noise, output: str, curve: np.ndarray, parameters: Mapping[str, Any], columns: Mapping[str, Any], key: Any
+) -> np.ndarray:
+    """Return measurements about a curve, both of shape (data set, run).
+
+    Where rows depend on those before them in their training curve, each pass settles the next point of all curves.
+    """
+    import jax
+
+    if not noise.within:
+        return np.asarray(noise.distribution(curve, parameters, columns).sample(key))
+    _, first, of_row = np.unique(columns[CURVE], return_index=True, return_inverse=True)
+    place = np.arange(curve.shape[1]) - first[of_row]  # a curve's points are side by side
+    measured = curve
+    for number, own in enumerate(jax.random.split(key, place.max() + 1)):
+        drawn = noise.distribution(curve, parameters, {**columns, output: measured}).sample(own)
+        measured = np.where(place == number, np.asarray(drawn), measured)
+    return measured
 
 
 def inputs_within(law: Law, shape: int | tuple[int, ...], seed: int = 0) -> dict[str, np.ndarray]:
@@ -225,7 +262,7 @@ def inputs_within(law: Law, shape: int | tuple[int, ...], seed: int = 0) -> dict
 def _inputs(law: Law, noise: Noise, shape: tuple[int, int], runs: int | Runs, seed: int) -> dict[str, np.ndarray]:
     """Return inputs of a shape: of the runs given, or within the law's domain, with trials for noise that needs them."""
     if isinstance(runs, Runs):
-        return {name: np.broadcast_to(runs[name], shape) for name in (*law.input_names, *noise.needs)}
+        return {name: runs[name] for name in (*law.input_names, *noise.needs, *noise.within)}
     found = inputs_within(law, shape, seed)
     for name in noise.needs:
         if name != "trials":

@@ -48,7 +48,9 @@ class Check:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against the fit, in words."""
-        found = [str(problem) for problem in self.fit.diagnosis.problems if problem.serious or problem.kind in ("misfit", "ridge")]
+        found = [
+            str(problem) for problem in self.fit.diagnosis.problems if problem.serious or problem.kind in ("misfit", "ridge", "parabola")
+        ]
         for name, power in self.power.items():
             if power.verdict and name not in self.fit.noise.parameter_names:
                 found.append(f"{name}: {power.verdict} (power-scaling {power.prior:.2f} by the priors, {power.likelihood:.2f} by the runs)")
@@ -105,7 +107,7 @@ def check(fit: Fit, *, compute: float | None = None, quick: bool = False) -> Che
     Parameters
     ----------
     compute : budget at which the decision is looked at, in FLOP; ten times the largest run by default
-    quick : fit nothing again
+    quick : fit nothing again, as is done for one group of a fit by group
 
     Raises
     ------
@@ -114,6 +116,7 @@ def check(fit: Fit, *, compute: float | None = None, quick: bool = False) -> Che
     """
     if fit.groups:
         raise InputError(f"the fit has groups, each with parameters of its own: select one of {', '.join(fit.groups)}")
+    quick = quick or bool(fit.attributes["groups"])  # what is asked of one group rests on the others: alone it is another fit
     if compute is not None and not (math.isfinite(compute) and compute > 0):
         raise InputError(f"compute = {compute:g} FLOP must be positive and finite")
     values = looked_at(fit, compute)

@@ -13,11 +13,12 @@ import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.engine.ensemble import MOST_RHAT
-from bayes_scaling.errors import counted, option_text
+from bayes_scaling.errors import counted, listed, option_text
 from bayes_scaling.identification import Problem, data_problems, measured_inputs, most_draws, ridge_problems, thinned
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings
-from bayes_scaling.noise import Noise
+from bayes_scaling.noise import Noise, noise_names
+from bayes_scaling.parabola import parabola_problems
 from bayes_scaling.pointwise import BELOW, CURVE, pointwise
 from bayes_scaling.priors import prior_quantiles
 from bayes_scaling.quantities import coordinate, quantity
@@ -27,12 +28,13 @@ UNIDENTIFIED = 0.7  # posterior width over prior width (in unconstrained coordin
 UNEXPLAINED = 0.5  # share of the spread of ln loss that the law must explain
 MIN_REPEATS = 4  # runs beyond the first of their cell, from which on the scatter of repeated runs is worth comparing with
 SURPRISING = 0.01  # two-sided posterior predictive probability below which a run disagrees with the law
+IMPOSSIBLE = 1e-6  # such a probability, times the number of runs, below which the noise family is refuted
 
 
 #: Kinds of problems, causes before what follows: runs that cannot tell parameters apart leave a prior's width, and that slows chains.
 _ORDER = (
-    "constant output", "constant input", "collinear inputs", "few runs", "rising", "unexplained", "misfit", "ridge", "unidentified",
-    "modes", "divergences", "ebfmi", "rhat", "ess",
+    "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "misfit", "ridge",
+    "unidentified", "parabola", "modes", "divergences", "ebfmi", "rhat", "ess",
 )  # fmt: skip
 _OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
 
@@ -156,12 +158,15 @@ def diagnose(
     ]
     problems += data_problems(law, priors, runs, settings)
     problems += ridge_problems(law, noise, runs, parameters, groups)
+    problems += [] if groups else parabola_problems(law, noise, runs, parameters)
     for label in groups or ("",):
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
         own = _misfit_problems(law, part, inside, _explained(law, noise, part, inside))
         own += _repeat_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
+    surprising = surprising_runs(law, noise, runs, parameters, groups, curve)
+    problems += _noise_problems(law, noise, len(runs), surprising)
     problems.sort(key=lambda problem: (not problem.serious, _ORDER.index(problem.kind)))
     return Diagnosis(
         ok=not any(problem.serious for problem in problems),
@@ -175,7 +180,7 @@ def diagnose(
         arrived=int(draws.modes.arrivals[0]),
         width=width,
         explained=explained,
-        surprising=tuple(surprising_runs(law, noise, runs, parameters, groups, curve)),
+        surprising=tuple(surprising),
         pareto_k=draws.pareto_k,
         walker_rhat=draws.walker_rhat,
     )
@@ -372,6 +377,25 @@ def _repeat_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:
             f"runs scatter about the law by {about:.2%}, but about each other, where inputs are repeated, by {chance:.2%}: "
             "most of the scatter is the law's misfit, not chance",
             "Misfit repeats from run to run, so intervals far from the data may be too narrow: look at the residuals, or try another law",
+        )
+    ]
+
+
+def _noise_problems(law: Law, noise: Noise, count: int, surprising: list[SurprisingRun]) -> list[Problem]:
+    """Return that runs are where the noise family puts none: then they, few as they may be, decide where the law goes."""
+    found = [run for run in surprising if run.probability * count < IMPOSSIBLE]
+    if not found or noise.of_counts or noise.spread:  # a count has no one probability of being as far out
+        return []
+    first, lines = found[0], listed([str(run.line) for run in found])
+    heavy = [name for name in noise_names(law.output) if name.endswith("student-t") and not noise.within]
+    other = f"let runs lie far out ({option_text(noise=heavy[-1])}), or " if heavy else ""
+    return [
+        Problem(
+            "outliers",
+            True,
+            f"{noise.name} noise puts no run, with a probability above {IMPOSSIBLE:g}, where {len(found)} of {count} are (line "
+            f"{lines}; line {first.line} measured {first.measured:.4g}, expected {first.expected:.4g}): they may have bent it",
+            f"Look at them and, if they are no mistakes, {other}leave them out and say so",
         )
     ]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from bayes_scaling import __version__
 from bayes_scaling.diagnose import diagnose
-from bayes_scaling.engine import METHODS
+from bayes_scaling.engine import METHODS, STARTS
 from bayes_scaling.errors import InputError, nearest, option_text
 from bayes_scaling.fitted import Drawn, Fit
 from bayes_scaling.identification import data_problems
@@ -50,6 +50,7 @@ def fit(
     device: str = "auto",
     precision: int = 64,
     method: str = "auto",
+    starts: str = "modes",
     progress: Callable[[int, int], None] | None = None,
 ) -> Fit:
     """Draw from the posterior of a law's parameters.
@@ -80,6 +81,8 @@ def fit(
         a proposal fitted to the posterior where Pareto k certifies it, and the ensemble elsewhere, whose draws are returned, and marked,
         also where they are not good (NUTS draws only of many coordinates, or of groups that are pooled).
         ``Fit.attributes["method"]`` says which drew
+    starts : where chains begin: scattered about the ``modes`` that a search finds, as wide as the posterior there; or at points of the
+        ``prior``, mostly far wider, after a longer warm-up: with many chains, to see whether they forget where they began
     progress : called with (iterations done, iterations planned)
 
     Raises
@@ -96,7 +99,7 @@ def fit(
     ['A', 'A_ref', 'B']
     """
     start = time.perf_counter()
-    options = Options(noise, input, fix, priors, grouped, pool, chains, warmup, draws, seed, device, precision, method)
+    options = Options(noise, input, fix, priors, grouped, pool, chains, warmup, draws, seed, device, precision, method, starts)
     ((_, found),) = _fits([_prepare(law, as_runs(runs), options)], 1, start, progress)
     if isinstance(found, InputError):
         raise found
@@ -118,6 +121,7 @@ def fit_many(
     device: str = "auto",
     precision: int = 64,
     method: str = "auto",
+    starts: str = "modes",
     lanes: int | None = None,
     errors: str = "raise",
 ) -> Iterator[tuple[int, Any]]:
@@ -140,7 +144,7 @@ def fit_many(
     InputError
         If a setting cannot be used, or (unless ``errors`` is ``return``) a data set; it says which.
     """
-    options = Options(noise, input, fix, priors, False, (), chains, warmup, draws, seed, device, precision, method)
+    options = Options(noise, input, fix, priors, False, (), chains, warmup, draws, seed, device, precision, method, starts)
     if lanes is not None and lanes < 1:
         raise InputError(f"lanes = {lanes} must be at least 1")
     if errors not in ("raise", "return"):
@@ -195,6 +199,7 @@ class Options:
     device: str = "auto"
     precision: int = 64
     method: str = "auto"
+    starts: str = "modes"
 
     def __post_init__(self) -> None:
         chains, draws, warmup = self.chains, self.draws, self.warmup
@@ -213,6 +218,10 @@ class Options:
             raise InputError(f"precision = {self.precision} must be 32 or 64 (bits)")
         if self.method not in METHODS:
             raise InputError(f"there is no method '{self.method}'{nearest(self.method, METHODS)}")
+        if self.starts not in STARTS:
+            raise InputError(f"chains cannot start at '{self.starts}'{nearest(self.starts, STARTS)}")
+        if self.starts == "prior" and self.method == "importance":
+            raise InputError(f"method 'importance' has no chains to start at the prior; use {option_text(method='nuts')}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed = {self.seed} must be between 0 and 2^32 - 1")
 
@@ -269,7 +278,7 @@ def _prepare(law: str | Path | Law, runs: Runs, options: Options, beside: int = 
             density = _density(law, family, settings, padded, weight)
     # Where the runs cannot answer, no sampling can, and the result is marked anyway: one attempt is enough.
     answerable = not any(problem.serious for problem in data_problems(law, used_priors, runs, settings))
-    sampler = engine.Sampler(options.chains, options.draws, options.warmup, options.seed, answerable, options.method)
+    sampler = engine.Sampler(options.chains, options.draws, options.warmup, options.seed, answerable, options.method, options.starts)
     return _Prepared(named, law, family, runs, groups, settings, used_priors, options, density, padded, weight, sampler, chosen)
 
 
@@ -333,6 +342,7 @@ def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:
         "device": str(getattr(one.device, "device_kind", one.device.platform)),
         "method": result.method,
         "method_asked": options.method,
+        "starts": options.starts,
         "warmup": result.attempt.warmup,
         "warmup_asked": options.warmup,
         "target_acceptance": result.attempt.target,

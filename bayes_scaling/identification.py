@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -116,7 +116,7 @@ def _problems_of_part(
                     Problem(
                         "collinear inputs",
                         True,
-                        f"{' and '.join(varying)} move together{ratio}: their terms cannot be told apart, so no optimum can be derived",
+                        f"{' and '.join(varying)} move together{ratio}: {_not_told_apart(law, varying)}, so no optimum can be derived",
                         f"Add runs off this line: {example}",
                     )
                 )
@@ -134,6 +134,12 @@ def _ratio_in_words(runs: Runs) -> tuple[str, str]:
     params, tokens = float(runs["params"][place]), float(runs["tokens"][place])
     plans = " and ".join(f"{count_text(params * factor)} params on {count_text(tokens / factor)} tokens" for factor in (0.25, 4.0))
     return said, f"other sizes at the same compute, for example {plans} (as much compute each as line {runs.lines[place]})"
+
+
+def _not_told_apart(law: Law, inputs: Collection[str]) -> str:
+    """Say whose effects are one, by the names of parameters where the law tells which are whose."""
+    terms = [f"{term.published or term.coefficient} and {term.exponent}" for term in law.terms if term.input in inputs]
+    return " cannot be told from ".join(terms) if len(terms) == 2 else "their terms cannot be told apart"
 
 
 def _others(values: np.ndarray) -> str:

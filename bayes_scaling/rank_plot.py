@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _ACROSS = 4
+_LAWS_ACROSS = 7
 
 
 @styled
@@ -39,15 +40,39 @@ def ranks(found: Calibration) -> Sequence[Axes]:
         ax.set_visible(False)
     figure.supxlabel("rank of the truth among posterior draws, as a share", fontsize=9)
     figure.supylabel("share of fits less uniform", fontsize=9)
-    kept = int(found.ranks["converged"].sum())
-    figure.suptitle(f"{found.law}, {found.noise} noise: {kept} simulated data sets", fontsize=10, x=0.01, ha="left")
+    figure.suptitle(f"{found.law}, {found.noise} noise: {found.converged} simulated data sets", fontsize=10, x=0.01, ha="left")
     return every[: len(levels)].tolist()
 
 
-def _departures(ax: Axes, item: Uniformity) -> None:
+@styled
+def overview(every: Sequence[Calibration]) -> Sequence[Axes]:
+    """Draw calibrations on one page, a panel a law with all of its quantities; orange and named where one leaves its band."""
+    import matplotlib.pyplot as plt
+
+    rows = -(-len(every) // _LAWS_ACROSS)
+    across = min(_LAWS_ACROSS, len(every))
+    figure, grid = plt.subplots(rows, across, figsize=(1.9 * across, 1.4 * rows), sharex=True, sharey=True, squeeze=False)
+    for ax, found in zip(grid.ravel(), every, strict=False):
+        outside = [name for name, item in found.levels.items() if not item.inside]
+        for name, item in sorted(found.levels.items(), key=lambda pair: pair[0] in outside):
+            _departures(ax, item, band=item is next(iter(found.levels.values())), width=1.2 if name in outside else 0.6)
+        ax.set_title(f"{found.law} ({found.converged})", fontsize=6.5, loc="left")
+        if outside:
+            more = f" and {len(outside) - 1} more" if len(outside) > 1 else ""
+            ax.annotate(f"{outside[0]}{more}", (0.03, 0.03), xycoords="axes fraction", fontsize=6, color=ORANGE)
+        ax.tick_params(labelsize=6)
+    for ax in grid.ravel()[len(every) :]:
+        ax.set_visible(False)
+    figure.supxlabel("rank of the truth among posterior draws, as a share", fontsize=9)
+    figure.supylabel("share of fits less uniform", fontsize=9)
+    return grid.ravel()[: len(every)].tolist()
+
+
+def _departures(ax: Axes, item: Uniformity, *, band: bool = True, width: float = 1.5) -> None:
     """Draw an empirical distribution less the uniform one, orange where it leaves its band."""
-    ax.fill_between(item.points, item.low - item.points, item.high - item.points, color=GREY, alpha=0.25, linewidth=0)
-    ax.plot(item.points, item.share - item.points, color=BLUE if item.inside else ORANGE, linewidth=1.5)
+    if band:
+        ax.fill_between(item.points, item.low - item.points, item.high - item.points, color=GREY, alpha=0.25, linewidth=0)
+    ax.plot(item.points, item.share - item.points, color=BLUE if item.inside else ORANGE, linewidth=width)
     ax.axhline(0, color=GREY, linewidth=0.7)
 
 
@@ -71,8 +96,8 @@ def levels(fit: Fit, *, ax: Axes | None = None) -> Axes:
     return ax
 
 
-def save_ranks(found: Calibration, path: str | Path) -> None:
-    """Write the figure into a file, of the kind that its name ends with.
+def save_ranks(found: Calibration | Sequence[Calibration], path: str | Path) -> None:
+    """Write the figure of a calibration, or of several on one page, into a file, of the kind that its name ends with.
 
     Raises
     ------
@@ -86,6 +111,6 @@ def save_ranks(found: Calibration, path: str | Path) -> None:
         raise FileError(f"no folder '{path.parent}' to write '{path.name}' into")
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise FileError(f"'{path.name}' is no picture: let its name end with .png, .svg or .pdf")
-    drawn: Any = ranks(found)[0].figure
+    drawn: Any = (ranks(found) if isinstance(found, Calibration) else overview(found))[0].figure
     write_figure(drawn, path)
     plt.close(drawn)

@@ -168,9 +168,9 @@ def calibration_record(found: Calibration) -> dict[str, Any]:
         "law": found.law,
         "noise": found.noise,
         "ok": found.ok,
-        "probability": found.probability,
+        "probability": found.probability if found.enough else None,
         "fits": found.ranks.sizes["fit"],
-        "converged": int(found.ranks["converged"].sum()),
+        "converged": found.converged,
         "refused": found.ranks.attrs["refused"],
         "quantities": {
             name: {"probability": item.probability, "inside": item.inside, "ranks": found.ranks[name].values.tolist()}

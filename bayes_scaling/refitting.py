@@ -46,6 +46,7 @@ def asked(fit: Fit) -> dict[str, Any]:
         "seed": attributes["seed"],
         "precision": attributes["precision"],
         "method": attributes.get("method_asked", "nuts"),
+        "starts": attributes.get("starts", "modes"),
     }
 
 

@@ -13,6 +13,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.noise import get_noise, noise_names
 from bayes_scaling.optimum import best_plan, problem_of
+from bayes_scaling.parabola import FURTHER, same_compute
 from bayes_scaling.prediction import predict
 from bayes_scaling.progress import follow
 from bayes_scaling.quantities import coordinate, quantity
@@ -20,9 +21,7 @@ from bayes_scaling.refitting import chosen_priors, refits
 from bayes_scaling.units import compute_text
 
 SENSITIVE = 0.05  # of power-scaling: above it a prior is informative, below it runs are weak (Kallioinen et al. 2024)
-_FURTHER = 10.0  # times the largest compute of the runs: where the decision is looked at, unless told
 _MOST_BUDGETS = 8
-_ONE_BUDGET = 0.1  # difference of ln compute within which runs are of one budget
 
 
 def looked_at(fit: Fit, compute: float | None = None) -> dict[str, np.ndarray]:
@@ -35,7 +34,7 @@ def looked_at(fit: Fit, compute: float | None = None) -> dict[str, np.ndarray]:
     names = [name for name in (*fit.law.parameter_names, *fit.noise.parameter_names) if name not in fit.law.latent_names]
     found = {name: draws[name] for name in names if name not in fit.fixed}
     if set(fit.law.input_names) == {"params", "tokens"}:
-        budget = float(compute or _FURTHER * fit.runs["compute"].max())
+        budget = float(compute or FURTHER * fit.runs["compute"].max())
         found[f"ln best params at {compute_text(budget)}"] = np.log(best_plan(problem_of(fit.law), draws, budget).params)
     largest = {name: [fit.runs[name].max()] for name in (*fit.law.input_names, *fit.noise.needs)}
     curve = np.asarray(predict(fit, largest)["expected"])[..., 0]
@@ -180,7 +179,7 @@ def leave_runs_out(fit: Fit, compute: float | None = None, refit: int = MOST_REF
 
 def _without(fit: Fit, kept: list[np.ndarray], compute: float | None) -> list[dict[str, np.ndarray]]:
     """Return what fits to parts of the runs are asked for; nothing where a fit is of no use. All are asked at the whole fit's places."""
-    budget = compute or (_FURTHER * float(fit.runs["compute"].max()) if "compute" in fit.runs.columns else None)
+    budget = compute or (FURTHER * float(fit.runs["compute"].max()) if "compute" in fit.runs.columns else None)
     found: list[dict[str, np.ndarray]] = [{} for _ in kept]
     for place, again in follow(refits(fit, [fit.runs.subset(part) for part in kept]), "fits without runs", len(kept)):
         if isinstance(again, Fit) and again.diagnosis.converged:
@@ -192,11 +191,9 @@ def budgets_of(fit: Fit) -> list[tuple[str, np.ndarray]]:
     """Return runs by budget: those of about equal compute; eight parts by compute where there are more. Label and rows of each."""
     if "compute" not in fit.runs.columns:
         return []
-    logs = np.log(fit.runs["compute"])
-    order = np.argsort(logs, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(logs[order]) > _ONE_BUDGET) + 1)
+    parts = same_compute(fit.runs["compute"])
     if len(parts) > _MOST_BUDGETS:
-        parts = np.array_split(order, _MOST_BUDGETS)
+        parts = np.array_split(np.concatenate(parts), _MOST_BUDGETS)
     if len(parts) < 2:
         return []
 

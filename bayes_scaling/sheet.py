@@ -14,6 +14,8 @@ from bayes_scaling.fitted import KEPT_LOG_LIKELIHOODS, Fit
 from bayes_scaling.hierarchy import TWO_STAGE
 from bayes_scaling.refitting import asked, chosen_priors
 
+_BEGIN = {"modes": "about the modes found", "prior": "at points of the prior"}
+
 
 def sheet(fit: Fit) -> str:
     """Return the reporting sheet of a fit.
@@ -98,10 +100,11 @@ def _sampler(fit: Fit) -> list[str]:
         sampler = f"independence chains through a proposal fitted by adaptive importance sampling; {chains}{thinned}"
     if attributes["method"] == TWO_STAGE:
         sampler = f"draws of each group's own fit, picked by their weight about centres and spreads (two-stage); of these: {sampler}"
+    begin = _BEGIN[attributes.get("starts", "modes")]
     return [
         "## Sampler and diagnostics",
         f"- {sampler}",
-        f"- starts: {diagnosis.starts} optimiser starts, {diagnosis.arrived} at the best mode",
+        f"- starts: {diagnosis.starts} optimiser starts, {diagnosis.arrived} at the best mode; chains begin {begin}",
         f"- seed {attributes['seed']}, {attributes['precision']} bits, {attributes['device']}; {attributes['created_by']}; {versions}",
         f"- largest R-hat {diagnosis.max_rhat:.4f}, least ESS {diagnosis.min_ess_bulk:.0f} (bulk) and {diagnosis.min_ess_tail:.0f} (tail), "
         f"{diagnosis.evidence}",
@@ -169,7 +172,7 @@ def command_of(fit: Fit) -> list[str]:
     if fit.groups:
         words += ["--group", group or "group"]
         words += [word for name, kind in options["pool"].items() for word in ("--pool", f"{name}={kind}")]
-    for name in ("chains", "draws", "warmup", "seed", "precision", "method"):
+    for name in ("chains", "draws", "warmup", "seed", "precision", "method", "starts"):
         if options[name] is not None:
             words += [f"--{name}", str(options[name])]
     return [*words, "--out", f"{Path(fit.law.name.replace(':', '_')).name}.nc"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayes_scaling.calibration import RANKED, Calibration
+from bayes_scaling.calibration import FEWEST, RANKED, Calibration
 from bayes_scaling.checking import Check
 from bayes_scaling.drift import before_any_forecast
 from bayes_scaling.forward import AVERAGE, Forward
@@ -100,10 +100,12 @@ def calibration_text(found: Calibration) -> str:
     converged, refused = found.ranks["converged"].values, found.ranks.attrs["refused"]
     aside = f"; {refused} others, with impossible outputs, set aside" if refused else ""
     lines = [
-        f"{found.law}, {found.noise} noise: {converged.sum()} of {len(converged)} fits to {found.ranks.attrs['runs']} simulated runs "
+        f"{found.law}, {found.noise} noise: {found.converged} of {len(converged)} fits to {found.ranks.attrs['runs']} simulated runs "
         f"converged{aside}",
-        f"  {'':32}{'mean rank':>10}{'departure':>11}{'probability':>13}   (of ranks 0 to {RANKED}; uniform if all is well)",
     ]
+    if not found.enough:
+        return f"{lines[0]}\nNOT ENOUGH OF THEM CONVERGED for ranks to say anything (at least {FEWEST}): more runs in each may help"
+    lines.append(f"  {'':32}{'mean rank':>10}{'departure':>11}{'probability':>13}   (of ranks 0 to {RANKED}; uniform if all is well)")
     for name, item in found.levels.items():
         departure = float(np.max(np.abs(item.share - item.points)))
         mean = float(found.ranks[name].values[converged].mean())

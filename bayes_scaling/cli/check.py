@@ -11,13 +11,13 @@ from bayes_scaling.cli.answers import add_stored, stored_fit
 from bayes_scaling.cli.common import (
     DONE,
     NOT_TRUSTWORTHY,
-    add_columns,
     add_law_file,
+    add_reading,
     add_verdict,
     command,
     number,
-    pairs,
     print_json,
+    reading,
     require_picture,
     verdict,
 )
@@ -113,7 +113,8 @@ def add_calibrate(commands: Any) -> None:
         commands, "calibrate", _calibrate, "check a law's posteriors by simulation from its priors: ranks of the truth must be uniform",
         "  bayes-scaling calibrate chinchilla\n"
         "  bayes-scaling calibrate ./mylaw.py --fits 500 --runs 60 --out ranks.png\n"
-        "  bayes-scaling calibrate chinchilla --at runs.csv      # at the inputs of your own runs",
+        "  bayes-scaling calibrate chinchilla --at runs.csv      # at the inputs of your own runs\n"
+        "  bayes-scaling calibrate chinchilla --at curves.csv --curve run=all      # points of training curves",
     )  # fmt: skip
     parser.add_argument("law", metavar="NAME|FILE.py", help="see bayes-scaling laws; a .py file of your own is run")
     parser.add_argument("--fits", type=int, default=200, metavar="N", help="simulated data sets (200)")
@@ -124,7 +125,7 @@ def add_calibrate(commands: Any) -> None:
     parser.add_argument("--draws", type=int, default=500, metavar="N", help="kept draws a chain (500)")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--out", metavar="FIGURE.png", help="draw the ranks with their simultaneous bands")
-    add_columns(parser)
+    add_reading(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -139,16 +140,19 @@ def _calibrate(options: argparse.Namespace) -> int:
     if options.out:
         require_picture(options.out, (options.at, options.law if options.law.endswith(".py") else None))
     if options.at:
-        runs = read_runs(options.at, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
+        runs = read_runs(options.at, **reading(options))
     found = calibrate(
         options.law, fits=options.fits, runs=runs, noise=options.noise, input=options.input, draws=options.draws, seed=options.seed
     )
-    if options.out:
+    if options.out and found.enough:
         from bayes_scaling.rank_plot import save_ranks
 
         save_ranks(found, options.out)
     print_json(calibration_record(found)) if options.json else print(found)
     if not found.ok:
-        print("bayes-scaling: the posteriors are not calibrated (exit code 3)", file=sys.stderr)
+        said = (
+            "the posteriors are not calibrated" if found.enough else "too few fits converged to say whether the posteriors are calibrated"
+        )
+        print(f"bayes-scaling: {said} (exit code 3)", file=sys.stderr)
         return NOT_TRUSTWORTHY
     return DONE

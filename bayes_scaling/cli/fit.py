@@ -61,6 +61,9 @@ def add_fit(commands: Any) -> None:
         metavar="auto|nuts|importance",
         help="auto: nuts, and an ensemble of walkers where that has trouble; importance: faster for many small fits, never long",
     )
+    parser.add_argument(
+        "--starts", default="modes", metavar="modes|prior", help="prior: chains begin far wider than the posterior (with --chains 32, say)"
+    )
     add_verdict(parser)
 
 
@@ -108,6 +111,7 @@ def _fit(options: argparse.Namespace) -> int:
             device=options.device,
             precision=options.precision,
             method=options.method,
+            starts=options.starts,
             progress=progress,
         )
     if options.out:

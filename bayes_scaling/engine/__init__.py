@@ -5,11 +5,12 @@ from bayes_scaling.engine.devices import choose_device, gpu_present
 from bayes_scaling.engine.many import ManyDraws, sample_many
 from bayes_scaling.engine.modes import NEARBY, Modes
 from bayes_scaling.engine.programs import use_compile_cache
-from bayes_scaling.engine.sampler import METHODS, Draws, Sampler, Task, sample_each
+from bayes_scaling.engine.sampler import METHODS, STARTS, Draws, Sampler, Task, sample_each
 
 __all__ = [
     "METHODS",
     "NEARBY",
+    "STARTS",
     "Density",
     "Draws",
     "ManyDraws",

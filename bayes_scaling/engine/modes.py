@@ -13,7 +13,7 @@ import numpy as np
 from bayes_scaling.engine.density import Density
 from bayes_scaling.errors import InputError
 
-STARTS = 16  # searches from points scattered as the prior is
+SEARCHES = 16  # searches from points scattered as the prior is
 ITERATIONS = 200
 FEW_STARTS, FEW_ITERATIONS = 4, 25  # where all that is wanted is a place to begin
 _DECREMENT = 1e-9  # predicted decrease of the negative log density at which a search stops

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from bayes_scaling.engine import convergence
@@ -24,7 +25,7 @@ from bayes_scaling.engine.density import Density
 from bayes_scaling.engine.ensemble import MOST_RHAT, Walkers
 from bayes_scaling.engine.groups import Recentring
 from bayes_scaling.engine.importance import Kept, independence_chains, log_density_at, may_serve
-from bayes_scaling.engine.modes import FEW_ITERATIONS, FEW_STARTS, ITERATIONS, NEARBY, STARTS, Modes, distinct, locate
+from bayes_scaling.engine.modes import FEW_ITERATIONS, FEW_STARTS, ITERATIONS, NEARBY, SEARCHES, Modes, distinct, locate
 from bayes_scaling.engine.programs import program
 from bayes_scaling.errors import InputError
 
@@ -33,6 +34,8 @@ _WALKED_ROWS = 4096  # at most, for an ensemble: many rows make normal posterior
 _MANY = 64  # coordinates
 _FOLLOWED = 4  # modes that are followed
 AUTO, NUTS, IMPORTANCE = METHODS = ("auto", "nuts", "importance")
+AT_MODES, OF_PRIOR = STARTS = ("modes", "prior")
+_TRIED = 16  # points of the prior for each chain that begins at one: the density may be infinite at some
 ENSEMBLE = "ensemble"  # no method to ask for: where others turn to
 
 
@@ -62,6 +65,8 @@ class Sampler:
     method : ``nuts``; ``auto``: the no-U-turn sampler, and an ensemble of walkers where its first attempt was not good; or ``importance``:
         independence chains where they are certified to cover the posterior, an ensemble elsewhere, whose draws are then what there is, good
         or not: a batch must not wait minutes for a posterior that some do not need. Where neither can serve, the no-U-turn sampler draws
+    starts : where trajectories begin: about the ``modes``, or scattered as the ``prior`` is, mostly far wider than the posterior, which
+        shows whether chains forget where they began
     """
 
     chains: int = 4
@@ -70,6 +75,7 @@ class Sampler:
     seed: int = 0
     persistent: bool = True
     method: str = AUTO
+    starts: str = AT_MODES
 
     def attempts(self) -> tuple[Attempt, ...]:
         first, *further = ATTEMPTS if self.persistent else ATTEMPTS[:1]
@@ -264,10 +270,10 @@ def _by_trajectories(density: Density, tasks: Sequence[Task], device: Any, lanes
         start, before = (clock.start, 0.0) if task is tasks[0] else (time.perf_counter(), clock.compile_seconds)
         try:
             modes = _searched(density, task, device, clock)
+            clock.time(program.ready)
+            draws = yield from _attempts(task, modes, sites, recentre, walkers, clock)
         except InputError as error:
             return error
-        clock.time(program.ready)
-        draws = yield from _attempts(task, modes, sites, recentre, walkers, clock)
         compiling = clock.compile_seconds - before
         return replace(draws, compile_seconds=compiling, sample_seconds=time.perf_counter() - start - compiling)
 
@@ -278,10 +284,15 @@ def _attempts(task: Task, modes: Modes, sites: Sites, recentre: Recentring | Non
     """Draw, look at the draws, and try harder while they are not good."""
     data, settings, progress = sites.density.arguments(task.columns, task.weight), task.settings, task.progress
     centre, whitening = modes.points[0], modes.whitening()
-    # Where the modes only tell where to begin, a short warm-up cannot do.
-    attempts = settings.attempts()[1 if _brief(sites.density) and settings.persistent else 0 :]
+    # Where the modes only tell where to begin, or chains begin elsewhere, a short warm-up cannot do.
+    far = _brief(sites.density) or settings.starts == OF_PRIOR
+    attempts = settings.attempts()[1 if far and settings.persistent else 0 :]
     for number, attempt in enumerate(attempts):
-        start = _starting_points(modes, whitening, settings.chains, task.random("positions", number))
+        rng = task.random("positions", number)
+        if settings.starts == OF_PRIOR:
+            start = _points_of_prior(sites, data, settings.chains, rng, clock)
+        else:
+            start = _starting_points(modes, whitening, settings.chains, rng)
         report = _Report(progress, attempt.warmup + settings.draws * attempt.thin) if progress is not None else None
         chains = Chains(data, start, centre, whitening, task.random("draws", number), report=report, recentre=recentre)
         yield from chains.warm_up(attempt.warmup, attempt.target)
@@ -328,7 +339,7 @@ class _Report:
 
 
 def _searched(density: Density, task: Task, device: Any, clock: _Clock) -> Modes:
-    normals = task.random("starts").standard_normal((FEW_STARTS if _brief(density) else STARTS, density.size))
+    normals = task.random("starts").standard_normal((FEW_STARTS if _brief(density) else SEARCHES, density.size))
     return _find_modes(density, task.columns, task.weight, normals, device, clock)
 
 
@@ -376,6 +387,26 @@ def _starting_points(modes: Modes, whitening: np.ndarray, chains: int, rng: np.r
     nearby = modes.points[modes.potentials < modes.potentials[0] + NEARBY]
     at = np.array([nearby[chain % len(nearby)] for chain in range(chains)])
     return at + rng.normal(size=at.shape) @ whitening.T
+
+
+def _points_of_prior(sites: Sites, data: tuple, chains: int, rng: np.random.Generator, clock: _Clock) -> np.ndarray:
+    """Return starting points, (chains, size), scattered as the prior is: those of the points tried where the density is finite."""
+    density, device = sites.density, sites.device
+    normals = rng.standard_normal((_TRIED * chains, density.size)).astype(data[1].dtype)
+
+    def scattered(normals: jax.Array, data: tuple) -> tuple[jax.Array, jax.Array]:
+        z = jax.vmap(lambda one: density.scatter(one, *data[:2]))(normals)
+        potentials, slopes = jax.lax.map(lambda one: density.slope(one, *data), z)
+        return z, jnp.isfinite(potentials) & jnp.isfinite(slopes).all(axis=1)
+
+    arguments = jax.device_put((normals, data), device)
+    compiled = clock.time(lambda: program("scattered", scattered, arguments, (density.fingerprint,), device))
+    z, possible = (np.asarray(part) for part in compiled(*arguments))
+    if possible.sum() < chains:
+        raise InputError(
+            f"the posterior density is finite at {possible.sum()} of {len(z)} points of the prior: chains cannot begin at these"
+        )
+    return z[possible][:chains].astype(float)
 
 
 def _kept(z: np.ndarray, told: dict[str, np.ndarray], sites: Sites, data: Any, modes: Modes, attempt: Attempt, attempts: int) -> Draws:

@@ -58,6 +58,7 @@ def test_on_frontier_runs_only():
     assert "collinear inputs" in kinds(fit)
     assert fit.diagnosis.problems[0].kind == "collinear inputs"  # which explains the others
     assert "params and tokens move together: 40 of 40 runs have about 20 tokens a param (all from 20 to 20)" in str(fit)
+    assert "A and alpha cannot be told from B and beta" in str(fit)
     assert "other sizes at the same compute, for example " in str(fit)
 
 

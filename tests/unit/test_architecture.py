@@ -42,6 +42,7 @@ ORDER = [
         "uniformity",
         "pointwise",
         "identification",
+        "parabola",
         "diagnose",
         "fitted",
         "fitting",
