@@ -34,7 +34,7 @@ from jax.nn import sigmoid
 from numpyro.distributions import LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Sharing
-from bayes_scaling.numeric import kept_inside
+from bayes_scaling.numeric import LEAST, kept_inside
 
 JONES = "Jones 2021, arXiv 2104.03113"
 LN10 = math.log(10)
