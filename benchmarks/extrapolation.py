@@ -26,7 +26,7 @@ import numpy as np
 
 import bayes_scaling as bs
 from bayes_scaling.extrapolation.curve import LEAST, Scaled
-from bayes_scaling.extrapolation.prior import LAWS, NAMES, CurvePrior, weak_prior
+from bayes_scaling.extrapolation.prior import NAMES, CurvePrior, weak_prior
 
 KIND = {
     "IC": "image", "NMT": "translation", "LM": "language", "BB": "few-shot", "DD": "double-descent", "Nano": "width", "ColPret": "training",
@@ -231,30 +231,30 @@ def ablation(cases: Sequence[Case]) -> None:
     """Print what each ingredient buys: priors are learned anew without it, in two folds."""
     weak = weak_prior()
 
-    def held(prior: CurvePrior, value: float, *names: str) -> CurvePrior:
-        mean, sd = prior.mean.copy(), prior.sd.copy()
-        at = [NAMES.index(name) for name in names]
-        mean[:, at], sd[:, at] = value, 1e-3
-        return replace(prior, mean=mean, sd=sd)
+    def without(name: str, value: float) -> CurvePrior:
+        mean, sd = weak.mean.copy(), weak.sd.copy()
+        mean[:, NAMES.index(name)], sd[:, NAMES.index(name)] = value, 1e-3
+        return replace(weak, mean=mean, sd=sd)
 
-    def only(*laws: str) -> dict[str, Any]:
-        weight = np.array([1.0 if law in laws else 1e-9 for law in LAWS])
-        return {"start": replace(weak, weight=weight / weight.sum()), "fixed": ("weight",)}
-
-    settings: dict[str, dict[str, Any] | None] = {
-        "as it is": {},
+    settings = {
         "weak priors": None,
-        "a floor only": only("floor"),
-        "no floor": only("fade", "plateau and fade"),
-        "no plateau": only("floor", "fade"),
-        "slope does not wander": {"start": held(weak, -12.0, "swing")},
-        "level does not wander": {"start": held(weak, -12.0, "wander")},
-        "measured as before": {"start": held(weak, 0.0, "offset", "noise_ahead", "swing_ahead")},
+        "no plateau": {"start": replace(weak, weight=np.array([1 - 1e-9, 1e-9])), "fixed": ("weight",)},
+        "plateau always": {"start": replace(weak, weight=np.array([1e-9, 1 - 1e-9])), "fixed": ("weight",)},
+        "slope does not wander": {"start": without("swing", -12.0), "fixed": ("swing",)},
+        "level does not wander": {"start": without("wander", -12.0), "fixed": ("wander",)},
+        "noise, wander as before": {"start": _nothing_ahead(weak), "fixed": ("offset", "noise_ahead", "swing_ahead")},
     }
     for label, options in settings.items():
         priors = [weak] * len(cases) if options is None else cross_fitted(cases, **options)
         found, _ = forecasts(cases, priors)
         tell(cases, [score(case, each) for case, each in zip(cases, found, strict=True)], label)
+
+
+def _nothing_ahead(prior: CurvePrior) -> CurvePrior:
+    mean, sd = prior.mean.copy(), prior.sd.copy()
+    for name in ("offset", "noise_ahead", "swing_ahead"):
+        mean[:, NAMES.index(name)], sd[:, NAMES.index(name)] = 0.0, 1e-3
+    return replace(prior, mean=mean, sd=sd)
 
 
 def uses(folder: Path) -> None:
@@ -298,9 +298,8 @@ def main() -> None:
     parser.add_argument("--priors", choices=("folds", "shipped"), default="folds")
     parser.add_argument("--parts", default="table,seeds", help="of table, seeds, baselines, ablation, uses")
     parser.add_argument("--write-priors", action="store_true", help="learn the package's priors from all curves")
-    parser.add_argument("--domains", default=",".join(KIND), help="of the curves, by comma; priors are learned from these alone")
     options = parser.parse_args()
-    cases = [case for case in read(options.data) if case.domain in options.domains.split(",")]
+    cases = read(options.data)
     if options.write_priors:
         learned = learn(cases, note="contexts and targets of 161 curves of Lee et al. 2025 (arXiv 2505.23032)")
         path = Path(__file__).resolve().parent.parent / "bayes_scaling/data/curve_priors.json"
