@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Plan = Any  #: the xarray Dataset that `allocate` returns
 
-_DRAWS = ("chain", "draw", "budget")
 BAND = 0.01  # share of the compute that the band of plans may waste
 
 
@@ -114,14 +113,11 @@ def allocate(
     optimum.require_compute(problem, budgets)
     _check_held(problem, params, tokens, budgets)
     draws = fit.parameters()
-    columns: dict[str, list[np.ndarray]] = {}
-    for budget in follow(budgets, "budgets", len(budgets)):
-        for name, values in _one_budget(fit, draws, float(budget), problem, chosen_risk, params, tokens, band, drift, seed).items():
-            columns.setdefault(name, []).append(np.asarray(values))
-    data = {}
-    for name, values in columns.items():
-        stacked = np.stack(values, axis=-1)
-        data[name] = (_DRAWS if stacked.ndim == 3 else ("budget",), stacked)
+    answers = (
+        _one_budget(fit, draws, float(budget), problem, chosen_risk, params, tokens, band, drift, seed)
+        for budget in follow(budgets, "budgets", len(budgets))
+    )
+    data = optimum.side_by_side(answers, "budget")
     held = "" if params is None and tokens is None else "params" if params is not None else "tokens"
     about = {
         "held": held,

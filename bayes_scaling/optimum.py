@@ -6,7 +6,7 @@ Everything is vectorised over draws: parameters are arrays of one shape, compute
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -324,6 +324,16 @@ def least_compute(problem: Problem, parameters: Draws, target: Any) -> np.ndarra
 def smallest_compute(problem: Problem) -> float:
     """Return the least compute that `require_compute` lets pass, with a margin."""
     return 4 * float(min(problem.compute(SMALLEST_PARAMS, 1.0, option) for option in problem.options))
+
+
+def side_by_side(answers: Iterable[Mapping[str, Any]], dim: str) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    """Return answers that were worked out one after another as variables of a Dataset: numbers along a dimension, draws along it, too."""
+    columns: dict[str, list[np.ndarray]] = {}
+    for answer in answers:
+        for name, values in answer.items():
+            columns.setdefault(name, []).append(np.asarray(values))
+    stacked = {name: np.stack(values, axis=-1) for name, values in columns.items()}
+    return {name: (("chain", "draw", dim) if values.ndim == 3 else (dim,), values) for name, values in stacked.items()}
 
 
 def good_range(good: Callable[[float], bool], size: float, least: float, most: float, sizes: Sequence[float] = ()) -> tuple[float, float]:

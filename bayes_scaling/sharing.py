@@ -22,7 +22,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Input, Law, Sharing
 from bayes_scaling.limits import Limits
-from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, choices, good_range
+from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, choices, good_range, side_by_side
 from bayes_scaling.prediction import new_measurement
 from bayes_scaling.progress import follow
 from bayes_scaling.quantities import quantity
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import xarray
 
 _SMALLEST_BUDGET = 1e-30  # the search for a target's budget begins there, whatever the unit
-_DRAWS = ("chain", "draw", "budget")
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,12 +240,8 @@ def share_out(
     shared, chosen_risk = shared_of(fit.law, given), Risk.read(risk)
     budgets = np.atleast_1d(np.asarray(budget, float))
     require_budget(shared, budgets)
-    columns: dict[str, list[np.ndarray]] = {}
-    for amount in follow(budgets, "budgets", len(budgets)):
-        for name, values in _one_budget(fit, shared, float(amount), chosen_risk, band, seed, drift).items():
-            columns.setdefault(name, []).append(np.asarray(values))
-    stacked = {name: np.stack(values, axis=-1) for name, values in columns.items()}
-    data = {name: (_DRAWS if values.ndim == 3 else ("budget",), values) for name, values in stacked.items()}
+    amounts = follow(budgets, "budgets", len(budgets))
+    data = side_by_side((_one_budget(fit, shared, float(amount), chosen_risk, band, seed, drift) for amount in amounts), "budget")
     about = {"held": "", "risk": str(chosen_risk), "band": band, "ratio": shared.by.ratio.name, "drift": drift_of(drift).mean}
     return _with_units(xarray.Dataset(data, {"budget": budgets}, {**attributes(fit, shared), **about}), fit.law)
 
@@ -268,16 +263,9 @@ def budgets_for(fit: Fit, targets: np.ndarray, given: Mapping[str, Any] | None) 
     import xarray
 
     shared = shared_of(fit.law, given)
-    columns: dict[str, list[np.ndarray]] = {}
-    for target in targets:
-        for name, values in _for_target(shared, fit.parameters(), shared.sign * float(target)).items():
-            columns.setdefault(name, []).append(np.asarray(values))
-    stacked = {name: np.stack(values, axis=-1) for name, values in columns.items()}
-    dims = {3: ("chain", "draw", "target"), 1: ("target",)}
-    found = xarray.Dataset(
-        {name: (dims[values.ndim], values) for name, values in stacked.items()}, {"target": targets}, attributes(fit, shared)
-    )
-    return _with_units(found, fit.law)
+    draws = fit.parameters()
+    data = side_by_side((_for_target(shared, draws, shared.sign * float(target)) for target in targets), "target")
+    return _with_units(xarray.Dataset(data, {"target": targets}, attributes(fit, shared)), fit.law)
 
 
 def _for_target(shared: Shared, draws: Draws, wanted: float) -> dict[str, Any]:

@@ -83,14 +83,11 @@ def allocate_target(
         raise InputError(f"law '{fit.law.name}' is of one input: its target takes no limits, given values or second fit")
     link = Link(fit, then, seed) if then is not None else None
     problem = None if single else optimum.problem_of(fit.law, cost, limits, given)
-    columns: dict[str, list[Any]] = {}
-    for target in targets:
-        found = _input_for_target(fit, draws, float(target)) if problem is None else _plan_for_target(problem, draws, float(target), link)
-        for name, values in found.items():
-            columns.setdefault(name, []).append(np.asarray(values))
-    stacked = {name: np.stack(values, axis=-1) for name, values in columns.items()}
-    dims = {3: ("chain", "draw", "target"), 1: ("target",)}
-    data = {name: (dims[values.ndim], values) for name, values in stacked.items()}
+    answers = (
+        _input_for_target(fit, draws, float(target)) if problem is None else _plan_for_target(problem, draws, float(target), link)
+        for target in targets
+    )
+    data = optimum.side_by_side(answers, "target")
     about = attributes(fit, problem or Problem(fit.law, cost or Cost()))
     trusted = fit.diagnosis.ok and (then is None or then.diagnosis.ok)
     return xarray.Dataset(data, {"target": targets}, {**about, "output": output, "trustworthy": int(trusted)})
