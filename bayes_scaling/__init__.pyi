@@ -61,6 +61,7 @@ from .law import Sharing as Sharing
 from .law import Term as Term
 from .law import get_law as get_law
 from .law import law_names as law_names
+from .limits import Bounds as Bounds
 from .limits import Limits as Limits
 from .model import build_model as build_model
 from .point import maximum_likelihood as maximum_likelihood

@@ -17,12 +17,12 @@ from bayes_scaling.cost import Cost
 from bayes_scaling.drift import Drift, decades_beyond, drift_of
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
-from bayes_scaling.limits import Limits
+from bayes_scaling.limits import Bounds, Limits
 from bayes_scaling.optimum import Problem
 from bayes_scaling.prediction import new_measurement
 from bayes_scaling.progress import follow
 from bayes_scaling.risk import Risk
-from bayes_scaling.sharing import judged, refuse_spending, share_out
+from bayes_scaling.splitting import judged, share_out
 from bayes_scaling.units import count_text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def allocate(
     compute: float | Iterable[float],
     *,
     cost: Cost | None = None,
-    limits: Limits | None = None,
+    limits: Limits | Bounds | None = None,
     given: Mapping[str, Any] | None = None,
     risk: str | Risk = "mean",
     params: float | None = None,
@@ -53,11 +53,12 @@ def allocate(
     Parameters
     ----------
     fit : of a law of params and tokens; of one that says what its inputs share (``law.sharing``: encoder and decoder, training and
-        answering, vocabulary and text), for which there are no cost, limits or held sizes; or several by name, which are averaged
+        answering, vocabulary and text); or several by name, which are averaged
     compute : budget or budgets, in FLOP; under a law that says so itself, in its own unit
-    cost : what a plan costs; 6 x params x tokens by default
-    limits : what a plan must keep to
-    given : values of the law's further inputs (unique tokens, bits, sparsity); several for one make the plan choose among them
+    cost : what a plan costs; 6 x params x tokens by default. A law that says so itself takes of it the hardware, for a budget in FLOP
+    limits : what a plan must keep to; under a law that says what its inputs share, `Bounds` by their names
+    given : values of the law's further inputs (unique tokens, bits, sparsity); several for one make the plan choose among them. Also of an
+        input that shares a law's own budget: it is held, or chosen among those that can be built
     risk : what of the loss's distribution the decision minimises: ``mean``, ``quantile:0.9`` or ``cvar:0.9``
     params, tokens : hold one of them; the decision then is the plan that this leaves, and its regret is what holding it costs
     band : share of the compute; the band is of the sizes that waste no more than that
@@ -101,14 +102,15 @@ def allocate(
     if budgets.ndim != 1 or not len(budgets):
         raise InputError("compute must be one budget or a list of them")
     if isinstance(fit, Mapping):
-        if str(chosen_risk) != "mean" or params is not None or tokens is not None:
-            raise InputError("an average of laws minimises the expected loss, with nothing held: risk, params and tokens go with one fit")
-        return _averaged(fit, budgets, weights, cost=cost, limits=limits, given=given, band=band, drift=drift, seed=seed)
+        settings: dict[str, Any] = {"cost": cost, "limits": limits, "given": given, "risk": chosen_risk, "params": params, "tokens": tokens}
+        return _averaged(fit, budgets, weights, **settings, band=band, drift=drift, seed=seed)
     if weights:
         raise InputError("weights go with several fits, by name")
     if fit.law.sharing is not None:
-        refuse_spending(fit.law, cost, limits, params, tokens)
-        return share_out(fit, budgets, given=given, risk=chosen_risk, band=band, drift=drift, seed=seed)
+        if params is not None or tokens is not None:
+            (first, _), held = fit.law.sharing.inputs, "params" if params is not None else "tokens"
+            raise InputError(f"{held} is held under laws of params and tokens; hold an input of '{fit.law.name}' by given ({first}=...)")
+        return share_out(fit, budgets, cost=cost, limits=limits, given=given, risk=chosen_risk, band=band, drift=drift, seed=seed)
     problem = optimum.problem_of(fit.law, cost, limits, given)
     optimum.require_compute(problem, budgets)
     _check_held(problem, params, tokens, budgets)
@@ -314,7 +316,8 @@ def probability_better(
     """
     shares, better = "compute", -1.0
     if fit.law.sharing is not None:
-        refuse_spending(fit.law, cost, None)
+        if cost not in (None, Cost()):
+            raise InputError(f"law '{fit.law.name}' says itself what is spent: costs go with laws of params and tokens")
         shares, better = fit.law.sharing.budget.name, 1.0 if fit.law.sharing.highest else -1.0
         (first, spent), (second, other_spent) = (judged(fit, one, given) for one in (plan, other))
     else:

@@ -13,8 +13,9 @@ from bayes_scaling.cost import Cost
 from bayes_scaling.drift import Drift
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
-from bayes_scaling.limits import Limits
+from bayes_scaling.limits import Bounds, Limits
 from bayes_scaling.prediction import predict
+from bayes_scaling.risk import Risk
 from bayes_scaling.scores import choice
 
 if TYPE_CHECKING:
@@ -68,21 +69,24 @@ def allocate_average(
     compute: float | Iterable[float],
     *,
     cost: Cost | None = None,
-    limits: Limits | None = None,
+    limits: Limits | Bounds | None = None,
     given: Mapping[str, Any] | None = None,
+    risk: str | Risk = "mean",
+    params: float | None = None,
+    tokens: float | None = None,
     band: float = BAND,
     drift: Drift | float | None = None,
     seed: int = 0,
 ) -> xarray.Dataset:
     """Split compute between params and tokens under an average of laws.
 
-    The optimum of each draw is that of its own law. The decision minimises the loss expected over draws of all laws, and its regret is,
+    The optimum of each draw is that of its own law. The decision minimises the risk over draws of all laws, and its regret is,
     draw by draw, against the optimum of that draw's law: not knowing the law is part of it.
 
     Parameters
     ----------
     fits, weights : as in `predict_average`; laws of params and tokens
-    compute, cost, limits, band, drift : as in `bayes_scaling.allocate`
+    compute, cost, limits, risk, params, tokens, band, drift : as in `bayes_scaling.allocate`
     given : one value of each further input, for the laws that take it
 
     Returns
@@ -97,17 +101,23 @@ def allocate_average(
     import xarray
 
     used, share = _used(fits, weights)
+    chosen_risk = Risk.read(risk)
     for name in given or {}:
         if not any(name in fit.law.input_names for fit in used.values()):
             optimum.problem_of(next(iter(used.values())).law, given={name: (given or {})[name]})  # which says why it is not taken
     taken = {name: {key: value for key, value in (given or {}).items() if key in fit.law.input_names} for name, fit in used.items()}
-    mixture = _Mixture(used, share, {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()})
+    mixture = _Mixture(
+        used, share, chosen_risk, {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()}
+    )
     found = []
     for budget in np.atleast_1d(np.asarray(compute, float)):
         chosen = mixture.best_size(float(budget))
         low, high = mixture.band(float(budget), chosen, band)
+        size = chosen if params is None and tokens is None else params
         plans = {
-            name: allocate(fit, budget, cost=cost, limits=limits, given=taken[name], band=band, drift=drift, params=chosen, seed=seed)
+            name: allocate(
+                fit, budget, cost=cost, limits=limits, given=taken[name], band=band, drift=drift, seed=seed, params=size, tokens=tokens
+            )
             for name, fit in used.items()
         }
         mixed = _mixed(plans, share, seed)
@@ -117,28 +127,30 @@ def allocate_average(
         mixed["band_low"], mixed["band_high"] = ("budget", [low]), ("budget", [high])
         found.append(mixed)
     whole: Any = xarray.concat(found, "budget", data_vars="minimal", coords="minimal", compat="override", join="outer")
-    whole.attrs = {**found[0].attrs, "held": ""}
+    whole.attrs = {**found[0].attrs, "risk": str(chosen_risk), **({"held": ""} if params is None and tokens is None else {})}
     return whole
 
 
 class _Mixture:
-    """Several laws by their shares: the loss that is expected of a size over the draws of all of them."""
+    """Several laws by their shares: what a size risks over the draws of all of them."""
 
-    def __init__(self, fits: Mapping[str, Fit], share: np.ndarray, problems: Mapping[str, optimum.Problem]) -> None:
+    def __init__(self, fits: Mapping[str, Fit], share: np.ndarray, risk: Risk, problems: Mapping[str, optimum.Problem]) -> None:
         for name, problem in problems.items():
             if problem.chosen:
                 raise InputError(f"an average of laws takes one value of {problem.chosen[0]}, not several to choose among ('{name}')")
-        self.share, self.problems = share, list(problems.values())
+        self.risk, self.problems = risk, list(problems.values())
         self.draws = [fit.parameters() for fit in fits.values()]
+        counts = [next(iter(draws.values())).size for draws in self.draws]
+        self.share = np.repeat(share / counts, counts)  # of each draw
 
     def loss(self, sizes: np.ndarray, budget: float) -> np.ndarray:
-        """Return the expected loss of sizes, shape (size,)."""
+        """Return the risk of sizes, shape (size,): their expected loss, unless told otherwise."""
         found = []
         for problem, draws in zip(self.problems, self.draws, strict=True):
             (option,) = problem.options
             wide = {name: np.reshape(values, (-1, 1)) for name, values in draws.items()}
-            found.append(optimum.outcome(problem.law, wide, sizes, problem.tokens(sizes, budget, option), option).mean(axis=0))
-        return self.share @ np.array(found)
+            found.append(optimum.outcome(problem.law, wide, sizes, problem.tokens(sizes, budget, option), option))
+        return self.risk.of(np.concatenate(found), self.share)
 
     def range(self, budget: float) -> tuple[float, float]:
         """Return the sizes between which every law has a plan that keeps the limits."""
@@ -146,7 +158,7 @@ class _Mixture:
         return max(float(least) for least, _, _ in ends), min(float(most) for _, _, most in ends)
 
     def best_size(self, budget: float) -> float:
-        """Return the size of least expected loss: the best of those that can be built, or of a grid and of finer grids about it."""
+        """Return the size of least risk: the best of those that can be built, or of a grid and of finer grids about it."""
         for problem in self.problems:
             optimum.require_compute(problem, budget)
         least, most = self.range(budget)

@@ -10,7 +10,7 @@ import numpy as np
 
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
-from bayes_scaling.units import count_text
+from bayes_scaling.units import count_text, quantity_text
 
 SMALLEST_PARAMS, LARGEST_PARAMS = 10.0, 1e18  # the numeric optimum lies between them, or at one of them
 _UNBOUNDED = 1e100  # finite: a derivative that meets an infinite bound is not a number
@@ -93,6 +93,43 @@ class Limits:
             deadline = cost.required_hardware("a deadline in GPU-hours").compute(self.gpu_hours)
         bounds = {"max_tokens": self.max_tokens, "max_ratio": self.max_tokens_per_param, "deadline": deadline}
         return {name: min(value, _UNBOUNDED) for name, value in bounds.items()}
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Constraints of a plan under a law whose own inputs share a budget, by their names; `Limits` is for laws of params and tokens.
+
+    Parameters
+    ----------
+    at_least, at_most : bounds of an input that shares the budget, or of what tells plans apart (the law's ratio), by name
+
+    Examples
+    --------
+    >>> bs.Bounds(at_most={"decoder_params": 4e8}).text()
+    'decoder_params <= 400M'
+    """
+
+    at_least: Mapping[str, float] = field(default_factory=dict[str, float])
+    at_most: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def __post_init__(self) -> None:
+        for named, bounds in (("at_least", self.at_least), ("at_most", self.at_most)):
+            for name, value in bounds.items():
+                if not (np.isfinite(value) and value > 0):
+                    raise InputError(f"{named} {name} = {value:g} must be positive and finite")
+        for name in {*self.at_least} & {*self.at_most}:
+            least, most = self.at_least[name], self.at_most[name]
+            if least > most:
+                raise InputError(f"{name} at least {least:.4g} is {least / most:.3g} times at most {most:.4g}: no plan is both")
+
+    @property
+    def any(self) -> bool:
+        return bool(self.at_least or self.at_most)
+
+    def text(self) -> str:
+        """Say what is constrained; empty where nothing is."""
+        parts = [f"{name} >= {quantity_text(value)}" for name, value in self.at_least.items()]
+        return ", ".join(parts + [f"{name} <= {quantity_text(value)}" for name, value in self.at_most.items()])
 
 
 def most_tokens(params: Any, used: Any, bounds: Mapping[str, Any]) -> tuple[Any, ...]:

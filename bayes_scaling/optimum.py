@@ -19,7 +19,7 @@ from bayes_scaling import numeric
 from bayes_scaling.cost import Cost, affordable_tokens, used_params
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.law import Input, Law
-from bayes_scaling.limits import LARGEST_PARAMS, SMALLEST_PARAMS, Limits, most_tokens, require_range, size_range
+from bayes_scaling.limits import LARGEST_PARAMS, SMALLEST_PARAMS, Bounds, Limits, most_tokens, require_range, size_range
 from bayes_scaling.quantities import quantity
 from bayes_scaling.risk import Risk
 
@@ -109,7 +109,9 @@ def require_plan(law: Law) -> None:
         )
 
 
-def problem_of(law: Law, cost: Cost | None = None, limits: Limits | None = None, given: Mapping[str, Any] | None = None) -> Problem:
+def problem_of(
+    law: Law, cost: Cost | None = None, limits: Limits | Bounds | None = None, given: Mapping[str, Any] | None = None
+) -> Problem:
     """Return the problem of splitting compute under a law.
 
     Parameters
@@ -122,6 +124,12 @@ def problem_of(law: Law, cost: Cost | None = None, limits: Limits | None = None,
         If the law has no plan, or a further input is unknown, missing or impossible.
     """
     require_plan(law)
+    if isinstance(limits, Bounds) and limits.any:
+        raise InputError(
+            f"law '{law.name}' is of params and tokens, whose limits have names of their own (max_params, min_tokens_per_param): "
+            f"{limits.text()} goes with laws whose own inputs share a budget"
+        )
+    limits = None if isinstance(limits, Bounds) else limits
     further = [item for item in law.inputs if item.name not in ("params", "tokens")]
     return Problem(law, cost or Cost(), limits or Limits(), choices(law, further, given))
 
@@ -265,7 +273,8 @@ def best_decision(problem: Problem, parameters: Draws, compute: float, risk: Ris
             candidates = [size for size in problem.limits.sizes if least <= size <= most]
         else:
             with jax.enable_x64(True):
-                weights = None if risk.kind == "mean" else risk.weights(len(next(iter(flat.values()))))
+                count = len(next(iter(flat.values())))
+                weights = None if risk.kind == "mean" else risk.weights(np.full(count, 1 / count))
                 args = flat, np.asarray(compute, float), problem.bounds(), dict(option), np.log(least), np.log(most)
                 candidates = [float(np.exp(_solver(problem.law, True)(*args, weights)))]
         for size in candidates:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -204,19 +204,20 @@ def _prediction(one: xarray.Dataset) -> dict[str, Any]:
 
 
 _BEYOND = "decades_beyond_"
-_SPENDING = ("compute", "training", "serving", "gpu_hours", "dollars", "serving_dollars")
+_SPENDING = ("compute", "spent", "training", "serving", "gpu_hours", "dollars", "serving_dollars")
 
 
 def _names(listed: str) -> list[str]:
     return [name for name in listed.split(",") if name]
 
 
-def allocation_records(plan: xarray.Dataset, law: Law | None = None) -> list[dict[str, Any]]:
-    """Return one record a budget of what `bayes_scaling.allocate` returned; with the law, its cautions where the decision lies."""
-    return [_allocation(plan.isel(budget=i), law) for i in range(plan.sizes["budget"])]
+def allocation_records(plan: xarray.Dataset, laws: Iterable[Law] = ()) -> list[dict[str, Any]]:
+    """Return one record a budget of what `bayes_scaling.allocate` returned; with the laws, their cautions where the decision lies."""
+    laws = list(laws)
+    return [_allocation(plan.isel(budget=i), laws) for i in range(plan.sizes["budget"])]
 
 
-def _allocation(one: xarray.Dataset, law: Law | None) -> dict[str, Any]:
+def _allocation(one: xarray.Dataset, laws: Iterable[Law]) -> dict[str, Any]:
     about = one.attrs
     inputs, chosen, further = (_names(about[key]) for key in ("inputs", "chosen", "further"))
     shares, answer, first = about["shares"], about["answer"], inputs[0]
@@ -240,7 +241,7 @@ def _allocation(one: xarray.Dataset, law: Law | None) -> dict[str, Any]:
         "predictive": {"new": _quantiles(one["new_of_decision"]), "expected": _quantiles(one[f"{answer}_of_decision"])},
         "decades_beyond": float(one["decades_beyond"]),
         "decades_beyond_each": beyond,
-        "cautions": [] if law is None else cautions(law, decision),
+        "cautions": list(dict.fromkeys(text for law in laws for text in cautions(law, decision))),
         "cost": one.attrs["cost"],
         "limits": one.attrs["limits"],
         "trustworthy": bool(one.attrs["trustworthy"]),

@@ -170,7 +170,7 @@ def _answer(asked: _Asked) -> tuple[list[str], Mapping[str, Any] | None]:
     if _allocatable(asked):
         budgets = asked.budgets or (10.0 * float(fit.runs["compute"].max()),)
         plan = allocate(fit, budgets, cost=asked.cost, limits=asked.limits, given=asked.given)
-        rows = allocation_records(plan, fit.law)
+        rows = allocation_records(plan, [fit.law])
         parts.append("<h2>How to spend the compute</h2>")
         if not asked.budgets:
             parts.append(
@@ -427,10 +427,10 @@ def _sensitivity(asked: _Asked, row: Mapping[str, Any] | None) -> tuple[list[str
         lines = [
             (
                 f"{item.kind}: {item.name}",
-                interval(item.params),
-                count_text(item.decision_params),
+                interval(item.best),
+                count_text(item.decision["params"]),
                 f"{item.moved:.2f}",
-                share_text(item.regret_compute) + ("" if item.trustworthy else " (not trustworthy)"),
+                share_text(item.wasted) + ("" if item.trustworthy else " (not trustworthy)"),
             )
             for item in changes
         ]

@@ -45,22 +45,37 @@ class Risk:
     def __str__(self) -> str:
         return self.kind if self.kind == "mean" else f"{self.kind}:{self.level:g}"
 
-    def weights(self, draws: int) -> np.ndarray:
-        """Return the weight of each of so many outcomes, sorted upward; they sum to 1."""
+    def weights(self, shares: np.ndarray) -> np.ndarray:
+        """Return the weights of outcomes that are sorted upward along the first axis, from their shares; both sum to 1 along it."""
         if self.kind == "mean":
-            return np.full(draws, 1 / draws)
-        if self.kind == "quantile":  # between the two nearest ranks, as numpy.quantile
-            place = self.level * (draws - 1)
-            weights = np.zeros(draws)
-            weights[int(place)] = 1 - place % 1
-            weights[min(int(place) + 1, draws - 1)] += place % 1
-            return weights
-        # The worst share, of which the draw at its edge may be a part.
-        edges = np.arange(draws + 1) / draws
-        return np.maximum(0.0, edges[1:] - np.maximum(edges[:-1], self.level)) / (1 - self.level)
+            return shares
+        below = np.cumsum(shares, axis=0) - shares
+        if self.kind == "cvar":  # the worst share, of which the draw at its edge may be a part
+            return np.maximum(0.0, below + shares - np.maximum(below, self.level)) / (1 - self.level)
+        # Between the two nearest ranks; with equal shares as numpy.quantile.
+        middles = below + shares / 2
+        places = (middles - middles[:1]) / np.maximum(middles[-1:] - middles[:1], 1e-300)
+        lower = np.maximum((places <= self.level).sum(axis=0, keepdims=True) - 1, 0)
+        upper = np.minimum(lower + 1, len(shares) - 1)
+        near, far = (np.take_along_axis(places, index, axis=0) for index in (lower, upper))
+        part = np.where(far > near, (self.level - near) / np.where(far > near, far - near, 1.0), 0.0)
+        weights = np.zeros(shares.shape)
+        np.put_along_axis(weights, upper, part, axis=0)
+        np.put_along_axis(weights, lower, np.take_along_axis(weights, lower, axis=0) + 1 - part, axis=0)
+        return weights
 
-    def of(self, outcomes: np.ndarray) -> np.ndarray:
-        """Return the risk of outcomes of shape (draw, ...)."""
+    def of(self, outcomes: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
+        """Return the risk of outcomes of shape (draw, ...).
+
+        Parameters
+        ----------
+        shares : of the draws, shape (draw,); equal unless told
+        """
+        if shares is None:
+            if self.kind == "mean":
+                return outcomes.mean(axis=0)
+            return np.tensordot(self.weights(np.full(len(outcomes), 1 / len(outcomes))), np.sort(outcomes, axis=0), axes=1)
         if self.kind == "mean":
-            return outcomes.mean(axis=0)
-        return np.tensordot(self.weights(len(outcomes)), np.sort(outcomes, axis=0), axes=1)
+            return np.tensordot(shares, outcomes, axes=1)
+        order = np.argsort(outcomes, axis=0)
+        return np.sum(self.weights(shares[order]) * np.take_along_axis(outcomes, order, axis=0), axis=0)

@@ -1,15 +1,16 @@
 """A budget that two inputs of a law share otherwise than params and tokens do: encoder and decoder, training and answering.
 
-A law says what its inputs take of the budget (`bayes_scaling.law.Sharing`); plans that spend all of it are then a line. The best one is
-found for every draw, in closed form where the law has one; the decision is the one plan of least risk over all draws.
+A law says what its inputs take of the budget (`bayes_scaling.law.Sharing`); plans that spend all of it are then a line, of which bounds
+leave a part. The best one is found for every draw, in closed form where the law has one; the decision is the one plan of least risk over
+all draws (`bayes_scaling.splitting` asks for both).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,29 +18,32 @@ import numpy as np
 
 from bayes_scaling import numeric
 from bayes_scaling.cost import Cost
-from bayes_scaling.drift import Drift, decades_beyond, drift_of
-from bayes_scaling.errors import InputError
-from bayes_scaling.fitted import Fit
+from bayes_scaling.errors import InputError, listed
 from bayes_scaling.law import Input, Law, Sharing
-from bayes_scaling.limits import Limits
-from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, choices, good_range, side_by_side
-from bayes_scaling.prediction import new_measurement
-from bayes_scaling.progress import follow
-from bayes_scaling.quantities import quantity
+from bayes_scaling.limits import Bounds, Limits
+from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, choices
 from bayes_scaling.risk import Risk
+from bayes_scaling.units import quantity_text
 
-if TYPE_CHECKING:
-    import xarray
-
-_SMALLEST_BUDGET = 1e-30  # the search for a target's budget begins there, whatever the unit
+SMALLEST_BUDGET = 1e-30  # the search for a target's budget begins there, whatever the unit
+_UNBOUNDED = 1e100  # finite: a derivative that meets an infinite bound is not a number
+_ROUNDING = 1e-12
+_PLACES = 65  # on a line of plans, to find where the most is left of what must not be too little
+_CLOSER = 4  # times that the best of these is looked about
+_HALVINGS = 60
 
 
 @dataclass(frozen=True, eq=False)
 class Shared:
-    """What is decided: how a law's inputs share a budget, with everything else given, or chosen among ``options``."""
+    """What is decided: how a law's inputs share a budget within bounds, with everything else given, or chosen among ``options``.
+
+    An option may hold one of the inputs that share: the first at its value, the second at no more (what is over is not spent).
+    """
 
     law: Law
     options: tuple[Mapping[str, float], ...]
+    bounds: Bounds = field(default_factory=Bounds)
+    cost: Cost = field(default_factory=Cost)
 
     @property
     def by(self) -> Sharing:
@@ -63,17 +67,32 @@ class Shared:
     def known(self, budget: Any, option: Mapping[str, Any]) -> dict[str, Any]:
         return {**option, self.by.budget.name: budget}
 
+    def most(self, option: Mapping[str, float]) -> float:
+        """Return the most that the second input may be; finite."""
+        rest = self.by.inputs[1]
+        return min(self.bounds.at_most.get(rest, _UNBOUNDED), option.get(rest, _UNBOUNDED))
+
     def span(self, budget: Any, option: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the least and the largest first input at a budget, of its shape; the least is above the largest where it is too small."""
+        """Return the least and the largest first input at a budget, of its shape; the least is above the largest where no plan is left."""
+        budget = np.asarray(budget, float)
+        first, rest = self.by.inputs
         with jax.enable_x64(True):
-            ends = self.by.span(self.known(np.asarray(budget, float), option))
-            low, high = (np.broadcast_to(np.asarray(end, float), np.shape(budget)) for end in ends)
+            ends = self.by.span(self.known(budget, option))
+            low, high = (np.array(np.broadcast_to(np.asarray(end, float), budget.shape)) for end in ends)
+        low = np.maximum(low, max(self.bounds.at_least.get(first, 0.0), option.get(first, 0.0)))
+        high = np.minimum(high, min(self.bounds.at_most.get(first, np.inf), option.get(first, np.inf)))
+        least = max(self.bounds.at_least.get(rest, 0.0), option.get(rest, 0.0))
+        if least:
+            low, high = _within(lambda at: self.plan(at, budget, option)[rest] / least - 1, low, high)
+        for bounds, sign in ((self.bounds.at_least, 1), (self.bounds.at_most, -1)):
+            if (bound := bounds.get(self.by.ratio.name)) is not None:
+                low, high = _within(lambda at, s=sign, b=bound: s * (self.ratio(self.plan(at, budget, option)) / b - 1), low, high)
         return low, high
 
     def plan(self, first: Any, budget: Any, option: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Return all values of the plan that spends a budget on this first input and what is left for the second."""
         with jax.enable_x64(True):
-            values = _filled(self.by, jnp.asarray(first, float), self.known(np.asarray(budget, float), option))
+            values = _filled(self.by, jnp.asarray(first, float), self.known(np.asarray(budget, float), option), self.most(option))
             return {name: np.asarray(value) for name, value in values.items()}
 
     def spent(self, plan: Mapping[str, Any]) -> np.ndarray:
@@ -100,18 +119,42 @@ class Best:
     option: np.ndarray
 
 
-def _filled(by: Sharing, first: Any, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a plan: the second input gets what the first leaves of the budget. Works on traced values."""
+def _within(kept: Callable[[np.ndarray], np.ndarray], low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part of a range in which a function of the first input is not negative; from inf to 0 where it is negative throughout.
+
+    The function rises, falls, or rises and then falls, so that this part is one.
+    """
+    none = low > high
+    start, end = np.log(np.where(none, 1.0, low)), np.log(np.where(none, 1.0, high))
+    near, peak, far = start, start, end
+    for _ in range(_CLOSER):
+        places = near + (far - near) * np.linspace(0, 1, _PLACES).reshape(-1, *(1,) * low.ndim)
+        best = np.argmax(kept(np.exp(places)), axis=0)
+        near, peak, far = (np.take_along_axis(places, np.clip(best + step, 0, _PLACES - 1)[None], axis=0)[0] for step in (-1, 0, 1))
+    none = none | (kept(np.exp(peak)) < -_ROUNDING)
+    ends = []
+    for outside in (start, end):
+        good, bad = peak, np.where(kept(np.exp(outside)) >= -_ROUNDING, peak, outside)
+        for _ in range(_HALVINGS):
+            middle = (good + bad) / 2
+            fine = kept(np.exp(middle)) >= -_ROUNDING
+            good, bad = np.where(fine, middle, good), np.where(fine, bad, middle)
+        ends.append(np.exp(np.where(bad == peak, outside, good)))
+    return np.where(none, np.inf, ends[0]), np.where(none, 0.0, ends[1])
+
+
+def _filled(by: Sharing, first: Any, known: Mapping[str, Any], most: Any) -> dict[str, Any]:
+    """Return the values of a plan: the second input gets what the first leaves of the budget, if it may. Works on traced values."""
     chosen, rest = by.inputs
     spent, rate = jax.jvp(
         lambda second: by.spends({**known, chosen: first, rest: second}), (jnp.zeros_like(first),), (jnp.ones_like(first),)
     )
-    return {**known, chosen: first, rest: (known[by.budget.name] - spent) / rate}
+    return {**known, chosen: first, rest: jnp.minimum((known[by.budget.name] - spent) / rate, most)}
 
 
 @lru_cache(maxsize=64)
 def _solver(law: Law, over_draws: bool) -> Callable[..., jax.Array]:
-    """Return a compiled (parameters, known, low, high) -> ln first input at the best outcome; or at the least risk over the draws."""
+    """Return a compiled (parameters, known, most, low, high) -> ln first input at the best outcome; or at the least risk over the draws."""
     by = law.sharing
     assert by is not None
 
@@ -119,12 +162,13 @@ def _solver(law: Law, over_draws: bool) -> Callable[..., jax.Array]:
     def solve(
         parameters: Mapping[str, jax.Array],
         known: Mapping[str, jax.Array],
+        most: jax.Array,
         low: jax.Array,
         high: jax.Array,
         weights: jax.Array | None = None,
     ) -> jax.Array:
         def value(x: jax.Array) -> jax.Array:
-            result = law.formula(_filled(by, jnp.exp(x), known), parameters) * (-1.0 if by.highest else 1.0)
+            result = law.formula(_filled(by, jnp.exp(x), known, most), parameters) * (-1.0 if by.highest else 1.0)
             if not over_draws:
                 return result
             return jnp.mean(result) if weights is None else jnp.sum(jnp.sort(result) * weights)
@@ -134,8 +178,13 @@ def _solver(law: Law, over_draws: bool) -> Callable[..., jax.Array]:
     return solve
 
 
-def shared_of(law: Law, given: Mapping[str, Any] | None = None) -> Shared:
+def shared_of(law: Law, given: Mapping[str, Any] | None = None, limits: Limits | Bounds | None = None, cost: Cost | None = None) -> Shared:
     """Return what is decided under a law whose inputs share a budget.
+
+    Parameters
+    ----------
+    given : values of what is not decided, and of inputs that are held; several for one make a plan choose among them
+    cost : of which only the hardware is used, for GPU-hours and dollars
 
     Raises
     ------
@@ -144,20 +193,32 @@ def shared_of(law: Law, given: Mapping[str, Any] | None = None) -> Shared:
     """
     if law.sharing is None:
         raise InputError(f"law '{law.name}' does not say what its inputs share: use decide or predict")
-    by = law.sharing
-    further = [item for item in law.inputs if item.name not in by.inputs]
-    prices = [Input(item.name, item.unit, item.meaning, default=by.optional.get(item.name)) for item in by.given]
-    return Shared(law, choices(law, (*further, *prices), given))
-
-
-def refuse_spending(law: Law, cost: Cost | None, limits: Limits | None, *held: float | None) -> None:
-    """Raise InputError if anything is asked of a plan that goes with params and tokens alone."""
-    assert law.sharing is not None
-    if (cost or Cost()) != Cost() or (limits or Limits()) != Limits() or any(value is not None for value in held):
+    by, given, cost = law.sharing, dict(given or {}), cost or Cost()
+    if isinstance(limits, Limits) and limits.any:
         raise InputError(
-            f"law '{law.name}' says itself what is spent, {law.sharing.budget.name} = {law.sharing.text}: costs, limits and held sizes go "
-            "with laws of params and tokens"
+            f"law '{law.name}' says itself what is spent, {by.budget.name} = {by.text}: bounds of its inputs go by their names "
+            f"(bs.Bounds(at_most={{'{by.inputs[0]}': ...}}), --at-most {by.inputs[0]}=...)"
         )
+    bounds = limits if isinstance(limits, Bounds) else Bounds()
+    bounded = (*by.inputs, by.ratio.name)
+    for name in (*bounds.at_least, *bounds.at_most):
+        if name not in bounded:
+            raise InputError(f"under law '{law.name}', {listed(bounded)} have bounds; '{name}' has none")
+    if replace(cost, hardware=None) != Cost():
+        raise InputError(
+            f"law '{law.name}' says itself what is spent, {by.budget.name} = {by.text}: other costs go with laws of params and tokens"
+        )
+    one_price = cost.hardware is None or (cost.hardware.serving_weight == 1 and by.budget.unit == "FLOP")
+    if not one_price:
+        raise InputError(
+            f"law '{law.name}' shares out {by.budget.name} = {by.text}: GPU-hours and dollars are of a budget in FLOP, at one price"
+        )
+    held = [name for name in by.inputs if name in given]
+    if len(held) > 1:
+        raise InputError(f"{' and '.join(held)} are both given: nothing is left to decide; give one, or use predict")
+    further = [item for item in law.inputs if item.name not in by.inputs or item.name in held]
+    prices = [Input(item.name, item.unit, item.meaning, default=by.optional.get(item.name)) for item in by.given]
+    return Shared(law, choices(law, (*further, *prices), given), bounds, cost)
 
 
 def require_budget(shared: Shared, budgets: Any) -> None:
@@ -168,8 +229,26 @@ def require_budget(shared: Shared, budgets: Any) -> None:
             raise InputError(f"{about.name} = {value:g} must be positive and finite: {about.meaning}")
         if value > LARGEST_COMPUTE:
             raise InputError(f"{about.name} = {value:.3g} is beyond anything: at most {LARGEST_COMPUTE:g}; check its unit")
-        if not any(low < high for low, high in (shared.span(value, option) for option in shared.options)):
-            raise InputError(f"{about.name} = {value:.3g} is too little: nothing is left for {shared.by.inputs[1]} ({shared.by.text})")
+        if not any(low <= high for low, high in (shared.span(value, option) for option in shared.options)):
+            raise InputError(_without_plan(shared, float(value)))
+
+
+def _without_plan(shared: Shared, budget: float) -> str:
+    """Say why a budget has no plan: it is too small, or what is bounded or held does not go with it."""
+    about = shared.by.budget
+    free = replace(shared, bounds=Bounds())
+    held = [name for name in shared.by.inputs if name in shared.options[0]]
+    texts = [*([shared.bounds.text()] if shared.bounds.text() else []), *(f"{name} as given" for name in held)]
+    alone = replace(free, options=tuple({key: value for key, value in one.items() if key not in held} for one in shared.options))
+    if texts and any(low <= high for low, high in (alone.span(budget, option) for option in alone.options)):
+        option, (first, rest) = alone.options[0], shared.by.inputs
+        line = alone.plan(np.geomspace(*alone.span(budget, option), 257), budget, option)
+        ends = [quantity_text(float(end)) for name in (first, rest) for end in (line[name].min(), line[name].max())]
+        return (
+            f"no plan keeps to {' and '.join(texts)} at {about.name} = {budget:.3g}, which leaves {first} from {ends[0]} to {ends[1]}, "
+            f"and {rest} from {ends[2]} to {ends[3]}"
+        )
+    return f"{about.name} = {budget:.3g} is too little: nothing is left for {shared.by.inputs[1]} ({shared.by.text})"
 
 
 def best_of_draws(shared: Shared, parameters: Draws, budget: Any, *, numerically: bool = False) -> Best:
@@ -184,14 +263,16 @@ def best_of_draws(shared: Shared, parameters: Draws, budget: Any, *, numerically
     found = Best(np.full(shape, np.nan), np.full(shape, np.inf), np.zeros(shape, int))
     for number, option in enumerate(shared.options):
         low, high = shared.span(budgets, option)
-        possible = low < high
+        possible = low <= high
         low, high = np.where(possible, low, 1.0), np.where(possible, high, 2.0)
         known = shared.known(budgets, option)
         with jax.enable_x64(True):
-            if shared.by.best is not None and not numerically:
+            if shared.by.best is not None and not numerically and shared.most(option) == _UNBOUNDED:
+                # Along the line of plans the outcome is best at one place, so that a bound moves the optimum to itself.
                 first = np.clip(np.asarray(shared.by.best(parameters, known)), low, high)
             else:
-                first = np.exp(np.asarray(_solver(shared.law, False)(dict(parameters), known, np.log(low), np.log(high))))
+                solved = _solver(shared.law, False)(dict(parameters), known, np.asarray(shared.most(option)), np.log(low), np.log(high))
+                first = np.clip(np.exp(np.asarray(solved)), low, high)
         value = shared.outcome(shared.plan(first, budgets, option), parameters)
         better = possible & (value < found.outcome)
         parts = ((first, found.first), (value, found.outcome), (number, found.option))
@@ -202,17 +283,19 @@ def best_of_draws(shared: Shared, parameters: Draws, budget: Any, *, numerically
 def least_risk(shared: Shared, parameters: Draws, budget: float, risk: Risk) -> tuple[float, int]:
     """Return the first input and the option of the one plan of least risk over the draws."""
     flat = {name: np.ravel(values) for name, values in parameters.items()}
-    weights = None if risk.kind == "mean" else risk.weights(len(next(iter(flat.values()))))
+    count = len(next(iter(flat.values())))
+    weights = None if risk.kind == "mean" else risk.weights(np.full(count, 1 / count))
     found = []
     for number, option in enumerate(shared.options):
         low, high = shared.span(budget, option)
-        if low < high:
+        if low <= high:
             with jax.enable_x64(True):
                 known = {name: np.asarray(value, float) for name, value in shared.known(budget, option).items()}
-                first = float(np.exp(_solver(shared.law, True)(flat, known, np.log(low), np.log(high), weights)))
+                most = np.asarray(shared.most(option))
+                first = float(np.clip(np.exp(_solver(shared.law, True)(flat, known, most, np.log(low), np.log(high), weights)), low, high))
             found.append((float(risk.of(shared.outcome(shared.plan(first, budget, option), flat))), first, number))
     if not found:
-        raise InputError(f"{shared.by.budget.name} = {budget:.3g} is too little ({shared.by.text})")
+        raise InputError(_without_plan(shared, budget))
     _, first, number = min(found)
     return first, number
 
@@ -221,163 +304,4 @@ def least_budget(shared: Shared, parameters: Draws, outcome: Any) -> np.ndarray:
     """Return the least budget whose best plan has an outcome, for each draw; infinite where none has."""
     shape = next(iter(parameters.values())).shape
     wanted = np.broadcast_to(np.asarray(outcome, float), shape)
-    return bisect(lambda budget: best_of_draws(shared, parameters, budget).outcome, wanted, _SMALLEST_BUDGET, LARGEST_COMPUTE)
-
-
-def share_out(
-    fit: Fit,
-    budget: float | Iterable[float],
-    *,
-    given: Mapping[str, Any] | None = None,
-    risk: str | Risk = "mean",
-    band: float = 0.01,
-    seed: int = 0,
-    drift: Drift | float | None = None,
-) -> xarray.Dataset:
-    """Return what `bayes_scaling.allocate` does for a law whose inputs share a budget; names are the law's own."""
-    import xarray
-
-    shared, chosen_risk = shared_of(fit.law, given), Risk.read(risk)
-    budgets = np.atleast_1d(np.asarray(budget, float))
-    require_budget(shared, budgets)
-    amounts = follow(budgets, "budgets", len(budgets))
-    data = side_by_side((_one_budget(fit, shared, float(amount), chosen_risk, band, seed, drift) for amount in amounts), "budget")
-    about = {"held": "", "risk": str(chosen_risk), "band": band, "ratio": shared.by.ratio.name, "drift": drift_of(drift).mean}
-    return _with_units(xarray.Dataset(data, {"budget": budgets}, {**attributes(fit, shared), **about}), fit.law)
-
-
-def _with_units(found: xarray.Dataset, law: Law) -> xarray.Dataset:
-    for item in law.inputs:
-        if item.name in found:
-            found[item.name].attrs["unit"] = item.unit
-    return found
-
-
-def _of_options(shared: Shared, best: Best) -> dict[str, np.ndarray]:
-    """Return what the best plan of each draw chooses of the options."""
-    return {name: np.array([option[name] for option in shared.options])[best.option] for name in shared.options[0]}
-
-
-def budgets_for(fit: Fit, targets: np.ndarray, given: Mapping[str, Any] | None) -> xarray.Dataset:
-    """Return what `bayes_scaling.allocate_target` does for a law whose inputs share a budget; names are the law's own."""
-    import xarray
-
-    shared = shared_of(fit.law, given)
-    draws = fit.parameters()
-    data = side_by_side((_for_target(shared, draws, shared.sign * float(target)) for target in targets), "target")
-    return _with_units(xarray.Dataset(data, {"target": targets}, attributes(fit, shared)), fit.law)
-
-
-def _for_target(shared: Shared, draws: Draws, wanted: float) -> dict[str, Any]:
-    first, second = shared.by.inputs
-    budget = least_budget(shared, draws, wanted)
-    reachable = np.isfinite(budget)
-    enough = np.where(reachable, budget, LARGEST_COMPUTE)  # where none reaches it, what comes out is not kept
-    best = best_of_draws(shared, draws, enough)
-    plans = shared.plan(best.first, enough, _of_options(shared, best))
-
-    def expected(amount: np.ndarray) -> np.ndarray:
-        try:
-            size, number = least_risk(shared, draws, float(amount[0]), Risk())
-        except InputError:  # so little leaves no plan
-            return np.array([np.inf])
-        return np.array([np.mean(shared.outcome(shared.plan(size, amount[0], shared.options[number]), draws))])
-
-    least = float(bisect(expected, np.array([wanted]), _SMALLEST_BUDGET, LARGEST_COMPUTE)[0])
-    decided = {first: np.inf, second: np.inf}
-    if np.isfinite(least):
-        size, number = least_risk(shared, draws, least, Risk())
-        decided = shared.plan(size, least, shared.options[number])
-    return {
-        shared.by.budget.name: budget,
-        **{name: np.where(reachable, plans[name], np.inf) for name in (first, second)},
-        "probability_reachable": reachable.mean(),
-        f"decision_{shared.by.budget.name}": least,
-        **{f"decision_{name}": float(decided[name]) for name in (first, second)},
-    }
-
-
-def judged(fit: Fit, plan: Mapping[str, float], given: Mapping[str, Any] | None) -> tuple[np.ndarray, float]:
-    """Return the law's output of a plan under each draw, and what the plan takes of the budget."""
-    law, by = fit.law, fit.law.sharing
-    assert by is not None
-    shared = shared_of(law, {**(given or {}), **{name: value for name, value in plan.items() if name not in by.inputs}})
-    for name in by.inputs:
-        if name not in plan or not quantity(name).admits(np.asarray(plan[name], float)):
-            has = f"{plan[name]:g}" if name in plan else "none"
-            raise InputError(f"a plan needs {name}, which must be {quantity(name).range_text()}; one has {has}")
-    values = {**shared.options[0], **{name: float(plan[name]) for name in by.inputs}}
-    return law.predict(values, fit.parameters()), float(shared.spent(values))
-
-
-def attributes(fit: Fit, shared: Shared) -> dict[str, Any]:
-    """Return what every answer says of its law and of what is shared."""
-    return {
-        "law": fit.law.name,
-        "output": fit.law.output,
-        "answer": shared.answer,
-        "noise": fit.noise.name,
-        "inputs": ",".join(shared.by.inputs),
-        "shares": shared.by.budget.name,
-        "unit": shared.by.budget.unit,
-        "cost": shared.by.text,
-        "limits": "",
-        "training_budget": 0,
-        "chosen": ",".join(shared.chosen),
-        "further": ",".join(shared.options[0]),
-        "trustworthy": int(fit.diagnosis.ok),
-    }
-
-
-def _one_budget(fit: Fit, shared: Shared, budget: float, risk: Risk, band: float, seed: int, drift: Drift | float | None) -> dict[str, Any]:
-    draws, (first, second), answer, shares = fit.parameters(), shared.by.inputs, shared.answer, shared.by.budget.name
-    best = best_of_draws(shared, draws, budget)
-    of_option = _of_options(shared, best)
-    plans = shared.plan(best.first, budget, of_option)
-    size, number = least_risk(shared, draws, budget, risk)
-    option = shared.options[number]
-    decided = {name: float(value) for name, value in shared.plan(size, budget, option).items()}
-    outcome = shared.outcome(decided, draws)
-    regret = np.maximum(outcome - best.outcome, 0.0)  # rounding can put the decision an ulp above the best
-    wasted = np.clip(budget - least_budget(shared, draws, outcome), 0.0, budget)
-    low, high = _band(shared, draws, budget, risk, size, number, band)
-    at = {name: decided[name] for name in fit.law.input_names}
-    beyond = {name: float(decades_beyond(fit.runs, {name: value})) for name, value in at.items()}
-    return {
-        first: best.first,
-        second: plans[second],
-        shared.by.ratio.name: np.broadcast_to(shared.ratio(plans), best.first.shape),
-        **{name: of_option[name] for name in shared.chosen},
-        answer: shared.sign * best.outcome,
-        f"{answer}_of_decision": shared.sign * outcome,
-        "new_of_decision": new_measurement(fit, at, seed, drift),
-        f"regret_{answer}": regret,
-        f"regret_{shares}": wasted,
-        **{f"decision_{name}": decided[name] for name in (first, second, *option)},
-        f"decision_{shared.by.ratio.name}": float(shared.ratio(decided)),
-        f"expected_{answer}": (shared.sign * outcome).mean(),
-        f"expected_regret_{answer}": regret.mean(),
-        f"expected_regret_{shares}": wasted.mean(),
-        "band_low": low,
-        "band_high": high,
-        "decades_beyond": max(beyond.values()),
-        **{f"decades_beyond_{name}": beyond[name] for name in (first, second)},
-    }
-
-
-def _band(shared: Shared, draws: Draws, budget: float, risk: Risk, size: float, number: int, share: float) -> tuple[float, float]:
-    """Return the smallest and the largest first input that are as good as the best plan with a share less of the budget."""
-    flat = {name: np.ravel(values) for name, values in draws.items()}
-    option, less = shared.options[number], budget * (1 - share)
-
-    def risk_of(first: float, spent: float, at: Mapping[str, float]) -> float:
-        return float(risk.of(shared.outcome(shared.plan(first, spent, at), flat)))
-
-    try:
-        smaller, other = least_risk(shared, flat, less, risk)
-    except InputError:
-        return np.nan, np.nan
-    allowed = risk_of(smaller, less, shared.options[other])
-    low, high = (float(end) for end in shared.span(budget, option))
-
-    return good_range(lambda first: risk_of(first, budget, option) <= allowed, size, low, high)
+    return bisect(lambda budget: best_of_draws(shared, parameters, budget).outcome, wanted, SMALLEST_BUDGET, LARGEST_COMPUTE)

@@ -13,11 +13,11 @@ from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
-from bayes_scaling.limits import Limits
+from bayes_scaling.limits import Bounds, Limits
 from bayes_scaling.optimum import Problem
 from bayes_scaling.prediction import matched
 from bayes_scaling.quantities import quantity
-from bayes_scaling.sharing import budgets_for, refuse_spending
+from bayes_scaling.splitting import budgets_for
 
 if TYPE_CHECKING:
     import xarray
@@ -31,7 +31,7 @@ def allocate_target(
     target_loss: float | Iterable[float],
     *,
     cost: Cost | None = None,
-    limits: Limits | None = None,
+    limits: Limits | Bounds | None = None,
     given: Mapping[str, Any] | None = None,
     then: Fit | None = None,
     seed: int = 0,
@@ -72,8 +72,7 @@ def allocate_target(
     if fit.law.sharing is not None:
         if then is not None:
             raise InputError(f"law '{fit.law.name}' has a budget of its own: its target takes no second fit")
-        refuse_spending(fit.law, cost, limits)
-        return budgets_for(fit, targets, given)
+        return budgets_for(fit, targets, given, limits, cost)
     if cost is not None and cost.training_budget:
         raise InputError("a target has no budget: its least compute is of training and serving together; leave the training budget out")
     single = len(fit.law.input_names) == 1

@@ -288,12 +288,13 @@ def _spending(row: Mapping[str, Any], budget: float) -> list[str]:
     spent, parts = row["spending"], []
     if not spent:
         return []
-    if spent["serving"] and not row["training_budget"]:
+    if spent.get("serving") and not row["training_budget"]:
         parts.append(f"{compute_text(spent['training'])} of training, {compute_text(spent['serving'])} of serving")
-    if spent["compute"] < budget * (1 - 1e-6):
-        parts.append(f"the limits leave {1 - spent['compute'] / budget:.1%} unspent")
+    whole = spent["spent"] if "spent" in spent else spent["compute"]
+    if whole < budget * (1 - 1e-6):
+        parts.append(f"the limits leave {1 - whole / budget:.1%} unspent")
     if "gpu_hours" in spent:
-        parts.append(f"{spent['gpu_hours']:.4g} GPU-hours of training")
+        parts.append(f"{spent['gpu_hours']:.4g} GPU-hours{' of training' if 'training' in spent else ''}")
     if "dollars" in spent:
         parts.append(f"{spent['dollars']:.4g} dollars")
     lines = [f"  spends            {'; '.join(parts)}"] if parts else []
@@ -338,19 +339,26 @@ def target_text(plan: xarray.Dataset) -> str:
     return "\n".join(lines)
 
 
-def robustness_text(rows: Sequence[Change], compute: float) -> str:
-    """Return how the plan moves with what was assumed, as a table."""
+def robustness_text(rows: Sequence[Change], budget: float, law: Law | None = None) -> str:
+    """Return how the plan moves with what was assumed, as a table; amounts are in the units of the law, params and tokens without one."""
     width = max(len(row.name) for row in rows)
+    sharing = law.sharing if law is not None else None
+    units = {} if law is None else {item.name: item.unit for item in law.inputs}
+    amount = compute_text(budget) if sharing is None else f"{sharing.budget.name} {_written(sharing.budget.unit)(budget)}"
+    shares = "compute" if sharing is None else sharing.budget.name
+    (first, second), output = rows[0].decision, "loss" if law is None else law.output
+    write, write_rest = (_written(units.get(name, "count")) for name in (first, second))
+    wide = max(9, len(second))
     lines = [
-        f"best plan at {compute_text(compute)}; moved: decision over that of the fit as it is; wasted: share of the compute that the "
+        f"best plan at {amount}; moved: decision over that of the fit as it is; wasted: share of the {shares} that the "
         "fit's own decision loses if the row is right",
-        f"{'':10} {'':{width}} {'runs':>5}  {'best params':26} {'decision':>9} {'tokens':>9} {'loss':>8} {'moved':>7} {'wasted':>8}",
+        f"{'':10} {'':{width}} {'runs':>5}  {'best ' + first:26} {'decision':>9} {second:>{wide}} {output:>8} {'moved':>7} {'wasted':>8}",
     ]
     for row in rows:
-        best = f"{count_text(row.params['median'])} [{count_text(row.params['q05'])}, {count_text(row.params['q95'])}]"
+        best = f"{write(row.best['median'])} [{write(row.best['q05'])}, {write(row.best['q95'])}]"
         lines.append(
-            f"{row.kind:10} {row.name:{width}} {row.runs:>5}  {best:26} {count_text(row.decision_params):>9} "
-            f"{count_text(row.decision_tokens):>9} {row.expected_loss:>8.4f} {row.moved:>7.2f} {row.regret_compute:>8.2%}"
+            f"{row.kind:10} {row.name:{width}} {row.runs:>5}  {best:26} {write(row.decision[first]):>9} "
+            f"{write_rest(row.decision[second]):>{wide}} {row.expected:>8.4f} {row.moved:>7.2f} {row.wasted:>8.2%}"
             f"{'' if row.trustworthy else '  NOT TRUSTWORTHY'}"
         )
     return "\n".join(lines)

@@ -117,7 +117,7 @@ def count_text(value: float) -> str:
     for factor, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")):
         if value >= 0.9995 * factor or not suffix:
             digits = f"{value / factor:#.3g}".rstrip(".")
-            return f"{value:.3g}" if "e" in digits else digits + suffix
+            return f"{value:.3g}".replace("e+", "e") if "e" in digits else digits + suffix
     raise AssertionError("unreachable: the last suffix takes every value")
 
 

@@ -17,7 +17,7 @@ from bayes_scaling.cli.common import (
     print_json,
     verdict,
 )
-from bayes_scaling.cli.spending import add_spending, read_cost, read_given, read_limits
+from bayes_scaling.cli.spending import add_spending, read_budgets, read_cost, read_given, read_limits
 from bayes_scaling.errors import InputError, listed
 
 
@@ -207,10 +207,10 @@ def _allocate(options: argparse.Namespace) -> int:
             raise InputError(f"--weight '{part}' does not say whose: write chinchilla={part}")
         weights[name] = number(value, f"--weight {name}")
     plan = allocate(
-        first if len(fits) == 1 else fits, _budgets(options, first.law, cost), cost=cost, limits=limits, given=given, risk=options.risk,
+        first if len(fits) == 1 else fits, read_budgets(options, first.law, cost), cost=cost, limits=limits, given=given, risk=options.risk,
         band=number(options.band, "--band"), drift=options.drift, weights=weights or None, **held,
     )  # fmt: skip
-    rows = records.allocation_records(plan, first.law)
+    rows = records.allocation_records(plan, [fit.law for fit in fits.values()])
     if options.versus:
         other = {name: number(value, f"--versus {name}", name) for name, value in pairs([options.versus], "--versus").items()}
         for row in rows:
@@ -220,17 +220,6 @@ def _allocate(options: argparse.Namespace) -> int:
     shares = {"weights": dict(zip(plan.attrs["laws"], plan.attrs["weights"], strict=True))} if "weights" in plan.attrs else {}
     print(text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows, **shares})
     return verdict(bool(plan.attrs["trustworthy"]), options)
-
-
-def _budgets(options: argparse.Namespace, law: Any, cost: Any) -> list[float]:
-    """Return the budgets, in the unit of what is shared under the law."""
-    if law.sharing is not None and law.sharing.budget.unit != "FLOP" and (options.compute or options.dollars):
-        about = law.sharing.budget
-        raise InputError(f"law '{law.name}' shares out no compute but {about.name} ({about.meaning}): give it with --budget")
-    name = "compute" if law.sharing is None else law.sharing.budget.name
-    budgets = [number(value, "--compute", "compute") for value in options.compute]
-    budgets += [float(cost.affordable_compute(number(value, "--dollars", "params"))) for value in options.dollars]
-    return budgets + [number(value, "--budget", name) for value in options.budget]
 
 
 def _for_targets(options: argparse.Namespace, fit: Any, settings: dict[str, Any]) -> int:

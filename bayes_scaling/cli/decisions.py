@@ -9,7 +9,7 @@ from typing import Any
 from bayes_scaling.cli.answers import add_stored, stored_fit
 from bayes_scaling.cli.common import add_columns, add_verdict, command, number, pairs, print_json, require_picture, verdict
 from bayes_scaling.cli.progress import say
-from bayes_scaling.cli.spending import add_spending, read_cost, read_given, read_limits
+from bayes_scaling.cli.spending import add_spending, read_budgets, read_cost, read_given, read_limits
 from bayes_scaling.errors import InputError
 
 
@@ -18,10 +18,12 @@ def add_robustness(commands: Any) -> None:
     parser = command(
         commands, "robustness", _robustness, "how the best plan moves with noise family, priors, rows left out and law: a table of refits",
         "  bayes-scaling robustness fit.nc --compute 5.76e23\n"
-        "  bayes-scaling robustness fit.nc --compute 5.76e23 --try-law kaplan_nd --json",
+        "  bayes-scaling robustness fit.nc --compute 5.76e23 --try-law kaplan_nd --json\n"
+        "  bayes-scaling robustness ghorbani.nc --budget 1e9                               # of a law whose own inputs share a budget",
     )  # fmt: skip
     add_stored(parser)
-    parser.add_argument("--compute", required=True, metavar="FLOP", help="the budget of the plan")
+    parser.add_argument("--compute", metavar="FLOP", help="the budget of the plan")
+    parser.add_argument("--budget", metavar="AMOUNT", help="the same in the unit of what the law's inputs share")
     parser.add_argument("--try-law", action="append", default=[], metavar="NAME", help="a further law to fit to the same runs")
     parser.add_argument("--only", action="append", metavar="KIND", help="change only this: noise, prior, rows or law; may be repeated")
     parser.add_argument("--draws", type=int, default=500, metavar="N", help="kept draws a chain of each refit")
@@ -33,12 +35,15 @@ def _robustness(options: argparse.Namespace) -> int:
     from bayes_scaling.robustness import robustness
     from bayes_scaling.text import robustness_text
 
-    compute = number(options.compute, "--compute", "compute")
+    if (options.compute is None) == (options.budget is None):
+        raise InputError("give the budget of the plan: --compute 5.76e23, or --budget in the unit of what the law's inputs share")
     fit = stored_fit(options)
+    (budget,) = read_budgets(options, fit.law)
     settings: dict[str, Any] = {"cost": read_cost(options), "limits": read_limits(options), "given": read_given(options)}
     settings |= {"kinds": options.only} if options.only else {}
-    rows = robustness(fit, compute, laws=options.try_law, draws=options.draws, progress=lambda text: say(f"refitting: {text}"), **settings)
-    print_json({"compute": compute, "rows": [asdict(row) for row in rows]}) if options.json else print(robustness_text(rows, compute))
+    rows = robustness(fit, budget, laws=options.try_law, draws=options.draws, progress=lambda text: say(f"refitting: {text}"), **settings)
+    shares = "compute" if fit.law.sharing is None else fit.law.sharing.budget.name
+    print_json({shares: budget, "rows": [asdict(row) for row in rows]}) if options.json else print(robustness_text(rows, budget, fit.law))
     return verdict(fit.diagnosis.ok, options)
 
 

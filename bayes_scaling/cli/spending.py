@@ -55,9 +55,13 @@ def add_spending(parser: argparse.ArgumentParser) -> None:
         limits.add_argument(f"--{name}", metavar=metavar, help=help)
     limits.add_argument("--sizes", metavar="N,N,...", help="the sizes that can be built")
     limits.add_argument("--unique-tokens", metavar="TOKENS", help="limit of unique data; needs a law that knows repetition")
+    for name, what in (("at-least", "least"), ("at-most", "largest")):
+        limits.add_argument(
+            f"--{name}", action="append", default=[], metavar="NAME=VALUE", help=f"{what} value of what shares a budget under the law"
+        )
     parser.add_argument(
         "--given", action="append", default=[], metavar="NAME=VALUE[/VALUE...]",
-        help="value of a further input of the law; several, joined by slashes, to choose among",
+        help="value of a further input of the law, or of one that shares the budget; several, joined by slashes, to choose among",
     )  # fmt: skip
 
 
@@ -90,12 +94,19 @@ def read_cost(options: argparse.Namespace) -> Any:
 
 
 def read_limits(options: argparse.Namespace) -> Any:
-    """Return the Limits that the options describe."""
-    from bayes_scaling.limits import Limits
+    """Return the Limits that the options describe, or the Bounds."""
+    from bayes_scaling.limits import Bounds, Limits
 
+    at_least, at_most = (
+        {name: number(text, f"{option} {name}", name) for name, text in pairs(values, option).items()}
+        for option, values in (("--at-least", options.at_least), ("--at-most", options.at_most))
+    )
     named = {name.replace("-", "_"): value for name, value in _numbers(options, _LIMITS).items()}
     sizes = tuple(number(text, "--sizes", "params") for text in options.sizes.split(",")) if options.sizes else ()
-    return Limits(**named, sizes=sizes)
+    limits, bounds = Limits(**named, sizes=sizes), Bounds(at_least, at_most)
+    if limits.any and bounds.any:
+        raise InputError(f"{limits.text()} is of params and tokens, {bounds.text()} of what another law shares out: give one of the two")
+    return bounds if bounds.any else limits
 
 
 def read_given(options: argparse.Namespace) -> dict[str, Any]:
@@ -106,3 +117,17 @@ def read_given(options: argparse.Namespace) -> dict[str, Any]:
     if options.unique_tokens is not None:
         given["unique_tokens"] = number(options.unique_tokens, "--unique-tokens", "tokens")
     return given
+
+
+def read_budgets(options: argparse.Namespace, law: Any, cost: Any = None) -> list[float]:
+    """Return the budgets (``--compute``, ``--dollars``, ``--budget``), in the unit of what is shared under the law."""
+    computes, dollars, amounts = (
+        [given] if isinstance(given, str) else given or [] for given in (options.compute, getattr(options, "dollars", None), options.budget)
+    )
+    if law.sharing is not None and law.sharing.budget.unit != "FLOP" and (computes or dollars):
+        about = law.sharing.budget
+        raise InputError(f"law '{law.name}' shares out no compute but {about.name} ({about.meaning}): give it with --budget")
+    name = "compute" if law.sharing is None else law.sharing.budget.name
+    budgets = [number(value, "--compute", "compute") for value in computes]
+    budgets += [float(cost.affordable_compute(number(value, "--dollars", "params"))) for value in dollars]
+    return budgets + [number(value, "--budget", name) for value in amounts]

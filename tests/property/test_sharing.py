@@ -10,7 +10,7 @@ import xarray
 
 import bayes_scaling as bs
 from bayes_scaling import sharing
-from bayes_scaling.cost import Cost
+from bayes_scaling.cost import Cost, Hardware
 from bayes_scaling.limits import Limits
 from bayes_scaling.noise import noise_of
 from bayes_scaling.risk import Risk
@@ -194,6 +194,88 @@ def test_size_and_samples_are_the_cheapest_for_the_coverage_they_have():
     assert sharing.least_budget(shared, draws, -0.5) == pytest.approx(np.asarray(told["test_compute"]), rel=1e-4)
 
 
+# --- Bounds, and what is held
+
+
+def bounds_about(shared, draws, budget):
+    """Return bounds of each kind, of which most cut off the best plans."""
+    found, plans = best(shared, draws, budget)
+    first, second = shared.by.inputs
+    usual = {first: np.median(found.first), second: np.median(plans[second]), shared.by.ratio.name: np.median(shared.ratio(plans))}
+    for name, value in usual.items():
+        for factor in (0.9, 0.999, 1.001, 1.02):
+            yield bs.Bounds(at_least={name: factor * value})
+            yield bs.Bounds(at_most={name: factor * value})
+    yield bs.Bounds(at_least={first: 0.7 * usual[first]}, at_most={second: 0.9 * usual[second]})
+
+
+@laws
+def test_bounds_are_kept_and_no_plan_that_keeps_them_is_better(name):
+    """By brute force: all first inputs, with what is left for the second or less, of which none is bounded away."""
+    free, draws, budget = asked(name)
+    option, wide = free.options[0], {key: values[..., None] for key, values in draws.items()}
+    first, second = free.by.inputs
+    ends = [float(end) for end in free.span(budget, option)]
+    checked = 0
+    for bounds in bounds_about(free, draws, budget):
+        shared = replace(free, bounds=bounds)
+        firsts = np.geomspace(*ends, 8001)
+        firsts = np.sort(np.append(firsts, [value for table in (bounds.at_least, bounds.at_most) for value in table.values()]))
+        line = shared.plan(firsts, budget, option)
+        values = {**line, shared.by.ratio.name: shared.ratio(line)}
+        kept = (firsts >= ends[0]) & (firsts <= ends[1])
+        for key, value in bounds.at_least.items():
+            kept &= values[key] >= value * (1 - 1e-9)
+        for key, value in bounds.at_most.items():
+            kept &= values[key] <= value * (1 + 1e-9)
+        found = sharing.best_of_draws(shared, draws, budget)
+        if not kept.any():
+            assert np.all(np.isinf(found.outcome)) or shared.span(budget, option)[0] == pytest.approx(
+                shared.span(budget, option)[1], rel=0.01
+            )
+            continue
+        checked += 1
+        plans = shared.plan(found.first, budget, option)
+        got = {**plans, shared.by.ratio.name: shared.ratio(plans)}
+        for key, value in bounds.at_least.items():
+            assert np.all(got[key] >= value * (1 - 1e-8)), bounds
+        for key, value in bounds.at_most.items():
+            assert np.all(got[key] <= value * (1 + 1e-8)), bounds
+        assert np.all(shared.spent(plans) <= budget * (1 + 1e-9))
+        outcomes = shared.outcome({key: value[kept] if np.ndim(value) else value for key, value in line.items()}, wide)
+        assert np.all(found.outcome <= np.nanmin(outcomes, axis=-1) + 1e-12), bounds
+        coarse = 1e-3 * np.abs(found.outcome) + 1e-4 * np.nanmax(outcomes - found.outcome[..., None])  # as the firsts are
+        assert np.all(np.nanmin(outcomes, axis=-1) - found.outcome <= coarse), bounds
+        size, number = sharing.least_risk(shared, draws, budget, Risk())
+        expected = shared.outcome(shared.plan(size, budget, shared.options[number]), draws).mean()
+        assert expected <= np.nanmin(outcomes.mean(axis=(0, 1))) + 1e-12
+        assert second in plans
+        assert first in plans
+    assert checked >= 20
+
+
+@laws
+def test_an_input_can_be_held_or_chosen_among_a_few(name):
+    free, draws, budget = asked(name)
+    given = CASES[name][1]
+    found, plans = best(free, draws, budget)
+    first, second = free.by.inputs
+    few = np.median(found.first) * np.array([0.6, 1.1, 1.3])
+    several = sharing.shared_of(free.law, {**given, first: few})
+    assert several.chosen == (first,)
+    chosen = sharing.best_of_draws(several, draws, budget)
+    each = [free.outcome(free.plan(one, budget, free.options[0]), draws) for one in few]
+    assert chosen.outcome == pytest.approx(np.min(each, axis=0), rel=1e-12)
+    assert chosen.first == pytest.approx(few[np.argmin(each, axis=0)], rel=1e-12)
+    rest = float(np.median(plans[second]))
+    held = sharing.shared_of(free.law, {**given, second: rest})
+    got = sharing.best_of_draws(held, draws, budget)
+    assert held.plan(got.first, budget, held.options[0])[second] == pytest.approx(np.full(got.first.shape, rest), rel=1e-7)
+    assert np.all(got.outcome >= found.outcome - 1e-12)
+    with pytest.raises(bs.InputError, match="are both given: nothing is left to decide"):
+        sharing.shared_of(free.law, {**given, first: few[0], second: rest})
+
+
 # --- What is given
 
 
@@ -274,6 +356,33 @@ def test_allocate_answers_in_the_law_s_own_names(translation):
     assert wide > 2 * narrow
 
 
+def test_what_bounds_leave_over_and_what_it_costs(small_fit, translation):
+    of_test = fit_of("test_time_log_linear", small_fit, {"compute": [1e22], "test_compute": [1e13], "accuracy": [0.4]})
+    asked = {"given": {"queries": 1e9}, "cost": Cost(hardware=Hardware(1e15, 0.4, 2.0))}
+    plan = bs.allocate(of_test, 1e24, limits=bs.Bounds(at_most={"compute": 1e23, "test_compute": 1e14}), **asked)
+    assert float(plan["decision_spent"][0]) == pytest.approx(2e23)
+    assert float(plan["decision_gpu_hours"][0]) == pytest.approx(2e23 / 4e14 / 3600)
+    assert float(plan["decision_dollars"][0]) == pytest.approx(2 * 2e23 / 4e14 / 3600)
+    assert plan.attrs["limits"] == "compute <= 1e23, test_compute <= 100T"
+    free = bs.allocate(of_test, 1e24, **asked)
+    assert float(free["decision_spent"][0]) == pytest.approx(1e24)
+    # Of what is spent, and not of the budget, the decision wastes hardly anything: there is one plan.
+    assert float(plan["expected_regret_budget"][0]) == pytest.approx(0, abs=1e-6 * 2e23)
+    sizes = [2e8, 4e8, 5.5e8, 6e8]
+    built = bs.allocate(translation, 1e9, given={"decoder_params": sizes})
+    assert float(built["decision_decoder_params"][0]) in sizes
+    assert set(np.unique(built["decoder_params"])) <= set(sizes)
+    assert float(built["band_low"][0]) in sizes
+    assert float(built["band_high"][0]) in sizes
+    one = bs.allocate(translation, 1e9, given={"decoder_params": 4e8})
+    assert one.attrs["held"] == "decoder_params"
+    losses = [translation.law.predict({"decoder_params": 4e8, "encoder_params": 6e8}, translation.parameters())]
+    assert float(one["expected_loss"][0]) == pytest.approx(np.mean(losses), rel=1e-12)
+    target = bs.allocate_target(translation, 1.36, limits=bs.Bounds(at_most={"decoder_share": 0.4}))
+    assert np.all(np.asarray(target["decoder_params"]) <= 0.4 * np.asarray(target["params"]) * (1 + 1e-8))
+    assert np.all(np.asarray(target["params"]) >= np.asarray(bs.allocate_target(translation, 1.36)["params"]))
+
+
 def test_a_split_is_drawn_by_its_own_names(translation):
     panels = bs.plot.allocation(bs.allocate(translation, [1e9, 1e10]))
     assert [ax.get_ylabel() for ax in panels] == ["decoder_params", "encoder_params"]
@@ -314,9 +423,22 @@ def test_how_probably_a_split_beats_another(translation, agents):
         ({"compute": -1.0}, "params = -1 must be positive and finite"),
         ({"compute": float("nan")}, "params = nan must be positive and finite"),
         ({"compute": 1e41}, "params = 1e.41 is beyond anything"),
-        ({"compute": 1e9, "limits": Limits(max_params=1e8)}, "costs, limits and held sizes go with laws of params and tokens"),
-        ({"compute": 1e9, "cost": Cost(inference_tokens=1e12)}, "costs, limits and held sizes go with"),
-        ({"compute": 1e9, "params": 1e8}, "costs, limits and held sizes go with"),
+        (
+            {"compute": 1e9, "limits": Limits(max_params=1e8)},
+            r"bounds of its inputs go by their names \(bs.Bounds\(at_most={'decoder_params'",
+        ),
+        (
+            {"compute": 1e9, "limits": bs.Bounds(at_most={"params": 1e8})},
+            "decoder_params, encoder_params, decoder_share have bounds; 'params' has",
+        ),
+        (
+            {"compute": 1e9, "limits": bs.Bounds(at_least={"decoder_params": 2e9})},
+            "no plan keeps to decoder_params >= 2.00B at params = 1e.09, which leaves decoder_params from 1 to 1.00B, and encoder_params",
+        ),
+        ({"compute": 1e9, "given": {"decoder_params": 2e9}}, "no plan keeps to decoder_params as given at params"),
+        ({"compute": 1e9, "cost": Cost(inference_tokens=1e12)}, "other costs go with laws of params and tokens"),
+        ({"compute": 1e9, "cost": Cost(hardware=Hardware(1e15))}, "GPU-hours and dollars are of a budget in FLOP, at one price"),
+        ({"compute": 1e9, "params": 1e8}, "hold an input of 'ghorbani' by given"),
         ({"compute": 1e9, "given": {"queries": 1.0}}, "law 'ghorbani' takes no 'queries': it is a function of encoder_params and decoder"),
         ({"compute": 1e9, "band": 2.0}, "band = 2 is a share"),
         ({"compute": 1e9, "weights": {"ghorbani": 1.0}}, "weights go with several fits"),
@@ -382,7 +504,13 @@ def test_the_command_line_of_a_split(run, translation, agents, monkeypatch):
     code, out, _ = run("allocate", other, "--budget", "1e16", "--given", "price_test=1e6")
     assert code == 0
     assert "given: price_train 1, price_test 1.00M" in out
+    bounds = ("--at-most", "compute=3e15", "--at-least", "train_share=0.2", "--at-most", "test_compute=6e9")
+    code, out, _ = run("allocate", other, "--budget", "1e16", "--given", "price_test=1e6", *bounds)
+    assert code == 0
+    assert "limits: train_share >= 0.2, compute <= 3e15, test_compute <= 6.00B" in out
+    assert "the limits leave 10.0% unspent" in out
     for arguments, message in (
+        (("allocate", stored, "--budget", "1e9", "--at-most", "decoder_params=4e8", "--max-params", "1e8"), "give one of the two"),
         (("allocate", stored, "--compute", "1e20"), "shares out no compute but params"),
         (("allocate", stored, "--target", "1.5"), "--target-loss"),
         (("allocate", other, "--target-loss", "1.5"), "--then takes --target"),

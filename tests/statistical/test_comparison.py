@@ -9,6 +9,7 @@ from scipy import stats
 
 import bayes_scaling as bs
 from bayes_scaling.limits import Limits
+from bayes_scaling.risk import Risk
 
 LAW = bs.get_law("chinchilla")
 SE = np.linspace(0.01, 0.05, 24)
@@ -130,8 +131,24 @@ def test_the_average_of_two_laws(runs):
     assert float(held["decision_tokens"][0]) <= 1e11 * (1 + 1e-9)
     stacked = bs.allocate({"a": a, "b": b}, 1e22)
     assert stacked.attrs["weights"] == pytest.approx([bs.compare({"a": a, "b": b}).weights[name] for name in stacked.attrs["laws"]])
-    with pytest.raises(bs.InputError, match="risk, params and tokens go with one fit"):
-        bs.allocate({"a": a, "b": b}, 1e22, risk="cvar:0.9")
+
+    # Another risk than the mean, against draws that are taken three times for the law that weighs three times as much.
+    def worst(size):
+        tokens = 1e22 / 6 / size
+        losses = [np.ravel(fit.law.predict({"params": size, "tokens": tokens}, fit.parameters())) for fit in (a, b, b, b)]
+        return Risk("cvar", 0.9).of(np.concatenate(losses))
+
+    careful = bs.allocate({"a": a, "b": b}, 1e22, weights={"a": 1, "b": 3}, risk="cvar:0.9")
+    size = float(careful["decision_params"][0])
+    assert worst(size) <= min(worst(other) for other in size * np.geomspace(0.5, 2, 41)) + 1e-9
+    assert careful.attrs["risk"] == "cvar:0.9"
+    assert abs(np.log(size / float(both["decision_params"][0]))) > 1e-3
+    small = bs.allocate({"a": a, "b": b}, 1e22, weights={"a": 1, "b": 3}, params=5e9)
+    assert float(small["decision_params"][0]) == 5e9
+    assert small.attrs["held"] == "params"
+    assert float(small["expected_regret_loss"][0]) > float(both["expected_regret_loss"][0])
+    of_tokens = bs.allocate({"a": a, "b": b}, 1e22, weights={"a": 1, "b": 3}, tokens=1e22 / 6 / 5e9)
+    assert float(of_tokens["expected_loss"][0]) == pytest.approx(float(small["expected_loss"][0]), rel=1e-12)
     with pytest.raises(bs.InputError, match="law 'chinchilla' takes no 'bits'"):
         bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 3}, 1e22, given={"bits": 8})
     with pytest.raises(bs.InputError, match="a weight is given for 'c', of which there is no fit"):

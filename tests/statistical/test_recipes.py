@@ -94,12 +94,12 @@ def test_robustness_refits_and_says_what_the_plan_would_waste(small_fit):
     assert [row.kind for row in rows] == ["as fitted", "law"]
     base, other = rows
     plan = bs.allocate(small_fit, 5.76e23)
-    assert base.decision_params == pytest.approx(float(plan["decision_params"][0]))
-    assert base.regret_compute == pytest.approx(float(plan["expected_regret_compute"][0] / 5.76e23))
+    assert base.decision["params"] == pytest.approx(float(plan["decision_params"][0]))
+    assert base.wasted == pytest.approx(float(plan["expected_regret_compute"][0] / 5.76e23))
     # The same law with other random numbers: the same plan but for Monte-Carlo error.
     assert other.moved == pytest.approx(1, abs=0.05)
-    assert other.params["median"] != base.params["median"]
-    assert other.moved == pytest.approx(other.decision_params / base.decision_params)
+    assert other.best["median"] != base.best["median"]
+    assert other.moved == pytest.approx(other.decision["params"] / base.decision["params"])
     with pytest.raises(bs.InputError, match="cannot change 'noises'.*did you mean 'noise'"):
         bs.robustness(small_fit, 1e22, kinds=("noises",))
     with pytest.raises(bs.InputError, match="predicts accuracy, not loss"):
@@ -115,3 +115,27 @@ def test_robustness_of_everything():
     assert {row.name for row in rows if row.kind == "noise"} == {"student-t", "laplace", "normal"}
     assert {row.name for row in rows if row.kind == "prior"} == {"twice as wide", "half as wide"}
     assert sum(row.kind == "rows" for row in rows) >= 7
+
+
+@pytest.mark.long
+def test_robustness_of_a_law_whose_inputs_share_a_budget():
+    law, rng = bs.get_law("ghorbani"), np.random.default_rng(5)
+    sizes = {name: np.exp(rng.uniform(np.log(2e7), np.log(2e9), 40)) for name in law.input_names}
+    loss = law.predict(sizes, {"E": 1.3, "a": 0.2, "p_e": 0.4, "p_d": 0.5}) * np.exp(0.005 * rng.standard_t(5, size=40))
+    fit = bs.fit(law, bs.runs_from_columns({**sizes, "loss": loss}), draws=250)
+    rows = bs.robustness(fit, 1e9, kinds=("noise", "rows"), limits=bs.Bounds(at_least={"encoder_params": 1e8}), draws=250)
+    base, *others = rows
+    plan = bs.allocate(fit, 1e9, limits=bs.Bounds(at_least={"encoder_params": 1e8}))
+    assert base.decision == {name: float(plan[f"decision_{name}"][0]) for name in ("decoder_params", "encoder_params")}
+    assert base.wasted == pytest.approx(float(plan["expected_regret_params"][0] / 1e9))
+    assert {row.kind for row in others} == {"noise", "rows"}
+    spent = sizes["encoder_params"] + sizes["decoder_params"]
+    dearest = _without(fit)["without the dearest 8"]
+    assert (dearest["encoder_params"] + dearest["decoder_params"]).max() < np.sort(spent)[-8] * (1 + 1e-12)
+    for row in others:
+        assert row.moved == pytest.approx(row.decision["decoder_params"] / base.decision["decoder_params"])
+        assert sum(row.decision.values()) == pytest.approx(1e9)
+    # The share wasted if a row is right is that of its own plan held to the decision as fitted.
+    assert max(row.wasted for row in others) > base.wasted
+    with pytest.raises(bs.InputError, match="law 'chinchilla' has no plan of decoder_params and encoder_params, as 'ghorbani' has"):
+        bs.robustness(fit, 1e9, laws=["chinchilla"], kinds=("law",))

@@ -65,6 +65,7 @@ ORDER = [
         "risk",
         "optimum",
         "sharing",
+        "splitting",
         "allocation",
         "targets",
         "recipes",

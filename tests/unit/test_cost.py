@@ -100,5 +100,22 @@ def test_risks_are_what_they_say():
     by_definition = min(t + np.maximum(x - t, 0).mean() / 0.0875 for t in x)
     assert Risk("cvar", 0.9125).of(x[:, None])[0] == pytest.approx(by_definition, rel=1e-9)
     for risk in (Risk(), Risk("quantile", 0.37), Risk("cvar", 0.613)):
-        assert risk.weights(777).sum() == pytest.approx(1)
+        assert risk.weights(np.full(777, 1 / 777)).sum() == pytest.approx(1)
         assert Risk.read(str(risk)) == risk
+
+
+def test_risks_of_draws_that_do_not_count_alike():
+    """Draws with shares are as draws that are there several times; the mean of the worst is that of the quantiles above its level."""
+    rng = np.random.default_rng(4)
+    few, times = rng.normal(size=(50, 2)), rng.integers(1, 9, 50)
+    many = np.repeat(few, times, axis=0)
+    shares = times / times.sum()
+    assert Risk().of(few, shares) == pytest.approx(many.mean(axis=0))
+    assert Risk("cvar", 0.8).of(few, shares) == pytest.approx(Risk("cvar", 0.8).of(many))
+    levels = np.linspace(0.02, 0.98, 49)
+    apart = [Risk("quantile", level).of(few, shares) - np.quantile(many, level, axis=0) for level in levels]
+    assert np.abs(apart).max() < np.diff(np.sort(few, axis=0), axis=0).max()  # between the same two ranks, or next to them
+    assert np.mean(apart) == pytest.approx(0, abs=0.02)
+    equal = np.full(50, 1 / 50)
+    for risk in (Risk(), Risk("quantile", 0.37), Risk("cvar", 0.613)):
+        assert risk.of(few, equal) == pytest.approx(risk.of(few), rel=1e-12)

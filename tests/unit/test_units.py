@@ -17,7 +17,7 @@ from bayes_scaling.units import compute_text, count_text, read_number, to_base
         (7, "7.00"),
         (9e9, "9.00B"),
         (185e9, "185B"),
-        (1e15, "1e+15"),
+        (1e15, "1e15"),
         (math.inf, "unbounded"),
     ],
 )
