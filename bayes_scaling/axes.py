@@ -88,6 +88,16 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height))[1]
 
 
+def legend_below(ax: Axes, columns: int = 1) -> None:
+    """Put the legend below the axes and their label, at a distance in points: it does not grow or shrink with the axes."""
+    from matplotlib.transforms import ScaledTranslation
+
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    below = ax.transAxes + ScaledTranslation(0, -36 / 72, figure.dpi_scale_trans)
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, fontsize=8, ncols=columns, borderaxespad=0)
+
+
 def plain(text: str) -> str:
     """Return text of a user's as a figure shows it as it is: a dollar sign would begin a formula."""
     return text.replace("$", r"\$")

@@ -63,6 +63,7 @@ nav { font-size: .9rem; margin: .6rem 0; } nav a { margin-right: .9rem; color: v
 @media print {
   html { font-size: 9.5pt; } body { max-width: none; padding: 0; } nav, output { display: none; }
   h2, h3 { break-after: avoid; } figure, tr, .answer, .verdict, pre { break-inside: avoid; } .wide { overflow: visible; }
+  p:has(+ pre) { break-after: avoid; } section > figure svg { max-height: 22cm; }
   .figures { grid-template-columns: 1fr 1fr; } a { color: inherit; text-decoration: none; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }

@@ -20,6 +20,7 @@ from bayes_scaling.axes import (
     compute_tick,
     count_tick,
     draw_band,
+    legend_below,
     log_axis,
     log_ticks,
     mark_untrusted,
@@ -194,7 +195,7 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
             right = ax.get_xlim()[1]
             ax.axvspan(edge, right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the runs")
             ax.set_xlim(right=right)
-        ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.14), fontsize=8)  # below: anywhere inside may hold intervals
+        legend_below(ax, columns=2)  # anywhere inside may hold intervals
         mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
     return panels
 
@@ -221,7 +222,7 @@ def regret(fit: Fit, compute: float, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel=f"params, at {compute_label(compute)} FLOP", ylabel="regret (nat/token)", xlim=(sizes[0], sizes[-1]))
     ax.set_ylim(0, max(4 * draws.mean(axis=0).min(), float(np.interp(chosen * 2.5, sizes, q95))))
     log_axis(ax.xaxis, count_tick)
-    ax.legend(loc="upper center", frameon=True, framealpha=0.85, edgecolor="none")  # over the line of the decision
+    legend_below(ax, columns=2)  # the bands fill the axes
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
