@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import se_of_mean
+from bayes_scaling.criticism import criticise
 from bayes_scaling.drift import Drift, drift_of, told_by
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitting import fit_many
@@ -27,6 +28,7 @@ NOMINAL = 0.9
 SCORES = ("log_score", "error", "crps", "covered", "level")
 _SHARES = (0.4, 0.9)  # of the runs that the smallest and the largest fit have, by default
 _FEWEST = 8  # runs in the smallest fit, by default
+_REHEARSED = (0.5, 0.75)  # of the runs of the smallest fit: forecasts of the others, which are not scored, tell how it may be off
 _NO_SHARE = 0.01  # weight up to which a law's defects are not the average's
 _DOUBT = 0.05  # probability of so few runs inside their intervals, if these were right, from which on earlier forecasts warn
 
@@ -40,7 +42,8 @@ class Forward:
     scores : Dataset of dims law, split, run: ``log_score`` (nats), ``error`` of the median and ``crps`` (in ln of the output, where that is
         positive), ``covered`` by the 90 % interval, ``level`` (share of the forecast below the measurement); NaN where the run was fitted.
         Of dims law, split: ``trusted`` (the fit's own verdict), ``converged``, and ``warned`` (the fit noted that scatter about the law is
-        misfit, or runs that were known at that cut-off had fallen outside the intervals of earlier ones too often).
+        misfit, `bayes_scaling.check` finds a pattern in what the law leaves of its runs, or runs that were known at that cut-off had fallen
+        outside the intervals of earlier ones too often).
         Coordinates: ``split`` (cut-off), ``run`` (line), and the ``place`` of each run.
         The last law is the average of the others, each time with the weights that were best for the runs known by then.
     drift : by law, how far it may be off beyond its runs, as its forecasts have shown by now: for `bayes_scaling.predict`
@@ -129,6 +132,14 @@ def cut_offs(place: np.ndarray, count: int) -> np.ndarray:
     return found[found < ordered[-1]]
 
 
+def _rehearsals(place: np.ndarray, limit: float) -> np.ndarray:
+    """Return cut-offs below the first one, from which the runs up to it are forecast first; none where these are too few."""
+    ordered = np.sort(place[place <= limit])
+    rows = [int(np.ceil(share * len(ordered))) - 1 for share in _REHEARSED]
+    found = np.unique(ordered[[row for row in rows if row + 1 >= _FEWEST]]) if len(ordered) else ordered
+    return found[found < limit]
+
+
 def forward_validation(
     laws: Mapping[str, Any] | Sequence[str],
     runs: Runs | Any,
@@ -140,6 +151,9 @@ def forward_validation(
     **options: Any,
 ) -> Forward:
     """Fit laws to the runs up to a cut-off, forecast all beyond it, and score that; for a sequence of cut-offs.
+
+    Before the first, half and three quarters of its runs forecast the others. That is not scored, but tells, as every earlier forecast
+    does, how far the laws drift, which of them to follow, and when to warn.
 
     Parameters
     ----------
@@ -170,6 +184,8 @@ def forward_validation(
         if not 1 < np.sum(place <= limit) < len(runs):
             span = f"{place.min():.4g} to {place.max():.4g}"
             raise InputError(f"no runs on both sides of the cut-off {by} = {limit:g}; they have {span}")
+    rehearsals = _rehearsals(place, limits[0])
+    limits = np.concatenate([rehearsals, limits])
     known = place[None] <= limits[:, None]
     found, draws, drifts, output = {}, {}, {}, ""
     for name, item in wanted.items():
@@ -179,7 +195,7 @@ def forward_validation(
             raise InputError(f"'{name}' forecasts {law.output} and the laws before it {output}: their scores cannot be compared")
         output = law.output
         found[name], draws[name], drifts[name] = _scores_of_law(law, runs, known, seed, drift, arguments)
-    return _gathered(found, draws, drifts, runs, place, limits, known, output, by)
+    return _gathered(found, draws, drifts, runs, place, limits, known, output, by, len(rehearsals))
 
 
 def _scores_of_law(
@@ -207,7 +223,8 @@ def _scores_of_law(
             soon = runs.subset(~known[split] & known[split + 1]) if split + 1 < len(known) else apart
             allowed = told_by(fit, soon, allowed, seed)
         scores["trusted"][split], scores["converged"][split] = fit.diagnosis.ok, fit.diagnosis.converged
-        scores["warned"][split] = any(problem.kind == "misfit" for problem in fit.diagnosis.problems)
+        misfit = any(problem.kind == "misfit" for problem in fit.diagnosis.problems)
+        scores["warned"][split] = misfit or bool(criticise(fit, seed).found)
     return scores, draws, allowed
 
 
@@ -221,6 +238,7 @@ def _gathered(
     known: np.ndarray,
     output: str,
     by: str,
+    rehearsed: int,
 ) -> Forward:
     import xarray
 
@@ -235,8 +253,9 @@ def _gathered(
     data = {name: (dims, np.stack([found[law][name] for law in found])) for name in SCORES}
     data |= {name: (dims[:2], np.stack([found[law][name] for law in found]).astype(bool)) for name in ("trusted", "converged", "warned")}
     coords = {"law": list(found), "split": limits, "run": runs.lines, "place": ("run", place)}
-    weights = stacking_weights(log_scores[~known])
-    return Forward(xarray.Dataset(data, coords), dict(zip(names, weights.tolist(), strict=True)), by, drifts)
+    weights = stacking_weights(log_scores[rehearsed:][~known[rehearsed:]])
+    scores = xarray.Dataset(data, coords).isel(split=slice(rehearsed, None))
+    return Forward(scores, dict(zip(names, weights.tolist(), strict=True)), by, drifts)
 
 
 def _average(

@@ -31,7 +31,10 @@ def forward_text(found: Forward) -> str:
         )
     known = ", ".join(f"{name} {drift.mean:.2g}" for name, drift in found.drift.items())
     lines.append(f"drift beyond the runs, by what these forecasts have shown (size; {before_any_forecast().mean:.2g} before any): {known}")
-    lines.append("share of 90 % intervals that hold the run, at each cut-off (! by its own word not to be trusted; ? by earlier forecasts)")
+    lines.append(
+        "share of 90 % intervals that hold the run, at each cut-off (! by its own word not to be trusted; ? warned against, by what it "
+        "leaves of its runs or by earlier forecasts)"
+    )
     for split, cut in enumerate(found.scores["split"].values):
         one = {name: found.of_split(name, split) for name in rows}
         first = next(iter(one.values()))

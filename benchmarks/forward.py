@@ -4,7 +4,8 @@
 
 Prints a table for each data set (log score: mean log predictive density of a held-out run, in nats, higher is better; RMSLE and CRPS in ln
 loss; share of 90 % intervals that hold the run), then the coverage of all: of the laws whose fits said themselves that they were to be
-trusted and had not been warned against by their earlier forecasts, and of the others; and of single laws in each study. Laws may drift
+trusted and that nothing had warned against (patterns in what they leave of their runs, earlier forecasts), and of the others; and of single
+laws in each study, first of all that are to be trusted, then of those that nothing had warned against. Laws may drift
 beyond their runs by as much as earlier forecasts show (`bayes_scaling.drift`), or with --drift 0 are taken for the truth. What is known
 of drifts before any forecast was chosen with the first four studies in view, and not the others.
 """
@@ -50,7 +51,7 @@ STUDIES: dict[str, tuple[Callable[[Path], bs.Runs], Mapping[str, Any]]] = {
 
 
 def main(folder: Path, names: list[str], drift: float | None, without: list[str]) -> None:
-    of_study: dict[str, list[float]] = {}
+    of_study: dict[str, tuple[list[float], list[float]]] = {}
     covered: dict[str, list[float]] = {"trusted": [], "warned": [], "not trusted": []}
     for name in names:
         read, laws = STUDIES[name]
@@ -63,13 +64,16 @@ def main(folder: Path, names: list[str], drift: float | None, without: list[str]
                 values = one["covered"].values
                 covered[kind] += values[np.isfinite(values)].tolist()
                 if law != AVERAGE and one["trusted"]:
-                    of_study.setdefault(name, []).extend(values[np.isfinite(values)].tolist())
-    print("\nshare of 90 % intervals that hold the run, over all forecasts; then of single laws whose fits are to be trusted, by study")
+                    trusted, not_warned = of_study.setdefault(name, ([], []))
+                    trusted.extend(values[np.isfinite(values)].tolist())
+                    not_warned.extend(values[np.isfinite(values) & (kind == "trusted")].tolist())
+    print("\nshare of 90 % intervals that hold the run, over all forecasts; then of single laws whose fits are to be trusted, by study,")
+    print("and of those of them that nothing had warned against")
     for kind, values in covered.items():
         if values:
             print(f"  {kind:12} {np.mean(values):.2f} of {len(values)}")
-    for name, values in of_study.items():
-        print(f"  {name:24} {np.mean(values):.2f} of {len(values)}")
+    for name, parts in of_study.items():
+        print(f"  {name:24}" + "".join(f" {np.mean(part):.2f} of {len(part):<6}" if part else "" for part in parts).rstrip())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from conftest import floor_only, simulated_runs
 from scipy import stats
 
 import bayes_scaling as bs
-from bayes_scaling.forward import clustered, cut_offs
+from bayes_scaling.forward import _rehearsals, clustered, cut_offs
 
 LAW = bs.get_law("chinchilla")
 SE = 0.02
@@ -43,16 +43,30 @@ def test_what_it_says(forward):
     assert abs(rows["right"]["coverage90"] - 0.9) < 0.12
     assert rows["wrong"]["coverage90"] < 0.6
     assert found.weights["right"] > 0.95
-    # At the first cut-off nothing has been forecast yet: equal weights and no warning. Later the wrong law has been found out.
-    assert not found.scores["warned"].isel(split=0).any()
-    assert found.scores["warned"].sel(law="wrong").isel(split=2)
+    # Half and three quarters of the runs up to the first cut-off have forecast the others, and found the wrong law out.
+    assert found.scores["warned"].sel(law="wrong").all()
     assert not found.scores["warned"].sel(law="right").any()
-    first = found.scores["log_score"].isel(split=0)
-    mixture = np.log((np.exp(first.sel(law="right")) + np.exp(first.sel(law="wrong"))) / 2)
-    assert np.nanmax(np.abs(first.sel(law="average") - mixture)) < 1e-9
+    first = {name: np.exp(found.scores["log_score"].isel(split=0).sel(law=name).values) for name in ("right", "wrong", "average")}
+    there = np.isfinite(first["right"])
+    share = ((first["average"] - first["wrong"]) / (first["right"] - first["wrong"]))[there]
+    assert share == pytest.approx(np.full(there.sum(), np.median(share)), abs=1e-6)  # a mixture, of one weight
+    assert 0.6 < np.median(share) <= 1
     late = found.scores["log_score"].isel(split=2)
     assert np.nanmax(np.abs(late.sel(law="average") - late.sel(law="right"))) < 0.2
     assert "3 cut-offs" in str(found)
+
+
+def test_where_nothing_can_be_rehearsed_laws_weigh_alike(forward):
+    runs, laws, _ = forward
+    place = np.sort(runs["compute"])
+    assert _rehearsals(runs["compute"], place[30]).tolist() == [place[15], place[23]]  # 16 and 24 of 31
+    assert _rehearsals(runs["compute"], place[9]).tolist() == [place[7]]  # 8 of 10: 5 would be too few
+    assert _rehearsals(np.ones(20), 1.0).size == 0
+    found = bs.forward_validation(laws, runs, cuts=[place[7]], drift=0)
+    scores = found.scores["log_score"].isel(split=0)
+    mixture = np.log((np.exp(scores.sel(law="right")) + np.exp(scores.sel(law="wrong"))) / 2)
+    assert np.nanmax(np.abs(scores.sel(law="average") - mixture)) < 1e-9
+    assert found.scores.sizes["split"] == 1
 
 
 def test_standard_errors_know_that_forecasts_err_together():
