@@ -135,10 +135,9 @@ def calibrate(
     axis = chosen.input_names[0] if named.alternatives else None
     found: dict[str, np.ndarray] = {}
     converged = np.zeros(fits, bool)
-    for place, simulated in follow(enumerate(data), "simulated fits", len(data)):
-        # A seed for each: under one seed the draws of alike posteriors err alike, and ranks would show the seed's error.
-        arguments = {"noise": noise, "input": axis, "fix": fix, "priors": priors, "draws": draws, "seed": (seed + place) % 2**32, **options}
-        ((_, fit),) = fit_many(named, [simulated], errors="return", **arguments)
+    arguments = {"noise": noise, "input": axis, "fix": fix, "priors": priors, "draws": draws, "seed": seed, **options}
+    # Each data set draws with random numbers of its own, so that alike posteriors do not err alike.
+    for place, fit in follow(fit_many(named, data, errors="return", **arguments), "simulated fits", len(data)):
         if not isinstance(fit, Fit):
             continue
         converged[place] = fit.diagnosis.converged

@@ -1,5 +1,7 @@
 """Which law forecasts larger runs best? Real runs, fitted up to a cut-off in compute; all beyond it are forecast.
 
+Several laws on the runs of seven studies, then laws of other inputs on data of their own, by compute or the column they are named with.
+
     python benchmarks/forward.py SHARED_DATA [STUDY ...] [--drift SIZE] [--without LAW ...]
 
 Prints a table for each data set (log score: mean log predictive density of a held-out run, in nats, higher is better; RMSLE and CRPS in ln
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from refits import all_refits
 from refits.optimal import gadre_runs, li_runs
 
 import bayes_scaling as bs
@@ -35,6 +38,19 @@ def _repeated(folder: Path) -> bs.Runs:
     return bs.read_runs(folder / "muennighoff2023_data_constrained.csv", where="used_in_repo_fit == 1")
 
 
+#: Re-fits of laws to data of their own, by their names, and the column that cut-offs are in.
+OWN = {
+    "chinchilla-olmo_ladder_final_metrics": "compute",
+    **{f"gordon-gordon2021_nmt-{pair}": "data_bytes" for pair in ("de-en", "ru-en", "zh-en")},
+    "isoflop-porian2024_isoflop-tuned": "compute",
+    "frontier-porian2024_optima": "compute",
+    **{f"moe_routed-clark2022_routed_final-{routing}": "params" for routing in ("S-Base", "RL-R", "Hash")},
+    "precision:multipliers-precision_qat_quest2025-quest": "tokens",
+    "vocabulary-tao2024_vocab": "compute",
+    "test_time_log_linear:test-o1mini_aime_testtime_zhang2024-no ceiling": "test_tokens",
+}
+REFITS = {refit.name: refit for refit in all_refits()}
+
 #: Runs by name, and the laws that forecast them.
 STUDIES: dict[str, tuple[Callable[[Path], bs.Runs], Mapping[str, Any]]] = {
     "ladder": (lambda _: bs.read_runs("ladder"), {**SIZE_AND_DATA, **IN_COMPUTE}),
@@ -47,6 +63,7 @@ STUDIES: dict[str, tuple[Callable[[Path], bs.Runs], Mapping[str, Any]]] = {
     "chinchilla": (lambda folder: bs.read_runs(folder / "chinchilla_epoch.csv"), {**SIZE_AND_DATA, **IN_COMPUTE}),
     "gadre2024, RedPajama": (lambda folder: gadre_runs(folder, "rpj", least=20), {**SIZE_AND_DATA, **IN_COMPUTE}),
     "gadre2024, RefinedWeb": (lambda folder: gadre_runs(folder, "rw_original", least=20), {**SIZE_AND_DATA, **IN_COMPUTE}),
+    **{name: (REFITS[name].runs, {REFITS[name].law: {"law": REFITS[name].law, **REFITS[name].options}}) for name in OWN},
 }
 
 
@@ -56,7 +73,10 @@ def main(folder: Path, names: list[str], drift: float | None, without: list[str]
     for name in names:
         read, laws = STUDIES[name]
         runs, laws = read(folder), {law: how for law, how in laws.items() if law not in without}
-        print(f"\n{name}, {len(runs)} runs\n{(found := bs.forward_validation(laws, runs, drift=drift))}", flush=True)
+        print(
+            f"\n{name}, {len(runs)} runs\n{(found := bs.forward_validation(laws, runs, by=OWN.get(name, 'compute'), drift=drift))}",
+            flush=True,
+        )
         for law in found.laws:
             for split in range(found.scores.sizes["split"]):
                 one = found.scores.sel(law=law).isel(split=split)
@@ -73,7 +93,10 @@ def main(folder: Path, names: list[str], drift: float | None, without: list[str]
         if values:
             print(f"  {kind:12} {np.mean(values):.2f} of {len(values)}")
     for name, parts in of_study.items():
-        print(f"  {name:24}" + "".join(f" {np.mean(part):.2f} of {len(part):<6}" if part else "" for part in parts).rstrip())
+        print(
+            f"  {name:{max(map(len, of_study))}}"
+            + "".join(f" {np.mean(part):.2f} of {len(part):<6}" if part else "" for part in parts).rstrip()
+        )
 
 
 if __name__ == "__main__":
