@@ -245,31 +245,34 @@ def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
         chosen += f" ({about['risk']})"
     further = "".join(f", {name} {quantity_text(decision[name])}" for name in row["chosen"])
 
-    lines = [
-        *(f"  {f'best {name}':17} {_interval(one[name], write[name])}" for name in (first, second)),
-        f"  {about['ratio'].replace('_', ' '):17} {_interval(one[about['ratio']], lambda v: f'{v:.3g}')}",
-        *(f"  best {name:12} {_interval(one[name], quantity_text)}" for name in row["chosen"]),
-        f"  best {about['output']:12} {_interval(one[answer], lambda v: f'{v:.4f}')}{unit}, of each draw at its own best plan",
-        f"  {chosen:17} {_plan(decision, write)}{further}",
-        f"  its {about['output']:13} {_predictive(row, answer)}",
-        f"  expected regret   {decision[f'expected_regret_{answer}']:.2g}{unit}, the worth of "
-        f"{decision[f'expected_regret_{shares}'] / budget:.2%} of the {shares}",
+    said = [
+        *((f"best {name}", _interval(one[name], write[name])) for name in (first, second)),
+        (about["ratio"].replace("_", " "), _interval(one[about["ratio"]], lambda v: f"{v:.3g}")),
+        *((f"best {name}", _interval(one[name], quantity_text)) for name in row["chosen"]),
+        (f"best {about['output']}", f"{_interval(one[answer], lambda v: f'{v:.4f}')}{unit}, of each draw at its own best plan"),
+        (chosen, f"{_plan(decision, write)}{further}"),
+        (f"its {about['output']}", _predictive(row, answer)),
+        (
+            "expected regret",
+            f"{decision[f'expected_regret_{answer}']:.2g}{unit}, the worth of "
+            f"{decision[f'expected_regret_{shares}'] / budget:.2%} of the {shares}",
+        ),
     ]
     band, (low, high) = row["band"], (row["band"][f"{first}_{end}"] for end in ("low", "high"))
     if np.isfinite(low):
-        lines.append(
-            f"  {f'within {100 * band["share"]:.3g} %':17} {write[first](low)} to {write[first](high)} {first}: "
-            f"no worse than the best plan of so much less {shares}"
-        )
-    lines += _spending(row, budget)
+        text = f"{write[first](low)} to {write[first](high)} {first}: no worse than the best plan of so much less {shares}"
+        said.append((f"within {100 * band['share']:.3g} %", text))
+    said += _spending(row, budget)
     if "versus" in row:
         other = row["versus"]
         gain = [-value if answer == "loss" else value for value in (other["difference"], other["q95"], other["q05"])]
-        lines.append(
-            f"  versus            {_plan(other, write)} ({_written(about['unit'])(other[f'other_{shares}'])}): the decision is better with "
-            f"probability {other['probability']:.3f}, by {gain[0]:.4f} [{min(gain):.4f}, {max(gain):.4f}]"
-        )
-    return lines + _reach(row)
+        best, low, high = (f"{round(value, 4) + 0.0:.4f}" for value in (gain[0], min(gain), max(gain)))  # zero has no sign
+        spent = _written(about["unit"])(other[f"other_{shares}"])
+        better = f"the decision is better with probability {other['probability']:.3f}, by {best} [{low}, {high}]"
+        said.append(("versus", f"{_plan(other, write)} ({spent}): {better}"))
+    said += _reach(row)
+    width = max(17, *(len(label) for label, _ in said))
+    return [f"  {label:{width}} {text}" for label, text in said]
 
 
 def _predictive(row: Mapping[str, Any], answer: str) -> str:
@@ -283,8 +286,8 @@ def _predictive(row: Mapping[str, Any], answer: str) -> str:
     return text
 
 
-def _spending(row: Mapping[str, Any], budget: float) -> list[str]:
-    """Say what a plan spends, where that is more than one number."""
+def _spending(row: Mapping[str, Any], budget: float) -> list[tuple[str, str]]:
+    """Say what a plan spends, where that is more than one number; with a label."""
     spent, parts = row["spending"], []
     if not spent:
         return []
@@ -297,23 +300,23 @@ def _spending(row: Mapping[str, Any], budget: float) -> list[str]:
         parts.append(f"{spent['gpu_hours']:.4g} GPU-hours{' of training' if 'training' in spent else ''}")
     if "dollars" in spent:
         parts.append(f"{spent['dollars']:.4g} dollars")
-    lines = [f"  spends            {'; '.join(parts)}"] if parts else []
+    said = [("spends", "; ".join(parts))] if parts else []
     if row["training_budget"]:
         price = f", {spent['serving_dollars']:.4g} dollars" if "serving_dollars" in spent else ""
         share = spent["serving"] / spent["training"]
-        lines.append(f"  serving           {compute_text(spent['serving'])}{price}, beside the budget: {share:.3g} times the training")
-    return lines
+        said.append(("serving", f"{compute_text(spent['serving'])}{price}, beside the budget: {share:.3g} times the training"))
+    return said
 
 
-def _reach(row: Mapping[str, Any]) -> list[str]:
-    """Say how far a plan lies beyond the data, and what others have seen there."""
-    lines = []
+def _reach(row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say how far a plan lies beyond the data, and what others have seen there; with labels."""
+    said = []
     each = {name: value for name, value in row["decades_beyond_each"].items() if value > 0}
     if row["decades_beyond"] > 0 or each:
         far = "; beyond one decade no run has tested the law" if row["decades_beyond"] > FAR else ""
         named = ", ".join(f"{value:.1f} in {name}" for name, value in each.items())
-        lines.append(f"  extrapolated      {row['decades_beyond']:.1f} decades beyond the runs{f' ({named})' if named else ''}{far}")
-    return lines + [f"  caution           {text}" for text in row["cautions"]]
+        said.append(("extrapolated", f"{row['decades_beyond']:.1f} decades beyond the runs{f' ({named})' if named else ''}{far}"))
+    return said + [("caution", text) for text in row["cautions"]]
 
 
 def target_text(plan: xarray.Dataset) -> str:

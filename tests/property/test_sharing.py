@@ -492,7 +492,7 @@ def test_the_command_line_of_a_split(run, translation, agents, monkeypatch):
     assert row["versus"]["probability"] > 0.9
     code, out, _ = run("allocate", stored, "--budget", "1B", "--versus", "encoder_params=5e8,decoder_params=5e8")
     assert code == 0
-    for piece in ("params = encoder_params + decoder_params", "params 1.00B", "decoder share     0.5", "of the params", "versus  "):
+    for piece in ("params = encoder_params + decoder_params", "params 1.00B", "decoder share       0.5", "of the params", "versus  "):
         assert piece in out, piece
     code, out, _ = run("allocate", stored, "--target-loss", "1.36")
     assert code == 0
