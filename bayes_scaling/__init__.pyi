@@ -9,6 +9,7 @@ from .allocation import allocate as allocate
 from .allocation import probability_better as probability_better
 from .allocation import regret as regret
 from .averaging import allocate_average as allocate_average
+from .averaging import allocate_target_average as allocate_target_average
 from .averaging import predict_average as predict_average
 from .batch import Job as Job
 from .batch import Store as Store

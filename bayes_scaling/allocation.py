@@ -102,8 +102,10 @@ def allocate(
     if budgets.ndim != 1 or not len(budgets):
         raise InputError("compute must be one budget or a list of them")
     if isinstance(fit, Mapping):
+        from bayes_scaling.averaging import allocate_average
+
         settings: dict[str, Any] = {"cost": cost, "limits": limits, "given": given, "risk": chosen_risk, "params": params, "tokens": tokens}
-        return _averaged(fit, budgets, weights, **settings, band=band, drift=drift, seed=seed)
+        return allocate_average(fit, average_weights(fit, weights, seed), budgets, **settings, band=band, drift=drift, seed=seed)
     if weights:
         raise InputError("weights go with several fits, by name")
     if fit.law.sharing is not None:
@@ -133,13 +135,11 @@ def allocate(
     return xarray.Dataset(data, {"budget": budgets}, attributes(fit, problem, **about))
 
 
-def _averaged(fits: Mapping[str, Fit], budgets: np.ndarray, weights: Mapping[str, float] | None, **settings: Any) -> xarray.Dataset:
-    """Return the plan of an average of laws; without weights, by how well they forecast runs that they were not fitted to."""
-    from bayes_scaling.averaging import allocate_average
-
-    if weights is None:
-        weights = compare(fits, seed=settings["seed"]).weights if len(fits) > 1 else dict.fromkeys(fits, 1.0)
-    return allocate_average(fits, weights, budgets, **settings)
+def average_weights(fits: Mapping[str, Fit], weights: Mapping[str, float] | None, seed: int) -> Mapping[str, float]:
+    """Return weights as they are given, or by how well the laws forecast runs that they were not fitted to (`bayes_scaling.compare`)."""
+    if weights is not None:
+        return weights
+    return compare(fits, seed=seed).weights if len(fits) > 1 else dict.fromkeys(fits, 1.0)
 
 
 def attributes(fit: Fit, problem: Problem, **more: Any) -> dict[str, Any]:
@@ -300,13 +300,21 @@ def _band(
 
 
 def probability_better(
-    fit: Fit, plan: Mapping[str, float], other: Mapping[str, float], *, cost: Cost | None = None, given: Mapping[str, Any] | None = None
+    fit: Fit | Mapping[str, Fit],
+    plan: Mapping[str, float],
+    other: Mapping[str, float],
+    *,
+    cost: Cost | None = None,
+    given: Mapping[str, Any] | None = None,
+    weights: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Return how probably one plan ends with a lower loss than another, curve against curve, and what each costs.
 
     Parameters
     ----------
+    fit : of a law, or several by name, which are averaged
     plan, other : ``params`` and ``tokens``, and the law's further inputs unless ``given`` has them for both
+    weights : of several fits, by name; by default those of `bayes_scaling.compare`
 
     Returns
     -------
@@ -314,29 +322,38 @@ def probability_better(
     ``compute`` and ``other_compute``, what they cost in FLOP. Under a law whose inputs share a budget, what they take of it, by its name,
     and the difference is of the law's output
     """
-    shares, better = "compute", -1.0
-    if fit.law.sharing is not None:
-        if cost not in (None, Cost()):
-            raise InputError(f"law '{fit.law.name}' says itself what is spent: costs go with laws of params and tokens")
-        shares, better = fit.law.sharing.budget.name, 1.0 if fit.law.sharing.highest else -1.0
-        (first, spent), (second, other_spent) = (judged(fit, one, given) for one in (plan, other))
-    else:
-        (first, spent), (second, other_spent) = (_judged(fit, one, cost, given) for one in (plan, other))
-    difference = first - second
-    low, middle, high = np.quantile(difference, [0.05, 0.5, 0.95])
+    fits = fit if isinstance(fit, Mapping) else {fit.law.name: fit}
+    share = average_weights(fits, weights if isinstance(fit, Mapping) else None, 0)
+    used = {name: fits[name] for name, weight in share.items() if weight > 0}
+    found, shares = [], []
+    for name, one in used.items():
+        (first, spent), (second, other_spent) = (_judged(one, values, cost, given, alone=len(fits) == 1) for values in (plan, other))
+        found.append((np.ravel(first - second), spent, other_spent))
+        shares.append(np.full(found[-1][0].size, share[name] / found[-1][0].size))
+    law = next(iter(used.values())).law
+    better = 1.0 if law.sharing is not None and law.sharing.highest else -1.0
+    budget = "compute" if law.sharing is None else law.sharing.budget.name
+    difference, of_draw = np.concatenate([part for part, _, _ in found]), np.concatenate(shares) / sum(part.sum() for part in shares)
+    low, middle, high = (Risk("quantile", level).of(difference, of_draw) for level in (0.05, 0.5, 0.95))
     return {
-        "probability": float(np.mean(better * difference > 0) + np.mean(difference == 0) / 2),
+        "probability": float(of_draw @ (better * difference > 0) + of_draw @ (difference == 0) / 2),
         "difference": float(middle),
         "q05": float(low),
         "q95": float(high),
-        shares: spent,
-        f"other_{shares}": other_spent,
+        budget: found[0][1],
+        f"other_{budget}": found[0][2],
     }
 
 
-def _judged(fit: Fit, plan: Mapping[str, float], cost: Cost | None, given: Mapping[str, Any] | None) -> tuple[np.ndarray, float]:
-    """Return the loss of a plan under each draw, and its compute."""
-    further = {name: value for name, value in plan.items() if name not in ("params", "tokens")}
+def _judged(
+    fit: Fit, plan: Mapping[str, float], cost: Cost | None, given: Mapping[str, Any] | None, *, alone: bool
+) -> tuple[np.ndarray, float]:
+    """Return the output of a plan under each draw, and what it spends; one of several laws is told only what it takes."""
+    if fit.law.sharing is not None:
+        if cost not in (None, Cost()):
+            raise InputError(f"law '{fit.law.name}' says itself what is spent: costs go with laws of params and tokens")
+        return judged(fit, plan, given)
+    further = {name: value for name, value in plan.items() if name not in ("params", "tokens") and (alone or name in fit.law.input_names)}
     problem = optimum.problem_of(fit.law, cost, None, {**(given or {}), **further})
     for name in ("params", "tokens"):
         if name not in plan or not (np.isfinite(plan[name]) and plan[name] >= 1):

@@ -15,6 +15,7 @@ from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.limits import Bounds, Limits
 from bayes_scaling.prediction import predict
+from bayes_scaling.progress import follow
 from bayes_scaling.risk import Risk
 from bayes_scaling.scores import choice
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _SIZES = 401
 _NARROWINGS = 3  # of the range of sizes, each by a hundred
+_PRECISION = 1e-6  # of ln compute, in the search for a target's
 
 
 def _used(fits: Mapping[str, Fit], weights: Mapping[str, float]) -> tuple[dict[str, Fit], np.ndarray]:
@@ -101,11 +103,7 @@ def allocate_average(
     import xarray
 
     used, share = _used(fits, weights)
-    chosen_risk = Risk.read(risk)
-    for name in given or {}:
-        if not any(name in fit.law.input_names for fit in used.values()):
-            optimum.problem_of(next(iter(used.values())).law, given={name: (given or {})[name]})  # which says why it is not taken
-    taken = {name: {key: value for key, value in (given or {}).items() if key in fit.law.input_names} for name, fit in used.items()}
+    chosen_risk, taken = Risk.read(risk), _taken(used, given)
     mixture = _Mixture(
         used, share, chosen_risk, {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()}
     )
@@ -131,6 +129,73 @@ def allocate_average(
     return whole
 
 
+def allocate_target_average(
+    fits: Mapping[str, Fit],
+    weights: Mapping[str, float],
+    target_loss: float | Iterable[float],
+    *,
+    cost: Cost | None = None,
+    limits: Limits | Bounds | None = None,
+    given: Mapping[str, Any] | None = None,
+    then: Fit | None = None,
+    seed: int = 0,
+) -> xarray.Dataset:
+    """Return the least compute that reaches a target under an average of laws.
+
+    The compute of each draw is that which its own law needs; the decision is the cheapest plan whose expected loss (or, with ``then``, the
+    expected output of that fit) over draws of all laws is the target.
+
+    Parameters
+    ----------
+    fits, weights : as in `predict_average`; laws of params and tokens, or of one input, the same for all
+    target_loss, cost, limits, then, seed : as in `bayes_scaling.allocate_target`
+    given : one value of each further input, for the laws that take it
+
+    Returns
+    -------
+    Dataset as of `bayes_scaling.allocate_target`, with ``law`` (dims chain, draw); attributes ``laws`` and ``weights``
+
+    Raises
+    ------
+    InputError
+        If a weight cannot be used, or as `bayes_scaling.allocate_target` does for one of the laws.
+    """
+    from bayes_scaling.targets import Link, allocate_target
+
+    used, share = _used(fits, weights)
+    asked = {fit.law.input_names if len(fit.law.input_names) == 1 else ("params", "tokens") for fit in used.values()}
+    if len(asked) > 1:
+        of = "; ".join(f"{name}: {', '.join(fit.law.input_names)}" for name, fit in used.items())
+        raise InputError(f"an average has one least compute, or one least input: the laws are functions of {of}")
+    single, taken = len(next(iter(asked))) == 1, _taken(used, given)
+    each = {
+        name: allocate_target(fit, target_loss, cost=cost, limits=limits, given=taken[name], then=then, seed=seed)
+        for name, fit in used.items()
+    }
+    mixed = _mixed(each, share, seed)
+    needed = mixed[next(iter(asked))[0] if single else "compute"]
+    mixed["probability_reachable"] = ("target", np.isfinite(needed.transpose("target", ...).to_numpy()).mean(axis=(1, 2)))
+    if single:
+        return mixed
+    mixture = _Mixture(used, share, Risk(), {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()})
+    if then is not None:
+        mixture.links = [Link(fit, then, seed) for fit in used.values()]
+    decided = np.array([item["decision_compute"].values for item in each.values()])
+    targets = mixed["target"].values
+    plans = [mixture.cheapest(float(target), decided[:, i]) for i, target in enumerate(follow(targets, "targets", len(targets)))]
+    for name, values in zip(("compute", "params", "tokens"), np.transpose(plans), strict=True):
+        mixed[f"decision_{name}"] = ("target", values)
+    return mixed
+
+
+def _taken(used: Mapping[str, Fit], given: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Return, by law, the given values that it takes; one that none of them takes is an error."""
+    for name in given or {}:
+        if not any(name in fit.law.input_names for fit in used.values()):
+            optimum.problem_of(next(iter(used.values())).law, given={name: (given or {})[name]})  # which says why it is not taken
+    return {name: {key: value for key, value in (given or {}).items() if key in fit.law.input_names} for name, fit in used.items()}
+
+
 class _Mixture:
     """Several laws by their shares: what a size risks over the draws of all of them."""
 
@@ -142,6 +207,7 @@ class _Mixture:
         self.draws = [fit.parameters() for fit in fits.values()]
         counts = [next(iter(draws.values())).size for draws in self.draws]
         self.share = np.repeat(share / counts, counts)  # of each draw
+        self.links: list[Any] = []  # into what a second fit predicts from the loss, where a target is of that
 
     def loss(self, sizes: np.ndarray, budget: float) -> np.ndarray:
         """Return the risk of sizes, shape (size,): their expected loss, unless told otherwise."""
@@ -151,6 +217,41 @@ class _Mixture:
             wide = {name: np.reshape(values, (-1, 1)) for name, values in draws.items()}
             found.append(optimum.outcome(problem.law, wide, sizes, problem.tokens(sizes, budget, option), option))
         return self.risk.of(np.concatenate(found), self.share)
+
+    def cheapest(self, target: float, alone: np.ndarray) -> tuple[float, float, float]:
+        """Return compute, params and tokens of the cheapest plan that is expected to reach a target, given what each law needs alone.
+
+        Infinite where none does. The size is that of least expected loss, also where the target is of what a second fit predicts.
+        """
+        sign = -1.0 if self.links and self.links[0].falling else 1.0
+        low = np.log(alone.min() / 10) if np.isfinite(alone.min()) else np.log(max(map(optimum.smallest_compute, self.problems)))
+        high = np.log(10 * alone.max()) if np.isfinite(alone.max()) else np.log(optimum.LARGEST_COMPUTE)
+
+        def reaches(budget: float) -> bool:
+            try:
+                size = self.best_size(budget)
+            except InputError:  # no plan of so little compute keeps the limits
+                return False
+            return sign * self._expected(size, budget) <= sign * target
+
+        if not reaches(float(np.exp(high))):
+            return np.inf, np.inf, np.inf
+        while high - low > _PRECISION:
+            middle = (low + high) / 2
+            low, high = (low, middle) if reaches(float(np.exp(middle))) else (middle, high)
+        budget = float(np.exp(high))
+        size = self.best_size(budget)
+        return budget, size, float(self.problems[0].tokens(size, budget, self.problems[0].options[0]))
+
+    def _expected(self, size: float, budget: float) -> float:
+        """Return the loss that is expected of a size, or what is expected of the second fit."""
+        if not self.links:
+            return float(self.loss(np.array([size]), budget)[0])
+        found = []
+        for problem, draws, link in zip(self.problems, self.draws, self.links, strict=True):
+            (option,) = problem.options
+            found.append(np.ravel(link.of(optimum.outcome(problem.law, draws, size, problem.tokens(size, budget, option), option))))
+        return float(self.share @ np.concatenate(found))
 
     def range(self, budget: float) -> tuple[float, float]:
         """Return the sizes between which every law has a plan that keeps the limits."""

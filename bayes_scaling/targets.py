@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling import optimum
-from bayes_scaling.allocation import attributes
+from bayes_scaling.allocation import attributes, average_weights
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
@@ -27,13 +27,14 @@ _SMALLEST = 1e-30  # the search for the input of a law of one begins there, what
 
 
 def allocate_target(
-    fit: Fit,
+    fit: Fit | Mapping[str, Fit],
     target_loss: float | Iterable[float],
     *,
     cost: Cost | None = None,
     limits: Limits | Bounds | None = None,
     given: Mapping[str, Any] | None = None,
     then: Fit | None = None,
+    weights: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> xarray.Dataset:
     """Return the least compute that reaches a target loss, with the plan that does it; for a law of one input, the input needed.
@@ -42,9 +43,11 @@ def allocate_target(
 
     Parameters
     ----------
+    fit : of a law, or several by name, which are averaged (`bayes_scaling.allocate_target_average`)
     target_loss : target or targets in nat/token; with ``then``, of what that fit predicts from the loss (an accuracy)
     cost, limits, given : as in `allocate`
     then : a second fit that takes this one's output: the target is of its output, with the uncertainty of both
+    weights : of several fits, by name; by default those of `bayes_scaling.compare`
     seed : of the pairing of the two fits' draws
 
     Returns
@@ -63,6 +66,13 @@ def allocate_target(
     import xarray
 
     targets = np.atleast_1d(np.asarray(target_loss, dtype=float))
+    if isinstance(fit, Mapping):
+        from bayes_scaling.averaging import allocate_target_average
+
+        settings: dict[str, Any] = {"cost": cost, "limits": limits, "given": given, "then": then, "seed": seed}
+        return allocate_target_average(fit, average_weights(fit, weights, seed), targets, **settings)
+    if weights:
+        raise InputError("weights go with several fits, by name")
     output = (then or fit).law.output
     for target in targets:
         kind = quantity(output)

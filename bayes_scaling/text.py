@@ -211,8 +211,7 @@ def allocation_text(plan: xarray.Dataset, rows: Sequence[Mapping[str, Any]] | No
     rows = allocation_records(plan) if rows is None else rows
     lines = [f"{about['law']}, {about['noise']} noise; {about['shares']} = {about['cost']}; medians with 90 % intervals"]
     given = [name for name in about["further"].split(",") if name and name not in rows[0]["chosen"]]
-    if "weights" in about:
-        lines.append(f"average of {', '.join(f'{law} {w:.2f}' for law, w in zip(about['laws'], about['weights'], strict=True))}")
+    lines += _weights(about)
     if given:
         lines.append(f"given: {', '.join(f'{name} {quantity_text(rows[0]["decision"][name])}' for name in given)}")
     if about["limits"]:
@@ -223,6 +222,13 @@ def allocation_text(plan: xarray.Dataset, rows: Sequence[Mapping[str, Any]] | No
         amount = _written(about["unit"])(row[about["shares"]])
         lines += ["", f"{about['shares']} {amount}", *_one_allocation(plan.isel(budget=i), row)]
     return "\n".join(lines)
+
+
+def _weights(about: Mapping[str, Any]) -> list[str]:
+    """Say which laws an answer is the average of."""
+    if "weights" not in about:
+        return []
+    return [f"average of {', '.join(f'{law} {weight:.2f}' for law, weight in zip(about['laws'], about['weights'], strict=True))}"]
 
 
 def _written(unit: str) -> Callable[[float], str]:
@@ -322,7 +328,7 @@ def _reach(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 def target_text(plan: xarray.Dataset) -> str:
     """Return what each target needs, with 90 % intervals."""
     cost = f"{plan.attrs['shares']} = {plan.attrs['cost']}{'; limits: ' + plan.attrs['limits'] if plan.attrs['limits'] else ''}"
-    lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; {cost}; medians with 90 % intervals"]
+    lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; {cost}; medians with 90 % intervals", *_weights(plan.attrs)]
     if not plan.attrs["trustworthy"]:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
     for i, target in enumerate(np.asarray(plan["target"])):

@@ -192,42 +192,43 @@ def _allocate(options: argparse.Namespace) -> int:
         raise InputError(_OF_WHAT)
     if targets and (held or options.versus):
         raise InputError("--params, --tokens and --versus go with --compute, not with a target")
-    if len(options.fit) > 1 and (targets or options.versus):
-        raise InputError("several fits are averaged at a budget: --versus and targets go with one fit")
     if options.weight and len(options.fit) == 1:
         raise InputError("--weight goes with several fits, of which there is one")
     fits = names_of([stored_fit(options, path) for path in options.fit], options.fit)
     first = next(iter(fits.values()))
-    if targets:
-        return _for_targets(options, first, {"cost": cost, "limits": limits, "given": given})
-    weights = {}
+    asked_of: Any = first if len(fits) == 1 else fits
+    weights: dict[str, float] = {}
     for part in options.weight:
         name, _, value = part.rpartition("=")  # a name may hold a comma
         if not name:
             raise InputError(f"--weight '{part}' does not say whose: write chinchilla={part}")
         weights[name] = number(value, f"--weight {name}")
+    settings: dict[str, Any] = {"cost": cost, "limits": limits, "given": given, "weights": weights or None}
+    if targets:
+        return _for_targets(options, first.law, asked_of, settings)
     plan = allocate(
-        first if len(fits) == 1 else fits, read_budgets(options, first.law, cost), cost=cost, limits=limits, given=given, risk=options.risk,
-        band=number(options.band, "--band"), drift=options.drift, weights=weights or None, **held,
+        asked_of, read_budgets(options, first.law, cost), risk=options.risk, band=number(options.band, "--band"), drift=options.drift,
+        **settings, **held,
     )  # fmt: skip
     rows = records.allocation_records(plan, [fit.law for fit in fits.values()])
+    shares = dict(zip(plan.attrs["laws"], plan.attrs["weights"], strict=True)) if "weights" in plan.attrs else None
     if options.versus:
         other = {name: number(value, f"--versus {name}", name) for name, value in pairs([options.versus], "--versus").items()}
         for row in rows:
             decided = {name: value for name, value in row["decision"].items() if not name.startswith("expected_")}
             further = {name: value for name, value in decided.items() if name not in row["inputs"]}
-            row["versus"] = {**other, **probability_better(first, decided, {**further, **other}, cost=cost)}
-    shares = {"weights": dict(zip(plan.attrs["laws"], plan.attrs["weights"], strict=True))} if "weights" in plan.attrs else {}
-    print(text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows, **shares})
+            row["versus"] = {**other, **probability_better(asked_of, decided, {**further, **other}, cost=cost, weights=shares)}
+    weighed = {} if shares is None else {"weights": shares}
+    print(text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows, **weighed})
     return verdict(bool(plan.attrs["trustworthy"]), options)
 
 
-def _for_targets(options: argparse.Namespace, fit: Any, settings: dict[str, Any]) -> int:
+def _for_targets(options: argparse.Namespace, law: Any, fit: Any, settings: dict[str, Any]) -> int:
     from bayes_scaling import records, text
     from bayes_scaling.storage import load_fit
     from bayes_scaling.targets import allocate_target
 
-    of_loss = options.then is None and (fit.law.sharing is None or not fit.law.sharing.highest)
+    of_loss = options.then is None and (law.sharing is None or not law.sharing.highest)
     if bool(options.target_loss) != of_loss or (options.target and of_loss):
         raise InputError(_OF_WHAT)
     targets = [number(value, "--target-loss") for value in options.target_loss] + [number(value, "--target") for value in options.target]

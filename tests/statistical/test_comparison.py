@@ -149,6 +149,25 @@ def test_the_average_of_two_laws(runs):
     assert float(small["expected_regret_loss"][0]) > float(both["expected_regret_loss"][0])
     of_tokens = bs.allocate({"a": a, "b": b}, 1e22, weights={"a": 1, "b": 3}, tokens=1e22 / 6 / 5e9)
     assert float(of_tokens["expected_loss"][0]) == pytest.approx(float(small["expected_loss"][0]), rel=1e-12)
+    # The reverse: the least compute for the loss that is expected of the decision is the budget, and each draw needs what its law says.
+    weights = {"a": 1, "b": 3}
+    needed = bs.allocate_target({"a": a, "b": b}, [float(both["expected_loss"][0]), 1.0], weights=weights)
+    plain = bs.allocate({"a": a, "b": b}, 1e22, weights=weights)
+    of_mixture = expected(float(both["decision_params"][0]))
+    exact = bs.allocate_target({"a": a, "b": b}, of_mixture, weights=weights)
+    assert float(exact["decision_compute"][0]) == pytest.approx(1e22, rel=1e-4)
+    assert float(exact["decision_params"][0]) == pytest.approx(float(plain["decision_params"][0]), rel=0.01)
+    assert np.isinf(float(needed["decision_compute"][1]))
+    assert float(needed["probability_reachable"][1]) == 0
+    alone_needs = [np.ravel(bs.allocate_target(fit, of_mixture)["compute"]) for fit in (a, b)]
+    of_law = np.ravel(exact["law"])
+    for law in (0, 1):
+        assert set(np.ravel(exact["compute"][..., 0])[of_law == law]) <= set(alone_needs[law])
+    # One plan against another: the mixture's probability is the weighted one.
+    plans = ({"params": 1e10, "tokens": 1e11}, {"params": 2e10, "tokens": 6e10})
+    found = bs.probability_better({"a": a, "b": b}, *plans, weights=weights)
+    single = [bs.probability_better(fit, *plans)["probability"] for fit in (a, b)]
+    assert found["probability"] == pytest.approx(0.25 * single[0] + 0.75 * single[1])
     with pytest.raises(bs.InputError, match="law 'chinchilla' takes no 'bits'"):
         bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 3}, 1e22, given={"bits": 8})
     with pytest.raises(bs.InputError, match="a weight is given for 'c', of which there is no fit"):

@@ -71,6 +71,19 @@ def test_allocate_under_an_average_of_fits(run, stored, small_fit, tmp_path):
     assert "average of " in out
     assert "limits: tokens <= 10.0B" in out
     assert "drift" not in out
+    code, out, _ = run(*asked, "--versus", "params=2e10,tokens=8e10", "--risk", "cvar:0.9")
+    assert code == 0
+    assert "versus " in out
+    assert "decision (cvar:0.9)" in out
+    target = ("allocate", stored, other, "--target-loss", "2.2", "--weight", f"{stored}=3", "--weight", f"{other}=1")
+    code, out, _ = run(*target, "--json")
+    assert code == 0
+    (found,) = json.loads(out)["targets"]
+    (alone,) = json.loads(run("allocate", stored, "--target-loss", "2.2", "--json")[1])["targets"]
+    assert found["decision"] == pytest.approx(alone["decision"], rel=1e-3)
+    code, out, _ = run(*target)
+    assert code == 0
+    assert "average of " in out
 
 
 def test_plan_of_runs(run, stored, tmp_path):
@@ -130,7 +143,6 @@ def test_recipes_of_two_files(run, stored, small_fit, tmp_path):
         (["allocate", "FIT", "--compute", "1e21", "--versus", "params=1e9"], "a plan needs tokens"),
         (["allocate", "FIT", "--target", "0.6"], "--then takes --target"),
         (["allocate", "FIT", "FIT", "--compute", "1e21"], "is given more than once"),
-        (["allocate", "FIT", "FIT", "--target-loss", "2"], "targets go with one fit"),
         (["allocate", "FIT", "--compute", "1e21", "--weight", "chinchilla=1"], "--weight goes with several fits"),
         (["allocate", "FIT", "--compute", "1e21", "--drift", "-1"], "drift = -1 must be a size of 0"),
         (["allocate", "FIT", "--budget", "nan"], "nan is not a finite number"),
