@@ -18,7 +18,7 @@ import numpy as np
 
 from bayes_scaling import numeric
 from bayes_scaling.cost import Cost
-from bayes_scaling.errors import InputError, listed
+from bayes_scaling.errors import InputError, listed, option_text
 from bayes_scaling.law import Input, Law, Sharing
 from bayes_scaling.limits import Bounds, Limits
 from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, choices
@@ -197,7 +197,7 @@ def shared_of(law: Law, given: Mapping[str, Any] | None = None, limits: Limits |
     if isinstance(limits, Limits) and limits.any:
         raise InputError(
             f"law '{law.name}' says itself what is spent, {by.budget.name} = {by.text}: bounds of its inputs go by their names "
-            f"(bs.Bounds(at_most={{'{by.inputs[0]}': ...}}), --at-most {by.inputs[0]}=...)"
+            f"({option_text(at_most={by.inputs[0]: '...'})})"
         )
     bounds = limits if isinstance(limits, Bounds) else Bounds()
     bounded = (*by.inputs, by.ratio.name)

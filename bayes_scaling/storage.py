@@ -12,7 +12,7 @@ import numpy as np
 
 from bayes_scaling.cache import known_law
 from bayes_scaling.diagnose import Diagnosis
-from bayes_scaling.errors import BayesScalingError, FileError, brief
+from bayes_scaling.errors import BayesScalingError, FileError, brief, option_text
 from bayes_scaling.files import require_readable, require_writable, write_result
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law, get_law, packaged_law
@@ -132,10 +132,12 @@ def _find_law(attributes: dict[str, Any], law: str | Path | Law | None, path: st
     elif origin:
         # The NetCDF must not choose what is executed: only code that this user has named before, and that has not changed since.
         if not _same_file(origin, digest):
-            raise FileError(f"'{path}' was fitted with the law in '{origin}', which is gone or has changed; give it with --law FILE.py")
+            give = option_text(law="FILE.py")
+            raise FileError(f"'{path}' was fitted with the law in '{origin}', which is gone or has changed; give it with {give}")
         if not known_law(digest):
             raise FileError(
-                f"'{path}' was fitted with the law in '{origin}', which you have not run before: read it, and give it with --law {origin}"
+                f"'{path}' was fitted with the law in '{origin}', which you have not run before: read it, and give it with "
+                f"{option_text(law=origin)}"
             )
         found = get_law(origin)
     else:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from bayes_scaling.batch.plan import Chunk
 from bayes_scaling.batch.work import Outcome, Wrong, attempt
 from bayes_scaling.engine.devices import cores
-from bayes_scaling.errors import DeviceError, InputError
+from bayes_scaling.errors import DeviceError, InputError, option_text
 
 _MOST_WORKERS = 16  # processes a core of this machine
 
@@ -174,7 +174,9 @@ class Dask:
         try:
             self.client = Client(self._cluster or address, timeout="20s", set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
-            raise DeviceError(f"no Dask scheduler at '{address}' ({type(error).__name__}): start one, or use --cluster local:4") from None
+            raise DeviceError(
+                f"no Dask scheduler at '{address}' ({type(error).__name__}): start one, or use {option_text(cluster='local:4')}"
+            ) from None
 
     def submit(self, chunk: Chunk) -> Future[list[Outcome]]:
         """Promise a chunk's outcomes; Dask itself gives the chunk of a lost worker to another, a few times."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from bayes_scaling.errors import DeviceError, InputError, nearest
+from bayes_scaling.errors import DeviceError, InputError, nearest, option_text
 
 DEVICES = ("auto", "cpu", "gpu")
 
@@ -43,7 +43,7 @@ def choose_device(name: str = "auto", work: int | None = None) -> Any:
         why = str(error).splitlines()[0] if str(error) else f"JAX_PLATFORMS is '{jax.config.jax_platforms}'"
         if name == "gpu":
             raise DeviceError(
-                f"jax sees no GPU here ({why}); install one with pip install 'bayes-scaling[cuda13]', or use --device cpu"
+                f"jax sees no GPU here ({why}); install one with pip install 'bayes-scaling[cuda13]', or use {option_text(device='cpu')}"
             ) from None
         raise DeviceError(f"jax could start no device ({why}); look at the driver, or set JAX_PLATFORMS=cpu") from None
     if name == "auto" and first.platform == "gpu" and work is not None and work < WORTH_A_GPU:

@@ -84,7 +84,7 @@ def test_a_stored_fit_runs_only_code_that_its_user_has_run(stored, tmp_path, own
         named = {"law": "mine", "law_file": str(law), "law_file_sha256": hashlib.sha256(law.read_bytes()).hexdigest()}
         for name, value in named.items():
             file.attrs[name] = json.dumps(value)
-    with pytest.raises(bs.FileError, match="which you have not run before: read it, and give it with --law"):
+    with pytest.raises(bs.FileError, match="which you have not run before: read it, and give it with law="):
         bs.load_fit(path)
     assert not marker.exists()
     assert bs.load_fit(path, law).law.name == "mine"
