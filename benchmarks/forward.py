@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from refits import all_refits
+from refits import Refit, all_refits
 from refits.optimal import gadre_runs, li_runs
 
 import bayes_scaling as bs
@@ -51,6 +51,12 @@ OWN = {
 }
 REFITS = {refit.name: refit for refit in all_refits()}
 
+
+def _as_users_would(refit: Refit) -> dict[str, Any]:
+    """Return a law as it is fitted without knowing the paper: with its own noise, but what is held stays held."""
+    return {refit.law: {"law": refit.law, **{name: value for name, value in refit.options.items() if name != "noise"}}}
+
+
 #: Runs by name, and the laws that forecast them.
 STUDIES: dict[str, tuple[Callable[[Path], bs.Runs], Mapping[str, Any]]] = {
     "ladder": (lambda _: bs.read_runs("ladder"), {**SIZE_AND_DATA, **IN_COMPUTE}),
@@ -63,7 +69,7 @@ STUDIES: dict[str, tuple[Callable[[Path], bs.Runs], Mapping[str, Any]]] = {
     "chinchilla": (lambda folder: bs.read_runs(folder / "chinchilla_epoch.csv"), {**SIZE_AND_DATA, **IN_COMPUTE}),
     "gadre2024, RedPajama": (lambda folder: gadre_runs(folder, "rpj", least=20), {**SIZE_AND_DATA, **IN_COMPUTE}),
     "gadre2024, RefinedWeb": (lambda folder: gadre_runs(folder, "rw_original", least=20), {**SIZE_AND_DATA, **IN_COMPUTE}),
-    **{name: (REFITS[name].runs, {REFITS[name].law: {"law": REFITS[name].law, **REFITS[name].options}}) for name in OWN},
+    **{name: (REFITS[name].runs, _as_users_would(REFITS[name])) for name in OWN},
 }
 
 
