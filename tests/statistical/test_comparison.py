@@ -172,3 +172,23 @@ def test_the_average_of_two_laws(runs):
         bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 3}, 1e22, given={"bits": 8})
     with pytest.raises(bs.InputError, match="a weight is given for 'c', of which there is no fit"):
         bs.predict_average({"a": a}, {"c": 1.0}, at)
+
+
+def test_the_least_input_under_an_average_of_laws_of_one_input(runs):
+    tokens = np.geomspace(1e8, 1e11, 12)
+    loss = (1.7 + 2.0 * (tokens / 1e9) ** -0.3) * np.exp(0.003 * np.random.default_rng(2).normal(size=12))
+    curve = bs.runs_from_columns({"tokens": tokens, "loss": loss})
+    fits = {name: bs.fit(name, curve, input="tokens", draws=250) for name in ("power_law", "power_law_floor")}
+    target = float(loss[-1])
+    found = bs.allocate_target(fits, target, weights={"power_law": 1, "power_law_floor": 3})
+    needed, of_law = np.ravel(found["tokens"]), np.ravel(found["law"])
+    for number, fit in enumerate(fits.values()):
+        alone = np.ravel(bs.allocate_target(fit, target)["tokens"])
+        assert set(needed[of_law == number]) <= set(alone)
+    assert np.mean(of_law) == 0.75
+    assert float(found["probability_reachable"][0]) == np.isfinite(needed).mean()
+    of_two, _ = fitted(runs, 0.3478)
+    with pytest.raises(
+        bs.InputError, match="an average has one least compute, or one least input: the laws are functions of power_law: tok"
+    ):
+        bs.allocate_target({"power_law": fits["power_law"], "chinchilla": of_two}, target, weights={"power_law": 1, "chinchilla": 1})
