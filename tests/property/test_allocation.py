@@ -301,6 +301,8 @@ def test_a_target_accuracy_through_a_second_fit(small_fit):
     then = replace(small_fit, law=link, drawn=tree)
     target = 0.6
     found = bs.allocate_target(small_fit, target, then=then)
+    twice = bs.allocate_target({"a": small_fit, "b": small_fit}, target, then=then, weights={"a": 1, "b": 1})  # an average of one law
+    assert float(twice["decision_compute"][0]) == pytest.approx(float(found["decision_compute"][0]), rel=1e-3)
     assert found.attrs["output"] == "accuracy"
     reachable = np.isfinite(np.asarray(found["compute"])[..., 0])
     assert reachable.mean() > 0.9
