@@ -3,11 +3,13 @@
 A law that fits its runs may bend beyond them. How far off it then is, where its output is smooth (in the logarithm of a loss, the logit of
 a rate), is taken as normal with standard deviation
 
-    size x slope x sqrt(decades beyond the runs)
+    size x slope x decades beyond the runs
 
-where slope is that of the law over the runs, in that coordinate and a decade of compute (or of the law's widest input): a steep law can be
-further off than a flat one, and drifts like a random walk. The size is not known. Before any forecast has been checked it is log-normal
-about 0.15; forecasts of runs that were made since (`bayes_scaling.forward_validation`) narrow it.
+where slope is that of the law over the runs, in that coordinate and a decade of compute (or of the law's widest input). So the size is the
+share by which the slope beyond the runs may differ from that over them, whatever power of an input the law is told in: a link that takes a
+loss, which moves by hundredths of a decade, is no further off than a law of compute over as much of a change. The size is not known. Before
+any forecast has been checked it is log-normal about 0.15; forecasts of runs that were made since narrow it
+(`bayes_scaling.forward_validation`).
 
 It stands for no particular failure, and is Kennedy & O'Hagan's (2001) discrepancy at its simplest: nothing where there are runs.
 """
@@ -55,7 +57,7 @@ class Drift:
         return Drift(self.sizes, weights / weights.sum())
 
     def sample(self, count: int, seed: int) -> np.ndarray:
-        """Return so many draws of a drift, in units of slope times root decades: a size each, and how far it goes that way."""
+        """Return so many draws of a drift, in units of slope times decades: a size each, and how far it goes that way."""
         from scipy.special import ndtri
 
         rng = np.random.default_rng([seed, 77])
@@ -129,7 +131,7 @@ def reach_beyond(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
 
 
 def scale(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
-    """Return slope times root decades beyond the runs, of the inputs' broadcast shape: the standard deviation of a drift of size one.
+    """Return slope times decades beyond the runs, of the inputs' broadcast shape: the standard deviation of a drift of size one.
 
     Zero for a law without an input that spans decades; and for one whose own slope wanders (`bayes_scaling.bends`), since it knows already
     that it may be off.
@@ -141,7 +143,7 @@ def scale(fit: Fit, inputs: Mapping[str, Any]) -> np.ndarray:
     middle = {name: np.median(values) for name, values in fit.parameters().items()}
     curve = to_coordinate(law.output, np.broadcast_to(law.predict(runs.columns, middle), known.shape))
     slope = abs(float(np.polyfit(known - known.mean(), curve, 1)[0]))
-    return slope * np.sqrt(beyond)
+    return slope * beyond
 
 
 def to_coordinate(output: str, values: Any) -> np.ndarray:

@@ -56,4 +56,5 @@ def run(path: Path, write: bool = False) -> str:
 
 if __name__ == "__main__":
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # which names a folder of this machine
     main()

@@ -9,6 +9,7 @@ from bayes_scaling.drift import NO_DRIFT, before_any_forecast, drift_of, drifted
 from bayes_scaling.scores import log_mean, log_predictive
 
 SLOPE = 0.1  # of ln loss and ln compute
+WIDE = dict([bs.parse_prior("c=LogNormal(2.3, 0.5)")])  # of a power that is a hundred times as steep
 
 
 def curve(rng, runs=40, bend=0.0, scatter=0.005):
@@ -27,10 +28,23 @@ def straight():
     return bs.fit("power_law", {name: values[small] for name, values in table.items()}, input="compute", noise="normal-log", draws=500)
 
 
-def test_scale_is_slope_times_root_of_decades(straight):
+def test_scale_is_what_the_law_changes_by_beyond_the_runs(straight):
     top = straight.runs["compute"].max()
     found = scale(straight, {"compute": top * np.array([0.5, 1.0, 10.0, 1e4])})
-    assert found == pytest.approx(SLOPE * np.log(10) * np.sqrt([0, 0, 1, 4]), rel=0.05)
+    assert found == pytest.approx(SLOPE * np.log(10) * np.array([0, 0, 1, 4]), rel=0.05)
+
+
+def test_a_link_of_a_loss_drifts_no_further_than_a_law_of_compute_over_as_much_of_a_change(straight):
+    """The same curve told in compute, and in another power of it that moves a hundredth as many decades."""
+    (term,) = straight.law.terms
+
+    def told_otherwise(compute):
+        return term.reference * (compute / term.reference) ** 0.01
+
+    runs = {"compute": told_otherwise(straight.runs["compute"]), "loss": straight.runs["loss"]}
+    other = bs.fit("power_law", runs, input="compute", noise="normal-log", priors=WIDE, draws=500)
+    there = 10 * straight.runs["compute"].max()
+    assert scale(other, {"compute": told_otherwise(there)}) == pytest.approx(scale(straight, {"compute": there}), rel=0.05)
 
 
 def test_a_combination_beyond_all_runs_is_beyond_them_though_each_input_is_not(small_fit):
