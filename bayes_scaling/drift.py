@@ -8,7 +8,7 @@ a rate), is taken as normal with standard deviation
 where slope is that of the law over the runs, in that coordinate and a decade of compute (or of the law's widest input). So the size is the
 share by which the slope beyond the runs may differ from that over them, whatever power of an input the law is told in: a link that takes a
 loss, which moves by hundredths of a decade, is no further off than a law of compute over as much of a change. The size is not known. Before
-any forecast has been checked it is log-normal about 0.15; forecasts of runs that were made since narrow it
+any forecast has been checked it is log-normal about 0.1; forecasts of runs that were made since narrow it
 (`bayes_scaling.forward_validation`).
 
 It stands for no particular failure, and is Kennedy & O'Hagan's (2001) discrepancy at its simplest: nothing where there are runs.
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bayes_scaling.noise import Noise
     from bayes_scaling.runs import Runs
 
-_MEDIAN, _SPREAD = 0.15, 1.3  # of the size, and of its logarithm: of forecasts of real runs, see benchmarks/forward.py
+_MEDIAN, _SPREAD = 0.1, 1.3  # of the size, and of its logarithm: of forecasts of real runs, see benchmarks/forward.py
 _GRID = 15
 _TIMES = 8  # drifts of each draw that a density is the mean over
 _EDGE = 1e-9  # of a fraction: its logit must be finite
@@ -67,7 +67,7 @@ class Drift:
 
 
 def before_any_forecast() -> Drift:
-    """Return the drift of a law whose forecasts have not been checked: log-normal, median 0.15, within a factor 8.5 of it in 90 %."""
+    """Return the drift of a law whose forecasts have not been checked: log-normal, median 0.1, within a factor 8.5 of it in 90 %."""
     steps = np.linspace(-2.5, 2.5, _GRID)
     weights = np.exp(-(steps**2) / 2)
     return Drift(_MEDIAN * np.exp(_SPREAD * steps), weights / weights.sum())

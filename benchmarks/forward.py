@@ -7,9 +7,9 @@ Several laws on the runs of seven studies, then laws of other inputs on data of 
 Prints a table for each data set (log score: mean log predictive density of a held-out run, in nats, higher is better; RMSLE and CRPS in ln
 loss; share of 90 % intervals that hold the run), then the coverage of all: of the laws whose fits said themselves that they were to be
 trusted and that nothing had warned against (patterns in what they leave of their runs, earlier forecasts), and of the others; and of single
-laws in each study, first of all that are to be trusted, then of those that nothing had warned against. Laws may drift
-beyond their runs by as much as earlier forecasts show (`bayes_scaling.drift`), or with --drift 0 are taken for the truth. What is known
-of drifts before any forecast was chosen with the first four studies in view, and not the others.
+laws in each study, first of all that are to be trusted, then of those that nothing had warned against. Laws may drift beyond their runs by
+as much as earlier forecasts show (`bayes_scaling.drift`), or with --drift 0 are taken for the truth. What is known of drifts before any
+forecast was chosen with ladder, gadre2024 (C4 and RedPajama), li2025 and chinchilla in view, and not the others.
 """
 
 from __future__ import annotations
