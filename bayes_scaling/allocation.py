@@ -325,18 +325,21 @@ def probability_better(
     fits = fit if isinstance(fit, Mapping) else {fit.law.name: fit}
     share = average_weights(fits, weights if isinstance(fit, Mapping) else None, 0)
     used = {name: fits[name] for name, weight in share.items() if weight > 0}
-    found, shares = [], []
-    for name, one in used.items():
-        (first, spent), (second, other_spent) = (_judged(one, values, cost, given, alone=len(fits) == 1) for values in (plan, other))
-        found.append((np.ravel(first - second), spent, other_spent))
-        shares.append(np.full(found[-1][0].size, share[name] / found[-1][0].size))
+    whole = sum(share[name] for name in used)
+    found, of_draw, probability = [], [], 0.0
     law = next(iter(used.values())).law
     better = 1.0 if law.sharing is not None and law.sharing.highest else -1.0
+    for name, one in used.items():
+        (first, spent), (second, other_spent) = (_judged(one, values, cost, given, alone=len(fits) == 1) for values in (plan, other))
+        difference = np.ravel(first - second)
+        probability += share[name] / whole * float(np.mean(better * difference > 0) + np.mean(difference == 0) / 2)
+        found.append((difference, spent, other_spent))
+        of_draw.append(np.full(difference.size, share[name] / whole / difference.size))
     budget = "compute" if law.sharing is None else law.sharing.budget.name
-    difference, of_draw = np.concatenate([part for part, _, _ in found]), np.concatenate(shares) / sum(part.sum() for part in shares)
-    low, middle, high = (Risk("quantile", level).of(difference, of_draw) for level in (0.05, 0.5, 0.95))
+    differences = np.concatenate([difference for difference, _, _ in found])
+    low, middle, high = (Risk("quantile", level).of(differences, np.concatenate(of_draw)) for level in (0.05, 0.5, 0.95))
     return {
-        "probability": float(of_draw @ (better * difference > 0) + of_draw @ (difference == 0) / 2),
+        "probability": probability,
         "difference": float(middle),
         "q05": float(low),
         "q95": float(high),

@@ -204,7 +204,7 @@ ALLOCATE = [
     Case("sizes that are words", "allocate FIT --compute 1e20 --sizes small,large",
          "--sizes: 'small' is not a number (write 7e10, 7 x 10^10 or 70B)"),
     Case("sizes that cannot be built", "allocate FIT --compute 1e20 --sizes 1e25",
-         "no plan keeps the limits: the smallest size that can be built has 1e+25 params, but the"),
+         "no plan keeps the limits: the smallest size that can be built has 1e25 params, but the"),
     Case("sizes between the limits", "allocate FIT --compute 1e22 --sizes 1e8,1e10 --min-params 2e8 --max-params 5e9",
          "no size that can be built lies between 200M and 5.00B params: min_params asks for 200M, and"),
     Case("limits in words", "allocate FIT --compute 1e20 --max-params big",
