@@ -136,7 +136,7 @@ def _rehearsals(place: np.ndarray, limit: float) -> np.ndarray:
     """Return cut-offs below the first one, from which the runs up to it are forecast first; none where these are too few."""
     ordered = np.sort(place[place <= limit])
     rows = [int(np.ceil(share * len(ordered))) - 1 for share in _REHEARSED]
-    found = np.unique(ordered[[row for row in rows if row + 1 >= _FEWEST]]) if len(ordered) else ordered
+    found = np.unique(ordered[[row for row in rows if row + 1 >= _FEWEST]])
     return found[found < limit]
 
 
@@ -178,7 +178,7 @@ def forward_validation(
     runs = as_runs(runs)
     place = runs[by]
     limits = cut_offs(place, cuts) if isinstance(cuts, int) else np.sort(np.asarray(cuts, float))
-    if isinstance(cuts, int) and (cuts < 1 or not len(limits)):
+    if not len(limits):
         raise InputError(f"no cut-off in {by} leaves runs on both sides (cuts = {cuts}, {len(np.unique(place))} different values)")
     for limit in limits:
         if not 1 < np.sum(place <= limit) < len(runs):

@@ -101,6 +101,7 @@ def test_cut_offs_leave_runs_on_both_sides():
         ({"laws": ["chinchilla"], "by": "epochs"}, "has no column for 'epochs'"),
         ({"laws": ["chinchilla"], "cuts": [1e30]}, "no runs on both sides of the cut-off compute = 1e.30"),
         ({"laws": ["chinchilla"], "cuts": 0}, "no cut-off in compute"),
+        ({"laws": ["chinchilla"], "cuts": []}, "no cut-off in compute"),
     ],
 )
 def test_what_cannot_be_done_is_refused(arguments, message):
