@@ -322,8 +322,10 @@ def probability_better(
     ``compute`` and ``other_compute``, what they cost in FLOP. Under a law whose inputs share a budget, what they take of it, by its name,
     and the difference is of the law's output
     """
+    if weights and not isinstance(fit, Mapping):
+        raise InputError("weights go with several fits, by name")
     fits = fit if isinstance(fit, Mapping) else {fit.law.name: fit}
-    share = average_weights(fits, weights if isinstance(fit, Mapping) else None, 0)
+    share = average_weights(fits, weights, 0)
     used = {name: fits[name] for name, weight in share.items() if weight > 0}
     whole = sum(share[name] for name in used)
     found, of_draw, probability = [], [], 0.0
@@ -335,7 +337,6 @@ def probability_better(
         probability += share[name] / whole * float(np.mean(better * difference > 0) + np.mean(difference == 0) / 2)
         found.append((difference, spent, other_spent))
         of_draw.append(np.full(difference.size, share[name] / whole / difference.size))
-    budget = "compute" if law.sharing is None else law.sharing.budget.name
     differences = np.concatenate([difference for difference, _, _ in found])
     low, middle, high = (Risk("quantile", level).of(differences, np.concatenate(of_draw)) for level in (0.05, 0.5, 0.95))
     return {
@@ -343,8 +344,8 @@ def probability_better(
         "difference": float(middle),
         "q05": float(low),
         "q95": float(high),
-        budget: found[0][1],
-        f"other_{budget}": found[0][2],
+        law.shares: found[0][1],
+        f"other_{law.shares}": found[0][2],
     }
 
 

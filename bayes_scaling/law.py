@@ -221,6 +221,11 @@ class Law:
     origin_hash: str = ""
 
     @property
+    def shares(self) -> str:
+        """Name of the budget that a plan splits: compute, unless the law says that its inputs share another."""
+        return "compute" if self.sharing is None else self.sharing.budget.name
+
+    @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.inputs)
 

@@ -348,18 +348,16 @@ def target_text(plan: xarray.Dataset) -> str:
     return "\n".join(lines)
 
 
-def robustness_text(rows: Sequence[Change], budget: float, law: Law | None = None) -> str:
-    """Return how the plan moves with what was assumed, as a table; amounts are in the units of the law, params and tokens without one."""
+def robustness_text(rows: Sequence[Change], budget: float, law: Law) -> str:
+    """Return how the plan moves with what was assumed, as a table; amounts are in the units of the law."""
     width = max(len(row.name) for row in rows)
-    sharing = law.sharing if law is not None else None
-    units = {} if law is None else {item.name: item.unit for item in law.inputs}
-    amount = compute_text(budget) if sharing is None else f"{sharing.budget.name} {_written(sharing.budget.unit)(budget)}"
-    shares = "compute" if sharing is None else sharing.budget.name
-    (first, second), output = rows[0].decision, "loss" if law is None else law.output
-    write, write_rest = (_written(units.get(name, "count")) for name in (first, second))
-    wide = max(9, len(second))
+    units = {item.name: item.unit for item in law.inputs}
+    amount = compute_text(budget) if law.sharing is None else f"{law.shares} {_written(law.sharing.budget.unit)(budget)}"
+    first, second = rows[0].decision
+    write, write_rest = (_written(units[name]) for name in (first, second))
+    wide, output = max(9, len(second)), law.output
     lines = [
-        f"best plan at {amount}; moved: decision over that of the fit as it is; wasted: share of the {shares} that the "
+        f"best plan at {amount}; moved: decision over that of the fit as it is; wasted: share of the {law.shares} that the "
         "fit's own decision loses if the row is right",
         f"{'':10} {'':{width}} {'runs':>5}  {'best ' + first:26} {'decision':>9} {second:>{wide}} {output:>8} {'moved':>7} {'wasted':>8}",
     ]

@@ -45,7 +45,7 @@ def main() -> None:
         fit = bs.fit("chinchilla", kept)
         for text in (
             allocation_text(bs.allocate(fit, GOPHER)),
-            robustness_text(bs.robustness(fit, GOPHER), GOPHER),
+            robustness_text(bs.robustness(fit, GOPHER), GOPHER, fit.law),
             design_text(bs.plan(fit, GOPHER, 0.01 * GOPHER)),
         ):
             print(f"\n{text}")

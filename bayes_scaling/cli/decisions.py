@@ -42,8 +42,9 @@ def _robustness(options: argparse.Namespace) -> int:
     settings: dict[str, Any] = {"cost": read_cost(options), "limits": read_limits(options), "given": read_given(options)}
     settings |= {"kinds": options.only} if options.only else {}
     rows = robustness(fit, budget, laws=options.try_law, draws=options.draws, progress=lambda text: say(f"refitting: {text}"), **settings)
-    shares = "compute" if fit.law.sharing is None else fit.law.sharing.budget.name
-    print_json({shares: budget, "rows": [asdict(row) for row in rows]}) if options.json else print(robustness_text(rows, budget, fit.law))
+    print_json({fit.law.shares: budget, "rows": [asdict(row) for row in rows]}) if options.json else print(
+        robustness_text(rows, budget, fit.law)
+    )
     return verdict(fit.diagnosis.ok, options)
 
 

@@ -127,7 +127,6 @@ def read_budgets(options: argparse.Namespace, law: Any, cost: Any = None) -> lis
     if law.sharing is not None and law.sharing.budget.unit != "FLOP" and (computes or dollars):
         about = law.sharing.budget
         raise InputError(f"law '{law.name}' shares out no compute but {about.name} ({about.meaning}): give it with --budget")
-    name = "compute" if law.sharing is None else law.sharing.budget.name
     budgets = [number(value, "--compute", "compute") for value in computes]
     budgets += [float(cost.affordable_compute(number(value, "--dollars", "params"))) for value in dollars]
-    return budgets + [number(value, "--budget", name) for value in amounts]
+    return budgets + [number(value, "--budget", law.shares) for value in amounts]

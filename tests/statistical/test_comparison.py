@@ -167,6 +167,8 @@ def test_the_average_of_two_laws(runs):
     plans = ({"params": 1e10, "tokens": 1e11}, {"params": 2e10, "tokens": 6e10})
     found = bs.probability_better({"a": a, "b": b}, *plans, weights=weights)
     single = [bs.probability_better(fit, *plans)["probability"] for fit in (a, b)]
+    with pytest.raises(bs.InputError, match="weights go with several fits"):
+        bs.probability_better(a, *plans, weights=weights)
     assert found["probability"] == pytest.approx(0.25 * single[0] + 0.75 * single[1])
     with pytest.raises(bs.InputError, match="law 'chinchilla' takes no 'bits'"):
         bs.allocate_average({"a": a, "b": b}, {"a": 1, "b": 3}, 1e22, given={"bits": 8})
