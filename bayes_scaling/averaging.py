@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +21,8 @@ from bayes_scaling.scores import choice
 
 if TYPE_CHECKING:
     import xarray
+
+    from bayes_scaling.targets import Link
 
 _SIZES = 401
 _NARROWINGS = 3  # of the range of sizes, each by a hundred
@@ -177,9 +179,8 @@ def allocate_target_average(
     mixed["probability_reachable"] = ("target", np.isfinite(needed.transpose("target", ...).to_numpy()).mean(axis=(1, 2)))
     if single:
         return mixed
-    mixture = _Mixture(used, share, Risk(), {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()})
-    if then is not None:
-        mixture.links = [Link(fit, then, seed) for fit in used.values()]
+    problems = {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()}
+    mixture = _Mixture(used, share, Risk(), problems, [Link(fit, then, seed) for fit in used.values()] if then is not None else ())
     decided = np.array([item["decision_compute"].values for item in each.values()])
     targets = mixed["target"].values
     plans = [mixture.cheapest(float(target), decided[:, i]) for i, target in enumerate(follow(targets, "targets", len(targets)))]
@@ -199,7 +200,9 @@ def _taken(used: Mapping[str, Fit], given: Mapping[str, Any] | None) -> dict[str
 class _Mixture:
     """Several laws by their shares: what a size risks over the draws of all of them."""
 
-    def __init__(self, fits: Mapping[str, Fit], share: np.ndarray, risk: Risk, problems: Mapping[str, optimum.Problem]) -> None:
+    def __init__(
+        self, fits: Mapping[str, Fit], share: np.ndarray, risk: Risk, problems: Mapping[str, optimum.Problem], links: Sequence[Link] = ()
+    ) -> None:
         for name, problem in problems.items():
             if problem.chosen:
                 raise InputError(f"an average of laws takes one value of {problem.chosen[0]}, not several to choose among ('{name}')")
@@ -207,7 +210,7 @@ class _Mixture:
         self.draws = [fit.parameters() for fit in fits.values()]
         counts = [next(iter(draws.values())).size for draws in self.draws]
         self.share = np.repeat(share / counts, counts)  # of each draw
-        self.links: list[Any] = []  # into what a second fit predicts from the loss, where a target is of that
+        self.links = links  # into what a second fit predicts from the loss, where a target is of that
 
     def loss(self, sizes: np.ndarray, budget: float) -> np.ndarray:
         """Return the risk of sizes, shape (size,): their expected loss, unless told otherwise."""

@@ -13,7 +13,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.units import count_text, quantity_text
 
 SMALLEST_PARAMS, LARGEST_PARAMS = 10.0, 1e18  # the numeric optimum lies between them, or at one of them
-_UNBOUNDED = 1e100  # finite: a derivative that meets an infinite bound is not a number
+UNBOUNDED = 1e100  # finite: a derivative that meets an infinite bound is not a number
 _HALVINGS = 80
 
 
@@ -88,11 +88,11 @@ class Limits:
 
     def numbers(self, cost: Cost) -> dict[str, float]:
         """Return bounds as numbers that a compiled program can take as arguments; ``deadline`` is in FLOP."""
-        deadline = _UNBOUNDED
+        deadline = UNBOUNDED
         if np.isfinite(self.gpu_hours):
             deadline = cost.required_hardware("a deadline in GPU-hours").compute(self.gpu_hours)
         bounds = {"max_tokens": self.max_tokens, "max_ratio": self.max_tokens_per_param, "deadline": deadline}
-        return {name: min(value, _UNBOUNDED) for name, value in bounds.items()}
+        return {name: min(value, UNBOUNDED) for name, value in bounds.items()}
 
 
 @dataclass(frozen=True)

@@ -273,8 +273,7 @@ def best_decision(problem: Problem, parameters: Draws, compute: float, risk: Ris
             candidates = [size for size in problem.limits.sizes if least <= size <= most]
         else:
             with jax.enable_x64(True):
-                count = len(next(iter(flat.values())))
-                weights = None if risk.kind == "mean" else risk.weights(np.full(count, 1 / count))
+                weights = risk.of_alike(len(next(iter(flat.values()))))
                 args = flat, np.asarray(compute, float), problem.bounds(), dict(option), np.log(least), np.log(most)
                 candidates = [float(np.exp(_solver(problem.law, True)(*args, weights)))]
         for size in candidates:

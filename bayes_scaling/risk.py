@@ -64,6 +64,10 @@ class Risk:
         np.put_along_axis(weights, lower, np.take_along_axis(weights, lower, axis=0) + 1 - part, axis=0)
         return weights
 
+    def of_alike(self, draws: int) -> np.ndarray | None:
+        """Return the weights of so many sorted outcomes that count alike; None for the mean, which needs no sorting."""
+        return None if self.kind == "mean" else self.weights(np.full(draws, 1 / draws))
+
     def of(self, outcomes: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
         """Return the risk of outcomes of shape (draw, ...).
 
@@ -72,9 +76,8 @@ class Risk:
         shares : of the draws, shape (draw,); equal unless told
         """
         if shares is None:
-            if self.kind == "mean":
-                return outcomes.mean(axis=0)
-            return np.tensordot(self.weights(np.full(len(outcomes), 1 / len(outcomes))), np.sort(outcomes, axis=0), axes=1)
+            weights = self.of_alike(len(outcomes))
+            return outcomes.mean(axis=0) if weights is None else np.tensordot(weights, np.sort(outcomes, axis=0), axes=1)
         if self.kind == "mean":
             return np.tensordot(shares, outcomes, axes=1)
         order = np.argsort(outcomes, axis=0)

@@ -20,13 +20,12 @@ from bayes_scaling import numeric
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError, listed, option_text
 from bayes_scaling.law import Input, Law, Sharing
-from bayes_scaling.limits import Bounds, Limits
+from bayes_scaling.limits import UNBOUNDED, Bounds, Limits
 from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, choices
 from bayes_scaling.risk import Risk
 from bayes_scaling.units import quantity_text
 
 SMALLEST_BUDGET = 1e-30  # the search for a target's budget begins there, whatever the unit
-_UNBOUNDED = 1e100  # finite: a derivative that meets an infinite bound is not a number
 _ROUNDING = 1e-12
 _PLACES = 65  # on a line of plans, to find where the most is left of what must not be too little
 _CLOSER = 4  # times that the best of these is looked about
@@ -70,7 +69,7 @@ class Shared:
     def most(self, option: Mapping[str, float]) -> float:
         """Return the most that the second input may be; finite."""
         rest = self.by.inputs[1]
-        return min(self.bounds.at_most.get(rest, _UNBOUNDED), option.get(rest, _UNBOUNDED))
+        return min(self.bounds.at_most.get(rest, UNBOUNDED), option.get(rest, UNBOUNDED))
 
     def span(self, budget: Any, option: Mapping[str, float]) -> tuple[np.ndarray, np.ndarray]:
         """Return the least and the largest first input at a budget, of its shape; the least is above the largest where no plan is left."""
@@ -236,10 +235,11 @@ def require_budget(shared: Shared, budgets: Any) -> None:
 def _without_plan(shared: Shared, budget: float) -> str:
     """Say why a budget has no plan: it is too small, or what is bounded or held does not go with it."""
     about = shared.by.budget
-    free = replace(shared, bounds=Bounds())
     held = [name for name in shared.by.inputs if name in shared.options[0]]
-    texts = [*([shared.bounds.text()] if shared.bounds.text() else []), *(f"{name} as given" for name in held)]
-    alone = replace(free, options=tuple({key: value for key, value in one.items() if key not in held} for one in shared.options))
+    texts = [*filter(None, [shared.bounds.text()]), *(f"{name} as given" for name in held)]
+    alone = replace(
+        shared, bounds=Bounds(), options=tuple({key: value for key, value in one.items() if key not in held} for one in shared.options)
+    )
     if texts and any(low <= high for low, high in (alone.span(budget, option) for option in alone.options)):
         option, (first, rest) = alone.options[0], shared.by.inputs
         line = alone.plan(np.geomspace(*alone.span(budget, option), 257), budget, option)
@@ -267,7 +267,7 @@ def best_of_draws(shared: Shared, parameters: Draws, budget: Any, *, numerically
         low, high = np.where(possible, low, 1.0), np.where(possible, high, 2.0)
         known = shared.known(budgets, option)
         with jax.enable_x64(True):
-            if shared.by.best is not None and not numerically and shared.most(option) == _UNBOUNDED:
+            if shared.by.best is not None and not numerically and shared.most(option) == UNBOUNDED:
                 # Along the line of plans the outcome is best at one place, so that a bound moves the optimum to itself.
                 first = np.clip(np.asarray(shared.by.best(parameters, known)), low, high)
             else:
@@ -283,8 +283,7 @@ def best_of_draws(shared: Shared, parameters: Draws, budget: Any, *, numerically
 def least_risk(shared: Shared, parameters: Draws, budget: float, risk: Risk) -> tuple[float, int]:
     """Return the first input and the option of the one plan of least risk over the draws."""
     flat = {name: np.ravel(values) for name, values in parameters.items()}
-    count = len(next(iter(flat.values())))
-    weights = None if risk.kind == "mean" else risk.weights(np.full(count, 1 / count))
+    weights = risk.of_alike(len(next(iter(flat.values()))))
     found = []
     for number, option in enumerate(shared.options):
         low, high = shared.span(budget, option)

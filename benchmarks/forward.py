@@ -79,10 +79,8 @@ def main(folder: Path, names: list[str], drift: float | None, without: list[str]
     for name in names:
         read, laws = STUDIES[name]
         runs, laws = read(folder), {law: how for law, how in laws.items() if law not in without}
-        print(
-            f"\n{name}, {len(runs)} runs\n{(found := bs.forward_validation(laws, runs, by=OWN.get(name, 'compute'), drift=drift))}",
-            flush=True,
-        )
+        found = bs.forward_validation(laws, runs, by=OWN.get(name, "compute"), drift=drift)
+        print(f"\n{name}, {len(runs)} runs\n{found}", flush=True)
         for law in found.laws:
             for split in range(found.scores.sizes["split"]):
                 one = found.scores.sel(law=law).isel(split=split)
@@ -98,11 +96,9 @@ def main(folder: Path, names: list[str], drift: float | None, without: list[str]
     for kind, values in covered.items():
         if values:
             print(f"  {kind:12} {np.mean(values):.2f} of {len(values)}")
+    width = max(map(len, of_study), default=0)
     for name, parts in of_study.items():
-        print(
-            f"  {name:{max(map(len, of_study))}}"
-            + "".join(f" {np.mean(part):.2f} of {len(part):<6}" if part else "" for part in parts).rstrip()
-        )
+        print(f"  {name:{width}}", *(f"{np.mean(part):.2f} of {len(part):<6}" for part in parts if part))
 
 
 if __name__ == "__main__":
