@@ -120,6 +120,14 @@ def row(data: str, fit: bs.Fit, compared: list[tuple[str, float | None]], given:
     return "\n".join(lines)
 
 
+def _medians(fit: bs.Fit) -> dict[str, Published]:
+    """Return the posterior medians of a fit, or of each of its groups, as what is published is drawn."""
+    parts = {group: fit.select(group) for group in fit.groups} or {"posterior median": fit}
+    return {
+        name: Published({key: float(np.median(values)) for key, values in part.parameters().items()}, "") for name, part in parts.items()
+    }
+
+
 def draw(family: str, fits: list[bs.Fit], folder: Path) -> Path:
     """Draw published sets, or the curve where there is one input, and residuals: a row a fit."""
     import matplotlib.pyplot as plt
@@ -131,11 +139,8 @@ def draw(family: str, fits: list[bs.Fit], folder: Path) -> Path:
             bs.plot.curve(fit, ax=left)
         elif fit.law.published and fit.law.name not in shown:  # once a law, however many re-fits it has
             bs.plot.published(fit.law, ax=left)
-        elif not fit.groups:
-            medians = {name: float(np.median(values)) for name, values in fit.parameters().items()}
-            bs.plot.published(replace(fit.law, published={"posterior median": Published(medians, "")}), ax=left)
         else:
-            left.set_axis_off()
+            bs.plot.published(replace(fit.law, published=_medians(fit)), ax=left)
         shown.add(fit.law.name)
         bs.plot.residuals(fit, ax=right)
         left.set_title(textwrap.fill(f"{fit.law.name}: {fit.law.equation}", 80), fontsize=9, loc="left")
