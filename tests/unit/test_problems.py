@@ -8,7 +8,9 @@ import pytest
 from scipy import stats
 
 import bayes_scaling as bs
+from bayes_scaling.criticism import criticise
 from bayes_scaling.errors import InputError
+from bayes_scaling.sensitivity import other_noises
 
 ALPHA, BETA = 0.4, 6.0
 
@@ -29,6 +31,15 @@ def fit():
     """60 problems of 20 samples and 60 of 50."""
     trials = np.repeat([20, 50], 60)
     return bs.fit("pass_at_k", runs_of(simulated(120, trials)[1], trials), draws=500)
+
+
+def test_nothing_speaks_against_counts_of_the_law_itself(fit):
+    """Half of them zero; and no other noise is tried, since under it the law's parameters would mean something else."""
+    found = criticise(fit)
+    assert np.mean(fit.runs["successes"] == 0) > 0.2
+    assert found.levels.inside
+    assert found.patterns == ()
+    assert other_noises(fit) == []
 
 
 def test_unbiased_value_of_the_sheet():
