@@ -85,9 +85,15 @@ def brief(text: object, most: int = 120) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
-def counted(number: int, what: str) -> str:
-    """Return ``1 row`` or ``2 rows``."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def counted(number: int, what: str, one: str = "", more: str = "") -> str:
+    """Return ``1 row`` or ``2 rows``; with a verb for each, ``1 row lies`` or ``2 rows lie``."""
+    verb = one if number == 1 else more
+    return f"{number} {what}{'' if number == 1 else 's'}{f' {verb}' if verb else ''}"
+
+
+def lines_text(number: int, lines: str) -> str:
+    """Return ``line 2`` or ``lines 2, 5``, of so many lines that are written already."""
+    return f"line{'' if number == 1 else 's'} {lines}"
 
 
 def listed(names: Iterable[str], most: int = _LISTED) -> str:
