@@ -63,6 +63,11 @@ def option_text(**values: Any) -> str:
     return ", ".join(name if value is None else f"{name}={value!r}" for name, value in called)
 
 
+def either_text(command_line: str, python: str) -> str:
+    """Return the one of two texts that whoever reads the message can use, where `option_text` cannot write both."""
+    return command_line if _COMMAND_LINE.get() else python
+
+
 def _written(value: Any) -> str:
     if value is None or value is True:
         return ""
