@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bayes_scaling.comparison import ALIKE
 from bayes_scaling.criticism import OF_LEVELS, OUTLYING, Criticism, criticise
-from bayes_scaling.errors import InputError
+from bayes_scaling.errors import InputError, counted, lines_text
 from bayes_scaling.fitted import Fit
 from bayes_scaling.sensitivity import (
     Left,
@@ -58,7 +58,8 @@ class Check:
         unsure = [item.name for item in self.runs if not item.exact and item.pareto_k > 0.7]
         if unsure:
             found.append(
-                f"how far {len(unsure)} runs move things is not known (large Pareto k, not fitted again): {', '.join(unsure[:_NAMED])}"
+                f"how far {counted(len(unsure), 'run', 'moves', 'move')} things is not known (large Pareto k, not fitted again): "
+                f"{', '.join(unsure[:_NAMED])}"
             )
         found += [_moves(item, "without the runs at") for item in self.budgets if _is_large(item)][:_NAMED]
         for item in self.noises:
@@ -75,13 +76,15 @@ class Check:
         count, by_chance = len(self.criticism.unexplained), 0.01 * len(self.fit.runs)
         if count > 3 * by_chance + 1:
             lines = ", ".join(str(run.line) for run in self.criticism.unexplained[:8])
-            found.append(f"{count} runs are hardly explained (lines {lines}{' ...' if count > 8 else ''}; by chance about {by_chance:.1f})")
+            lines = lines_text(count, f"{lines}{' ...' if count > 8 else ''}")
+            found.append(f"{counted(count, 'run', 'is', 'are')} hardly explained ({lines}; by chance about {by_chance:.1f})")
         outlying = self.criticism.outlying
         if outlying:
             listed = ", ".join(map(str, outlying[:8])) + (" ..." if len(outlying) > 8 else "")
+            them = "it" if len(outlying) == 1 else "them"
             found.append(
-                f"{len(outlying)} runs lie over {OUTLYING:g} times the scatter of most off the curve (lines {listed}): look at them; "
-                "noise without heavy tails would follow them"
+                f"{counted(len(outlying), 'run', 'lies', 'lie')} over {OUTLYING:g} times the scatter of most off the curve "
+                f"({lines_text(len(outlying), listed)}): look at {them}; noise without heavy tails would follow {them}"
             )
         return tuple(found)
 

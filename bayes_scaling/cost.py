@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, nearest
+from bayes_scaling.errors import InputError, either_text, nearest
 
 FULL_BITS = 16.0  # compute is counted in FLOP at this precision
 #: Tables of width x vocabulary that a count of params includes: one shared by input and output, one each, none.
@@ -242,7 +242,7 @@ class Cost:
         """Return the price of compute."""
         hardware = self.required_hardware("dollars")
         if not hardware.price:
-            raise InputError("to count dollars, give the price of a GPU-hour")
+            raise InputError(f"to count dollars, give the price of a GPU-hour ({either_text('--gpu-price 2', 'price=2 of Hardware')})")
         return hardware.gpu_hours(compute) * hardware.price
 
     def affordable_compute(self, dollars: Any) -> Any:
@@ -252,7 +252,11 @@ class Cost:
     def required_hardware(self, what: str) -> Hardware:
         """Return the hardware; without it, `InputError` says what cannot be counted."""
         if self.hardware is None:
-            raise InputError(f"to count {what}, say what a GPU does: its peak FLOP/s and the share of it that training reaches")
+            price = (" --gpu-price 2", ", price=2") if what == "dollars" else ("", "")
+            how = either_text(
+                f"--gpu-flops 989e12 --utilisation 0.4{price[0]}", f"Cost(hardware=Hardware(peak=989e12, utilisation=0.4{price[1]}))"
+            )
+            raise InputError(f"to count {what}, say what a GPU does: its peak FLOP/s and the share of it that training reaches ({how})")
         return self.hardware
 
     def parts(self, params: float, tokens: float) -> dict[str, float]:

@@ -11,9 +11,9 @@ import numpy as np
 from bayes_scaling.diagnose import SurprisingRun
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import measured_inputs, most_draws, thinned
-from bayes_scaling.pointwise import BELOW, CURVE, pointwise
+from bayes_scaling.pointwise import BELOW, CURVE, DENSITY, pointwise
 from bayes_scaling.quantities import coordinate
-from bayes_scaling.uniformity import Uniformity, uniformity
+from bayes_scaling.uniformity import Uniformity, spread_out, uniformity
 
 #: What levels of measurements in their forecasts say, by where they are.
 OF_LEVELS = {
@@ -71,7 +71,7 @@ class Criticism:
 
     Attributes
     ----------
-    level : probability of less than was measured, given all runs, shape (run,)
+    level : probability of less than was measured, given all runs, shape (run,); of counts, as `spread_out` says
     residual : the same as a standard normal deviate
     levels : whether levels are uniform
     patterns : everything looked for, also what was not found
@@ -91,10 +91,16 @@ class Criticism:
         return tuple(pattern for pattern in self.patterns if pattern.found)
 
 
-def levels_of(fit: Fit) -> np.ndarray:
-    """Return the level of each measurement in its predictive distribution: the probability of less, given all runs, shape (run,)."""
+def levels_of(fit: Fit, seed: int = 0) -> np.ndarray:
+    """Return the level of each measurement in its predictive distribution: the probability of less, given all runs, shape (run,).
+
+    Of counts, at random within the probability of the same count (`spread_out`), by a seed.
+    """
     flat = thinned(fit.parameters(), most_draws(fit.runs))
-    return pointwise(BELOW, fit.law, fit.noise, fit.runs, flat).mean(axis=0)
+    below = pointwise(BELOW, fit.law, fit.noise, fit.runs, flat).mean(axis=0)
+    if not fit.noise.of_counts:
+        return below
+    return spread_out(below, np.exp(pointwise(DENSITY, fit.law, fit.noise, fit.runs, flat)).mean(axis=0), seed)
 
 
 def criticise(fit: Fit, seed: int = 0) -> Criticism:
@@ -107,7 +113,7 @@ def criticise(fit: Fit, seed: int = 0) -> Criticism:
 
     runs = fit.runs
     flat = thinned(fit.parameters(), most_draws(runs))
-    level = levels_of(fit)
+    level = levels_of(fit, seed)
     residual = ndtri(np.clip(level, 1e-9, 1 - 1e-9))
     patterns = []
     along = measured_inputs(fit.law, runs)

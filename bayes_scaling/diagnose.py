@@ -13,7 +13,7 @@ import numpy as np
 
 from bayes_scaling.engine import NEARBY, Draws, convergence
 from bayes_scaling.engine.ensemble import MOST_RHAT
-from bayes_scaling.errors import counted, listed, option_text
+from bayes_scaling.errors import counted, lines_text, listed, option_text
 from bayes_scaling.identification import Problem, data_problems, measured_inputs, most_draws, ridge_problems, thinned
 from bayes_scaling.law import Law
 from bayes_scaling.model import Settings
@@ -388,14 +388,16 @@ def _noise_problems(law: Law, noise: Noise, count: int, surprising: list[Surpris
         return []
     first, lines = found[0], listed([str(run.line) for run in found])
     heavy = [name for name in noise_names(law.output) if name.endswith("student-t") and not noise.within]
+    them = "it" if len(found) == 1 else "them"
     other = f"let runs lie far out ({option_text(noise=heavy[-1])}), or " if heavy else ""
     return [
         Problem(
             "outliers",
             True,
-            f"{noise.name} noise puts no run, with a probability above {IMPOSSIBLE:g}, where {len(found)} of {count} are (line "
-            f"{lines}; line {first.line} measured {first.measured:.4g}, expected {first.expected:.4g}): they may have bent it",
-            f"Look at them and, if they are no mistakes, {other}leave them out and say so",
+            f"{noise.name} noise puts no run, with a probability above {IMPOSSIBLE:g}, where {len(found)} of {count} "
+            f"{'is' if len(found) == 1 else 'are'} ({lines_text(len(found), lines)}; line {first.line} measured {first.measured:.4g}, "
+            f"expected {first.expected:.4g}): {'it' if len(found) == 1 else 'they'} may have bent the law",
+            f"Look at {them} and, if nothing is wrong with {them}, {other}leave {them} out and say so",
         )
     ]
 

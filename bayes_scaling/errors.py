@@ -63,6 +63,11 @@ def option_text(**values: Any) -> str:
     return ", ".join(name if value is None else f"{name}={value!r}" for name, value in called)
 
 
+def either_text(command_line: str, python: str) -> str:
+    """Return the one of two texts that whoever reads the message can use, where `option_text` cannot write both."""
+    return command_line if _COMMAND_LINE.get() else python
+
+
 def _written(value: Any) -> str:
     if value is None or value is True:
         return ""
@@ -85,9 +90,15 @@ def brief(text: object, most: int = 120) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
-def counted(number: int, what: str) -> str:
-    """Return ``1 row`` or ``2 rows``."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def counted(number: int, what: str, one: str = "", more: str = "") -> str:
+    """Return ``1 row`` or ``2 rows``; with a verb for each, ``1 row lies`` or ``2 rows lie``."""
+    verb = one if number == 1 else more
+    return f"{number} {what}{'' if number == 1 else 's'}{f' {verb}' if verb else ''}"
+
+
+def lines_text(number: int, lines: str) -> str:
+    """Return ``line 2`` or ``lines 2, 5``, of so many lines that are written already."""
+    return f"line{'' if number == 1 else 's'} {lines}"
 
 
 def listed(names: Iterable[str], most: int = _LISTED) -> str:

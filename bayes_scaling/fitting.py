@@ -100,6 +100,7 @@ def fit(
     """
     start = time.perf_counter()
     options = Options(noise, input, fix, priors, grouped, pool, chains, warmup, draws, seed, device, precision, method, starts)
+    law = get_law(law)  # before the runs, whose columns say nothing of a law that there is not
     ((_, found),) = _fits([_prepare(law, as_runs(runs), options)], 1, start, progress)
     if isinstance(found, InputError):
         raise found

@@ -30,7 +30,7 @@ from bayes_scaling.axes import (
     tick_of,
     write_figure,
 )
-from bayes_scaling.errors import FileError, InputError
+from bayes_scaling.errors import FileError, InputError, counted
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
 from bayes_scaling.law import Input, Law
@@ -183,13 +183,19 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
     else:
         ax.set_xlabel(f"run, all at {name} {count_text(float(fit.runs[name][0]))}")
-    # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and says how many lie outside.
+    # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and arrows at its ends point to the others.
     every = np.concatenate([residual for *_, residual in shown])
     edge = 1.15 * max(np.quantile(np.abs(every), 0.98), np.quantile(np.abs(np.concatenate([low, high])), 0.9))
     ax.set_ylim(-edge, edge)
     outside = int(np.sum(np.abs(every) > edge))
     if outside:
-        ax.text(0.99, 0.02, f"{outside} of {len(every)} runs outside", transform=ax.transAxes, ha="right", fontsize=8, color=GREY)
+        for at, runs, residual in shown:
+            colour = colours.to_rgba(runs[other]) if colours else np.full(len(residual), ORANGE)
+            for beyond, end, marker in ((residual > edge, 1, "^"), (residual < -edge, -1, "v")):
+                style = {"marker": marker, "s": 60, "linewidth": 0.7, "edgecolor": "black", "zorder": 4}
+                ax.scatter(at[beyond], np.full(beyond.sum(), 0.96 * end * edge), color=colour[beyond], **style)
+        said = f"{outside} of {counted(len(every), 'run')} beyond the picture"
+        ax.text(0.99, 0.06, said, transform=ax.transAxes, ha="right", fontsize=8, color=GREY)
     ax.legend(loc="best", fontsize=8)
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax

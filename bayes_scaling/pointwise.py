@@ -29,7 +29,7 @@ def pointwise(
     Parameters
     ----------
     what : ``CURVE``: the law's value; ``SCALED``: that in units of the scatter (`in_units_of_scatter`); ``DENSITY``: the log density of the
-        measured output; ``BELOW``: the probability of a new measurement below the measured one
+        measured output; ``BELOW``: the probability of a new measurement below the measured one, of counts with half that of the same
     runs : points of training curves are each given those before; see `Runs.apart`
     parameters : draws, each of shape (draw,) or (draw, group)
     groups : labels, in the order of the draws' groups

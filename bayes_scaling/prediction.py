@@ -25,8 +25,8 @@ def predict(
 
     Parameters
     ----------
-    at : arrays of shape (point,) by input name in base units, or a DataFrame with those columns; ``loss_se`` too where the noise
-        uses stated standard errors
+    at : arrays of shape (point,) by input name in base units, or a DataFrame with those columns; what the noise needs
+        besides (``loss_se``, ``trials``) is the median of the fit's runs where it is not among them
     then : a second fit that takes this one's output as an input (a loss into an error rate or a BLEU score): its output is predicted,
         with the uncertainty of both fits
     drift : how far laws may be off beyond their runs (`bayes_scaling.drift`): by default as far as laws are whose forecasts nobody has
@@ -37,7 +37,7 @@ def predict(
     -------
     Dataset with dims chain, draw, point: ``expected`` (the law's curve) and ``new`` (a new measurement: the law may have drifted beyond the
     runs, and there is noise); the inputs, and ``decades_beyond`` the runs (of the input that is farthest out, or of params x tokens) on dim
-    point. Attribute ``drift``: the mean size of it
+    point. Attributes ``drift``: the mean size of it; ``assumed``: what new measurements rest on that was not told, in words
 
     Raises
     ------
@@ -55,18 +55,20 @@ def predict(
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
     known = drift_of(drift)
-    inputs = _inputs(fit, at)
+    inputs, assumed = _inputs(fit, at)
     expected, new = _outputs(fit, inputs, fit.parameters(), seed, known)
     last, trusted = fit, fit.diagnosis.ok
     if then is not None:
         if fit.law.output not in then.law.input_names:
             raise InputError(f"law '{then.law.name}' does not take {fit.law.output}, which law '{fit.law.name}' predicts")
-        further = _inputs(then, {**at, fit.law.output: np.ones(1)})
+        further, also = _inputs(then, {**at, fit.law.output: np.ones(1)})
+        assumed += also
         parameters = matched(then.parameters(), expected.shape[:2], seed)
         expected, _ = _outputs(then, {**further, fit.law.output: expected}, parameters, seed + 1, NO_DRIFT)
         _, new = _outputs(then, {**further, fit.law.output: new}, parameters, seed + 1, known)
         last, trusted = then, trusted and then.diagnosis.ok
     dims = ("chain", "draw", "point")
+    about = {"law": last.law.name, "noise": last.noise.name, "output": last.law.output}
     return xarray.Dataset(
         {
             "expected": (dims, expected),
@@ -74,15 +76,23 @@ def predict(
             **{name: ("point", values) for name, values in inputs.items()},
             "decades_beyond": ("point", reach_beyond(fit, inputs)),
         },
-        attrs={"law": last.law.name, "noise": last.noise.name, "output": last.law.output, "trustworthy": int(trusted), "drift": known.mean},
+        attrs={**about, "trustworthy": int(trusted), "drift": known.mean, "assumed": ", ".join(assumed)},
     )
 
 
-def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
-    """Return what a fit needs of the points, checked, each of shape (point,)."""
+def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return what a fit needs of the points, checked, each of shape (point,); and what was not told of them, in words.
+
+    Runs that do not exist yet have no trials or standard errors: they will be measured as runs are.
+    """
     needed = (*fit.law.input_names, *fit.noise.needs)
-    inputs = {}
+    unknown = [name for name in fit.noise.needs if name not in at and name not in fit.law.input_names]
+    # Between two runs the lower: a mean of both may be no whole number of trials.
+    typical = {name: float(np.quantile(fit.runs[name], 0.5, method="lower")) for name in unknown}
+    inputs = {name: np.atleast_1d(value) for name, value in typical.items()}
     for name in needed:
+        if name in typical:
+            continue
         if name not in at:
             raise InputError(f"no '{name}' among the points to predict{nearest(name, map(str, at))}; law '{fit.law.name}' needs {needed}")
         inputs[name] = np.atleast_1d(np.asarray(at[name], dtype=float))
@@ -92,7 +102,7 @@ def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> dict[str, np.ndarray]:
         bad = np.flatnonzero(~kind.admits(values))
         if len(bad):
             raise InputError(f"point {bad[0] + 1}: {name} = {values[bad[0]]:g} must be {kind.possible_text()}")
-    return inputs
+    return inputs, [f"{name} = {value:g} ({fit.law.output})" for name, value in typical.items()]
 
 
 def _outputs(

@@ -14,6 +14,7 @@ from bayes_scaling.fitted import Fit
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.runs import Runs
+from bayes_scaling.uniformity import spread_out
 
 INTERVAL = (0.05, 0.95)
 KEPT = 1000  # draws of a forecast that are kept
@@ -58,17 +59,19 @@ def score(output: str, draws: np.ndarray, measured: np.ndarray) -> dict[str, np.
     -------
     by name, of shape (run,): ``error`` (of the median) and ``crps``, both in the logarithm of the output where that is positive (relative
     error, for a loss), ``covered`` by the central 90 % interval, and ``level``: the share of the forecast below the measurement
+    (of counts, with a random part of what is the same: `spread_out`)
     """
     if quantity(output).on_log_scale:
         # Normal noise may forecast what cannot be, and very heavy tails what overflows.
         draws = np.clip(draws, np.finfo(float).tiny, np.finfo(float).max)
     low, middle, high = np.quantile(draws, (INTERVAL[0], 0.5, INTERVAL[1]), axis=0)
     place = coordinate(output, measured)
+    same = (draws == measured).mean(axis=0)
     return {
         "error": coordinate(output, middle) - place,
         "crps": crps(coordinate(output, draws), place),
         "covered": ((low <= measured) & (measured <= high)).astype(float),
-        "level": (draws < measured).mean(axis=0) + 0.5 * (draws == measured).mean(axis=0),
+        "level": spread_out((draws < measured).mean(axis=0) + same / 2, same),
     }
 
 

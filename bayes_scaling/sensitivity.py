@@ -222,7 +222,12 @@ class OtherNoise:
 
 
 def other_noises(fit: Fit, compute: float | None = None) -> list[OtherNoise]:
-    """Return what each other noise family of the output would change, by fitting again."""
+    """Return what each other noise family of the output would change, by fitting again.
+
+    None where the scatter is what the law describes: with another one its parameters mean something else.
+    """
+    if fit.noise.spread:
+        return []
     families = [get_noise(name, fit.law.output) for name in noise_names(fit.law.output) if name != fit.noise.name]
     values, own = looked_at(fit, compute), leave_one_out(fit, MOST_REFITS)
     found = []

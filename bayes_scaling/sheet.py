@@ -10,6 +10,7 @@ import numpy as np
 
 from bayes_scaling.comparison import leave_one_out
 from bayes_scaling.criticism import OF_LEVELS, criticise
+from bayes_scaling.errors import counted, lines_text
 from bayes_scaling.fitted import KEPT_LOG_LIKELIHOODS, Fit
 from bayes_scaling.hierarchy import TWO_STAGE
 from bayes_scaling.refitting import asked, chosen_priors
@@ -53,7 +54,7 @@ def _data(fit: Fit) -> list[str]:
     return [
         "## Runs",
         f"- source: {runs.source}",
-        f"- used: {len(runs)} (lines {_spans(runs.lines)})",
+        f"- used: {len(runs)} ({lines_text(len(runs), _spans(runs.lines))})",
         f"- sha256 of the values used: {data['hash']}",
         *(f"- {note}" for note in runs.notes),
         *([f"- groups: {', '.join(fit.groups)}"] if fit.groups else []),
@@ -129,7 +130,8 @@ def _validation(fit: Fit) -> list[str]:
         found = leave_one_out(fit)
         lines.append(
             f"- leave-one-out log score {found.elpd:.2f} (se {found.se:.2f}) nats over all runs, p_loo {found.effective_parameters:.1f}, "
-            f"Pareto k above 0.7: {len(found.large_k)} runs{f' (lines {_spans(np.array(found.large_k))})' if found.large_k else ''}"
+            f"Pareto k above 0.7: {counted(len(found.large_k), 'run')}"
+            f"{f' ({lines_text(len(found.large_k), _spans(np.array(found.large_k)))})' if found.large_k else ''}"
         )
     if not fit.groups:
         criticism = criticise(fit)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
-from bayes_scaling.errors import counted
+from bayes_scaling.errors import counted, lines_text
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
@@ -127,7 +127,10 @@ def diagnosis_text(fit: Fit) -> str:
     lines += [f"  {'problem' if problem.serious else 'note'}: {problem}" for problem in d.problems]
     if d.surprising:
         by_chance = 0.01 * len(fit.runs)
-        lines.append(f"  {len(d.surprising)} runs disagree with the law (tail probability below 1 %; by chance about {by_chance:.1f}):")
+        lines.append(
+            f"  {counted(len(d.surprising), 'run', 'disagrees', 'disagree')} with the law "
+            f"(tail probability below 1 %; by chance about {by_chance:.1f}):"
+        )
         for run in d.surprising[:_SHOWN]:
             lines.append(
                 f"    line {run.line}: measured {run.measured:.4g}, expected {run.expected:.4g}, probability {run.probability:.1e}"
@@ -167,8 +170,9 @@ def comparison_text(comparison: Comparison) -> str:
             )
         if row.bad:
             lines.append(
-                f"  note: {row.name}: {len(row.bad)} runs (lines {_listed(row.bad)}) shape the fit so much that importance sampling cannot "
-                "leave them out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
+                f"  note: {row.name}: {counted(len(row.bad), 'run')} ({lines_text(len(row.bad), _listed(row.bad))}) "
+                f"{'shapes' if len(row.bad) == 1 else 'shape'} the fit so much that importance sampling cannot leave "
+                f"{'it' if len(row.bad) == 1 else 'them'} out (Pareto k > 0.7); its elpd is too good or too bad by an unknown amount"
             )
         if not row.converged:
             lines.append(f"  problem: the fit of {row.name} did not converge (see its diagnosis): its place here cannot be trusted")

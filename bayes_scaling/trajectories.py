@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, nearest, option_text
+from bayes_scaling.errors import InputError, counted, nearest, option_text
 from bayes_scaling.table import Table
 
 KINDS = ("last", "best", "all")
@@ -190,7 +190,7 @@ def join(table: Table, other: Table, on: str | None = None) -> tuple[Table, np.n
     notes = [
         *table.notes,
         *other.notes,
-        f"{len(added)} columns joined from {other.source} by {left}{f' = {right}' if right != left else ''}",
+        f"{counted(len(added), 'column')} joined from {other.source} by {left}{f' = {right}' if right != left else ''}",
     ]
     if both:
         notes.append(f"columns {', '.join(both)} of {other.source} are not used: {table.source} has its own")

@@ -10,6 +10,7 @@ import numpy as np
 LEVEL = 0.95
 _POINTS = 20
 _SIMULATED = 4000
+_STREAM = 1254  # of random numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +69,25 @@ def uniformity(values: np.ndarray, points: int = _POINTS) -> Uniformity:
     low, high = binom.ppf(least / 2, count, places), binom.ppf(1 - least / 2, count, places)
     share = np.array([(values <= place).mean() for place in places])
     return Uniformity(places, share, low / count, high / count, float(np.mean(depths <= own)))
+
+
+def spread_out(below: np.ndarray, same: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return levels that are uniform where forecasts are right, also of counts: each at random within the probability of the same value.
+
+    In the middle of it instead, levels of counts crowd: where half of them are zero, half of them are one level, and no forecast is right.
+
+    Parameters
+    ----------
+    below : probability of less than was measured, and half that of the same, shape (run,)
+    same : probability of the same, shape (run,); zero of what is continuous, which stays as it is
+
+    References
+    ----------
+    Czado, Gneiting & Held 2009, Biometrics 65:1254 (the randomised PIT)
+    """
+    # A stream of its own: runs simulated with the same seed would be tied to it.
+    at = np.random.default_rng([seed, _STREAM]).uniform(-0.5, 0.5, len(below))
+    return np.clip(below + at * same, 0, 1)
 
 
 def _depth(counts: np.ndarray, count: int, places: np.ndarray) -> np.ndarray:

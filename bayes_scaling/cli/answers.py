@@ -63,19 +63,27 @@ def add_predict(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.prediction import predict
+    from bayes_scaling.quantities import quantity
     from bayes_scaling.reading import read_points
     from bayes_scaling.records import prediction_records
     from bayes_scaling.storage import load_fit
+    from bayes_scaling.table import read_table
 
     fit = stored_fit(options)
     then = load_fit(options.then) if options.then else None
-    further = () if then is None else (*then.law.input_names, *then.noise.needs)
-    needed = tuple(dict.fromkeys([*fit.law.input_names, *fit.noise.needs, *(name for name in further if name != fit.law.output)]))
+    fits = [fit] if then is None else [fit, then]
+    inputs = [name for one in fits for name in one.law.input_names if one is fit or name != fit.law.output]
+    # Of what only the scatter needs, as trials, the fit has a typical value.
+    columns = read_table(options.at)[0].columns
+    told = {*pairs(options.map, "--map"), *pairs(options.units, "--units"), *(name.strip().lower() for name in columns)}
+    scatter = [name for one in fits for name in one.noise.needs if told & {name, *quantity(name).columns}]
+    needed = tuple(dict.fromkeys([*inputs, *scatter]))
     points = read_points(options.at, needed, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
     found = predict(fit, points, then=then, drift=options.drift, seed=options.seed)
     rows = prediction_records(found)
     if options.json:
-        print_json({"law": found.attrs["law"], "output": found.attrs["output"], "drift": found.attrs["drift"], "rows": rows})
+        about = {name: found.attrs[name] for name in ("law", "output", "drift", "assumed")}
+        print_json({**about, "rows": rows})
     else:
         print(
             "".join(f"{name:>12}" for name in needed)
@@ -87,6 +95,8 @@ def _predict(options: argparse.Namespace) -> int:
             print(f"{inputs}    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}")
         if found.attrs["drift"] and any(row["decades_beyond"] > 0 for row in rows):
             print("a new measurement: beyond the runs the law may be off as well (--drift 0 takes it for the truth; forward checks it)")
+        if found.attrs["assumed"]:
+            print(f"a new measurement: {found.attrs['assumed']}, the median of the runs, as {options.at} has no column for it")
     return verdict(bool(found.attrs["trustworthy"]), options)
 
 

@@ -128,14 +128,18 @@ def pairs(texts: Sequence[str], option: str, form: str = "NAME=VALUE") -> dict[s
     return pairs
 
 
-def number(text: str, option: str, quantity: str = "") -> float:
-    """Read a number that an option gives; of a quantity with units (params, tokens, compute), in its base unit."""
+def number(text: str, option: str, quantity: str = "", example: str = "") -> float:
+    """Read a number that an option gives; of a quantity with units (params, tokens, compute), in its base unit.
+
+    ``example`` is how such a number may look, where it is far from any budget in FLOP.
+    """
     from bayes_scaling.units import read_number
 
     try:
         return read_number(text, quantity)
     except InputError as error:
-        raise InputError(f"{option}: {error}") from None
+        said, usual, _ = str(error).partition(" (write ")
+        raise InputError(f"{option}: {said} (write {example})" if example and usual else f"{option}: {error}") from None
 
 
 def add_law_file(parser: argparse.ArgumentParser) -> None:

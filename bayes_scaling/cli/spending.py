@@ -41,6 +41,7 @@ _LIMITS = (
 )
 
 _QUANTITIES = {"TOKENS": "tokens", "N": "params", "D": "tokens", "BYTES": "data_bytes", "FLOP/S": "compute"}  # by metavar: whose units
+_EXAMPLES = {"FLOP": "6", "FLOP/S": "989e12", "SHARE": "0.4", "DOLLARS": "2", "BITS": "8", "RATIO": "20", "BYTES": "80GB", "HOURS": "4e5"}
 
 
 def add_spending(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +67,12 @@ def add_spending(parser: argparse.ArgumentParser) -> None:
 
 
 def _numbers(options: argparse.Namespace, known: Any) -> dict[str, float]:
-    named = ((name, getattr(options, name.replace("-", "_")), _QUANTITIES.get(metavar, "")) for name, metavar, _ in known)
-    return {name: number(text, f"--{name}", quantity) for name, text, quantity in named if text is not None}
+    named = ((name, metavar, getattr(options, name.replace("-", "_"))) for name, metavar, _ in known)
+    return {
+        name: number(text, f"--{name}", _QUANTITIES.get(metavar, ""), _EXAMPLES.get(metavar, ""))
+        for name, metavar, text in named
+        if text is not None
+    }
 
 
 def read_cost(options: argparse.Namespace) -> Any:
@@ -79,7 +84,7 @@ def read_cost(options: argparse.Namespace) -> Any:
     shape = _numbers(options, _SHAPE)
     hardware = _numbers(options, _HARDWARE)
     if hardware and "gpu-flops" not in hardware:
-        raise InputError(f"--{next(iter(hardware))} needs --gpu-flops, the peak FLOP/s of a GPU")
+        raise InputError(f"--{next(iter(hardware))} needs --gpu-flops, the peak FLOP/s of a GPU (--gpu-flops 989e12)")
     if not ({"context", "vocabulary"} & set(shape)) and (shape or options.embeddings):
         raise InputError(f"--{next(iter(shape), 'embeddings')} needs --context or --vocabulary")
     if options.training_budget and not plain.get("inference_tokens"):

@@ -8,7 +8,7 @@ from scipy import stats
 import bayes_scaling as bs
 from bayes_scaling.criticism import neighbours
 from bayes_scaling.sensitivity import budgets_of, leave_budgets_out, leave_runs_out, log_prior, looked_at, power_scaling
-from bayes_scaling.uniformity import uniformity
+from bayes_scaling.uniformity import spread_out, uniformity
 
 LAW = bs.get_law("chinchilla")
 
@@ -85,6 +85,19 @@ def test_the_band_sees_departures():
     assert narrow.shape == "outside"
     assert uniformity(stats.norm.cdf(rng.normal(size=300) / 1.6)).shape == "inside"
     assert uniformity(rng.beta(2, 1, size=300)).shape == "high"
+
+
+def test_levels_of_counts_are_uniform_under_their_own_law():
+    """Of problems many of which nothing solves: with one level for all of those they never are, spread out they nearly always."""
+    scatter = stats.betabinom(100, 0.4, 6.0)
+    counts = scatter.rvs((100, 120), random_state=0)
+    same = scatter.pmf(counts)
+    below = scatter.cdf(counts) - same / 2
+    inside = [uniformity(spread_out(*rows)).inside for rows in zip(below, same, strict=True)]
+    assert 0.89 <= np.mean(inside) <= 1.0
+    assert not any(uniformity(rows).inside for rows in below[:20])
+    assert np.array_equal(spread_out(below[0], same[0]), spread_out(below[0], same[0]))
+    assert np.array_equal(spread_out(below[0], 0 * same[0]), below[0])  # what is continuous stays as it is
 
 
 def test_patterns_are_found_where_they_are(small_fit):

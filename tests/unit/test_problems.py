@@ -1,5 +1,6 @@
 """Counts of successes problem by problem: the unbiased estimator, and coverage of the problems that were fitted."""
 
+import json
 import math
 from fractions import Fraction
 
@@ -8,7 +9,9 @@ import pytest
 from scipy import stats
 
 import bayes_scaling as bs
+from bayes_scaling.criticism import criticise
 from bayes_scaling.errors import InputError
+from bayes_scaling.sensitivity import other_noises
 
 ALPHA, BETA = 0.4, 6.0
 
@@ -29,6 +32,15 @@ def fit():
     """60 problems of 20 samples and 60 of 50."""
     trials = np.repeat([20, 50], 60)
     return bs.fit("pass_at_k", runs_of(simulated(120, trials)[1], trials), draws=500)
+
+
+def test_nothing_speaks_against_counts_of_the_law_itself(fit):
+    """Half of them zero; and no other noise is tried, since under it the law's parameters would mean something else."""
+    found = criticise(fit)
+    assert np.mean(fit.runs["successes"] == 0) > 0.2
+    assert found.levels.inside
+    assert found.patterns == ()
+    assert other_noises(fit) == []
 
 
 def test_unbiased_value_of_the_sheet():
@@ -121,6 +133,28 @@ def test_fewer_samples_than_made_are_picked_from_them(fit):
         spread = np.sqrt(np.sum(measured[i] * (1 - measured[i]))) / len(fit.runs)
         assert ours.mean() == pytest.approx(measured[i].mean(), abs=4 * spread / np.sqrt(ours.size))
         assert ours.std() == pytest.approx(spread, rel=0.1)
+
+
+def test_predictions_need_no_trials(fit, run, tmp_path):
+    """The curve knows nothing of them; a new measurement is of as many as the runs have, and says so."""
+    at = {"samples": [10.0, 100.0]}
+    found, told = bs.predict(fit, at), bs.predict(fit, {**at, "trials": 20.0})
+    assert found.attrs["assumed"] == "trials = 20 (accuracy)"
+    assert told.attrs["assumed"] == ""
+    assert found.drop_attrs().identical(told.drop_attrs())
+    fit.save(tmp_path / "fit.nc")
+    points = tmp_path / "points.csv"
+    points.write_text("samples\n10\n100\n")
+    code, out, err = run("predict", tmp_path / "fit.nc", "--at", points)
+    assert code == 0, err
+    assert f"a new measurement: trials = 20 (accuracy), the median of the runs, as {points} has no column for it" in out
+    points.write_text("samples,trials\n10,7\n")
+    code, out, _ = run("predict", tmp_path / "fit.nc", "--at", points, "--json")
+    assert code == 0
+    assert json.loads(out)["assumed"] == ""
+    assert json.loads(out)["rows"][0]["trials"] == 7
+    points.write_text("samples,trials\n10,-7\n")
+    assert "trials = -7" in run("predict", tmp_path / "fit.nc", "--at", points)[2]
 
 
 def test_expected_is_what_predict_says(fit):

@@ -33,6 +33,13 @@ def test_scores_are_relative_for_what_is_positive():
     assert np.isfinite(score("loss", np.array([[-1.0], [1.0], [2.0]]), np.array([1.5]))["crps"][0])
 
 
+def test_levels_of_counts_are_spread_over_what_is_the_same():
+    """Of forecasts right about what is mostly zero, in the middle of which three quarters would have one level."""
+    draws, measured = np.random.default_rng(0).binomial(3, 0.09, (2, 2000)).astype(float) / 3
+    levels = score("accuracy", np.repeat(draws[:, None], 2000, axis=1), measured)["level"]
+    assert stats.kstest(levels, "uniform").pvalue > 0.01
+
+
 @pytest.mark.parametrize("laws", [2, 4])
 def test_best_weights_are_the_best(laws):
     rng = np.random.default_rng(laws)
