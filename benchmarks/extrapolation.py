@@ -27,6 +27,8 @@ import numpy as np
 import bayes_scaling as bs
 from bayes_scaling.extrapolation.curve import LEAST, Scaled
 from bayes_scaling.extrapolation.prior import NAMES, CurvePrior, weak_prior
+from bayes_scaling.scores import forecasts as forecasts_of
+from bayes_scaling.scores import log_predictive
 
 KIND = {
     "IC": "image", "NMT": "translation", "LM": "language", "BB": "few-shot", "DD": "double-descent", "Nano": "width", "ColPret": "training",
@@ -41,6 +43,7 @@ PUBLISHED = {
 }
 Formula = Callable[[np.ndarray, Sequence[float], Scaled], np.ndarray]
 LEVELS = np.array([0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99])
+ASKED = [0.5, *(1 - LEVELS) / 2, *(1 + LEVELS) / 2]
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,17 @@ def cross_fitted(cases: Sequence[Case], **options: Any) -> list[CurvePrior]:
 
 def score(case: Case, forecast: bs.Forecast) -> dict[str, float]:
     places, back = np.unique(case.x, return_inverse=True)
-    found = forecast.predict(places, [0.5, *(1 - LEVELS) / 2, *(1 + LEVELS) / 2])["measured"].values[back]
-    inside = (case.y[:, None] >= found[:, 1 : 1 + len(LEVELS)]) & (case.y[:, None] <= found[:, 1 + len(LEVELS) :])
+    found = forecast.predict(places, ASKED)["measured"].values[back]
+    return judged(case, found, forecast.log_density(case.x, case.y))
+
+
+def judged(case: Case, quantiles: np.ndarray, log_density: np.ndarray) -> dict[str, float]:
+    """Return a curve's scores from quantiles of each point as `ASKED`, shape (point, quantile), and its log density, shape (point,)."""
+    middle, low, high = quantiles[:, 0], quantiles[:, 1 : 1 + len(LEVELS)], quantiles[:, 1 + len(LEVELS) :]
+    inside = (case.y[:, None] >= low) & (case.y[:, None] <= high)
     return {
-        "rmsle": float(np.sqrt(np.mean((np.log(found[:, 0]) - np.log(case.y)) ** 2))),
-        "ll": float(np.mean(forecast.log_density(case.x, case.y))),
+        "rmsle": float(np.sqrt(np.mean((np.log(middle) - np.log(case.y)) ** 2))),
+        "ll": float(np.mean(log_density)),
         "msce": float(np.mean((inside.mean(axis=0) - LEVELS) ** 2)),
         "covered": float(inside[:, 4].mean()),
         "points": len(case.y),
@@ -101,7 +110,8 @@ def score(case: Case, forecast: bs.Forecast) -> dict[str, float]:
 
 def forecasts(cases: Sequence[Case], priors: Sequence[CurvePrior | str], seed: int = 0) -> tuple[list[bs.Forecast], float]:
     contexts = [case.context for case in cases]
-    list(bs.extrapolate_many(contexts[:1] * 2, priors[0]))  # compiles
+    for one in {context.scaled().size: context for context in contexts}.values():  # compiles
+        list(bs.extrapolate_many([one] * 2, priors[0]))
     begun = time.perf_counter()
     found = list(bs.extrapolate_many(contexts, list(priors), seed=seed))
     return found, (time.perf_counter() - begun) / len(cases)
@@ -227,6 +237,31 @@ LEAST_SQUARES: dict[str, tuple[Formula, list[list[float]]]] = {
 }
 
 
+_ENDS_AT = 2.0  # the loss that each curve is scaled to end at
+
+
+def one_law(cases: Sequence[Case]) -> None:
+    """Print Bayesian fits of a single law by NUTS, taken for the truth beyond the points, as the published baselines take theirs."""
+    for name in ("power_law_floor", "m4", "bnsl"):
+        begun = time.perf_counter()
+        found: dict[int, dict[str, float]] = {}
+        converged = []
+        for place, fit in bs.fit_many(name, [_as_runs(case, case.context.x, case.context.y) for case in cases], input="tokens", draws=500):
+            case = cases[place]
+            rest, unit = _as_runs(case, case.x, case.y), case.context.y[-1] / _ENDS_AT
+            drawn = forecasts_of(fit, rest, most=2000, drift=0.0) * unit
+            density = log_predictive(fit, rest, drift=0.0) - np.log(unit)
+            found[place] = judged(case, np.quantile(drawn, ASKED, axis=0).T, density)
+            converged.append(fit.diagnosis.converged)
+        tell(cases, [found[place] for place in range(len(cases))], f"{name}, NUTS")
+        print(f"{'':16}{(time.perf_counter() - begun) / len(cases):.3f} s a curve; {np.mean(converged):.1%} converged", flush=True)
+
+
+def _as_runs(case: Case, x: np.ndarray, y: np.ndarray) -> bs.Runs:
+    """Return a curve as losses against tokens, in units in which the priors of laws of loss are sensible."""
+    return bs.runs_from_columns({"tokens": x / case.context.last_x * 1e9, "loss": y / case.context.y[-1] * _ENDS_AT}, case.context.name)
+
+
 def ablation(cases: Sequence[Case]) -> None:
     """Print what each ingredient buys: priors are learned anew without it, in two folds."""
     weak = weak_prior()
@@ -258,7 +293,7 @@ def _nothing_ahead(prior: CurvePrior) -> CurvePrior:
 
 
 def uses(folder: Path) -> None:
-    """Print forecasts of curves of other kinds: a skill learned at once, failures against samples, the loss of longer training."""
+    """Print forecasts of curves of other kinds: a skill learned at once, failures against samples, longer training, each of its seeds."""
 
     def table(name: str) -> list[dict[str, str]]:
         with open(folder / name, newline="") as file:
@@ -282,6 +317,14 @@ def uses(folder: Path) -> None:
         samples = np.unique(np.geomspace(1, 100, 16).round())
         failed = [(k, 1 - float(bs.unbiased_pass_at_k(trials, successes, k).mean())) for k in (*samples, trials.min())]
         cases.append((f"{model}, MATH: failures at {trials.min():g} samples", failed[:-1], failed[-1:]))
+    repeated: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in table("muennighoff2023_data_constrained.csv"):
+        repeated.setdefault((row["params"], row["unique_tokens"]), []).append((float(row["tokens"]), float(row["val_loss"])))
+    for (params, unique), points in repeated.items():
+        last = max(tokens for tokens, _ in points)
+        seeds, ordered = [point for point in points if point[0] == last], sorted(point for point in points if point[0] < last)
+        if len(seeds) > 2 and len({tokens for tokens, _ in ordered}) > LEAST:
+            cases.append((f"{float(params):.3g} params on {float(unique):.3g} tokens, repeated", ordered, seeds))
     for name, known, ahead in cases:
         (x, y), (further, came) = (np.array(part).T for part in (known, ahead))
         found = bs.extrapolate(x, y)
@@ -298,8 +341,9 @@ def main() -> None:
     parser.add_argument("--priors", choices=("folds", "shipped"), default="folds")
     parser.add_argument("--parts", default="table,seeds", help="of table, seeds, baselines, ablation, uses")
     parser.add_argument("--write-priors", action="store_true", help="learn the package's priors from all curves")
+    parser.add_argument("--domains", default=",".join(KIND), help="of the curves, by comma; priors are learned from these alone")
     options = parser.parse_args()
-    cases = read(options.data)
+    cases = [case for case in read(options.data) if case.domain in options.domains.split(",")]
     if options.write_priors:
         learned = learn(cases, note="contexts and targets of 161 curves of Lee et al. 2025 (arXiv 2505.23032)")
         path = Path(__file__).resolve().parent.parent / "bayes_scaling/data/curve_priors.json"
@@ -318,6 +362,7 @@ def main() -> None:
         two_seeds(cases, priors)
     if "baselines" in parts:
         baselines(cases)
+        one_law(cases)
     if "ablation" in parts:
         ablation(cases)
     if "uses" in parts:

@@ -54,7 +54,7 @@ def run_extrapolate(options: argparse.Namespace) -> int:
         require_writable(options.out, (options.data, options.join))
     target = number(options.target, "--target") if options.target else None
     at = [number(text, "--at", options.input or "tokens") for texts in options.at for text in texts.split(",")]
-    curves = _curves(options)
+    curves, names = _curves(options)
     for curve in curves:
         curve.beyond(at)
     if target is not None and target <= 0:
@@ -72,7 +72,9 @@ def run_extrapolate(options: argparse.Namespace) -> int:
     if options.plot:
         from bayes_scaling import plot
 
-        plot.save_figure(plot.forecast(found[0], upto=max(at, default=None), target=target), options.plot)
+        ax = plot.forecast(found[0], upto=max(at, default=None), target=target)
+        ax.set(xlabel=names[0], ylabel=names[1])
+        plot.save_figure(ax, options.plot)
     if options.json:
         records = [forecast_record(forecast, at, target) for forecast in found]
         print_json(records[0] if len(records) == 1 else records)
@@ -82,7 +84,8 @@ def run_extrapolate(options: argparse.Namespace) -> int:
     return verdict(bad == 0, options, f"{bad} of {len(found)} forecasts are not trustworthy")
 
 
-def _curves(options: argparse.Namespace) -> list[Curve]:
+def _curves(options: argparse.Namespace) -> tuple[list[Curve], tuple[str, str]]:
+    """Return the curves, and what they are drawn against and of."""
     from bayes_scaling.curves import AXES, UNIT
     from bayes_scaling.extrapolation import Curve
     from bayes_scaling.reading import read_runs
@@ -102,4 +105,4 @@ def _curves(options: argparse.Namespace) -> list[Curve]:
     curves = [Curve(part[chosen], part[outputs[0]], label) for label, part in parts]
     for note in runs.notes:
         print(f"note: {note}", file=sys.stderr)
-    return curves
+    return curves, (chosen, outputs[0])

@@ -22,8 +22,9 @@ def test_forecast_is_printed_drawn_and_stored(table, tmp_path, capsys):
     arguments = [str(table), "--at", "1e11,1e12", "--target", "2.45", "--out", str(out), "--plot", str(figure)]
     assert main(["extrapolate", *arguments]) == 0
     text = capsys.readouterr().out
-    assert "The forecast can be trusted" in text
+    assert "The draws can be trusted" in text
     assert "2.45 is reached by" in text
+    assert "measured already" not in text
     assert figure.stat().st_size > 10_000
     assert main(["fit", str(table), "--law", "extrapolate", "--at", "1e11,1e12", "--target", "2.45", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
@@ -33,6 +34,11 @@ def test_forecast_is_printed_drawn_and_stored(table, tmp_path, capsys):
     read = bs.load_forecast(out)
     np.testing.assert_allclose(read.predict(1e11, [0.05, 0.5, 0.95])["curve"][0], [low, middle, high], rtol=1e-12)
     assert str(read).splitlines()[0] == "curve.csv: 7 points, x from 1e9 to 6.4e10; prior of kind 'generic'"
+
+
+def test_a_target_behind_the_last_point_was_met_there(table, capsys):
+    assert main(["extrapolate", str(table), "--target", "3.1"]) == 0
+    assert "3.1 has been measured already, at 8e9; what follows is of the curve beyond its last point" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
