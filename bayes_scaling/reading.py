@@ -272,7 +272,7 @@ def read_points(
     columns = table.all_measured({quantity: found[quantity] for quantity in quantities})
     columns.update({quantity: units_module.to_base(columns[quantity], quantity, unit) for quantity, unit in units.items()})
     refuse_implausible_units(table, found, columns, units)
-    bad = bad_rows(found, columns)
+    bad = bad_rows(found, columns, units)
     if bad:
         raise InputError(f"{table.source}: {_bad_text(table, bad)}")
     return columns
@@ -333,7 +333,7 @@ def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[st
         except InputError as error:
             reason = str(error)
         else:
-            bad = bad_rows(found, columns)
+            bad = bad_rows(found, columns, {})
             if not bad:
                 continue
             row, reason = next(iter(bad.items()))
@@ -361,7 +361,7 @@ def _validate(
 
     refuse_implausible_units(table, found, columns, units)
     notes += fill_compute(columns)
-    bad = bad_rows(found, columns)
+    bad = bad_rows(found, columns, units)
     if bad and not drop_invalid:
         raise InputError(
             f"{table.source}: {len(bad)} of {len(table)} rows cannot be used: {_bad_text(table, bad)}. "

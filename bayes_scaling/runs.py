@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from bayes_scaling import units as units_module
 from bayes_scaling.errors import InputError, listed, nearest, option_text
 from bayes_scaling.quantities import quantity as kind_of
 from bayes_scaling.trajectories import CURVE, TIES
@@ -53,13 +52,8 @@ class Runs:
         # A rate may have been meant to come from counts.
         reason = next((self.unusable[part] for part in (name, "successes", "trials") if part in self.unusable), None)
         if name not in self.columns and reason and (name in self.unusable or kind_of(name).is_fraction):
-            unit = (
-                f", declare its unit ({option_text(units={name: 'percent'})})"
-                if name in units_module.UNITS and name in self.unusable
-                else ""
-            )
             fewer = f"leave rows out with {option_text(where=None)}"
-            raise InputError(f"{self.source} has no usable column for '{name}': {reason}; mend it{unit}, or {fewer}")
+            raise InputError(f"{self.source} has no usable column for '{name}': {reason}; mend it, or {fewer}")
         if name not in self.columns:
             known = f"columns not recognised: {listed(self.ignored, 20) or 'none'}"
             raise InputError(f"{self.source} has no column for '{name}'; {known} (name one with {option_text(map={name: 'COLUMN'})})")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_scaling.errors import InputError, brief, nearest
+from bayes_scaling.quantities import QUANTITIES
 
 PF_DAY = 1e15 * 86400  # FLOP
 
@@ -28,7 +29,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "compute": {"FLOP": 1.0, "TFLOP": 1e12, "PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21, "PF-day": PF_DAY},
     **dict.fromkeys(("unique_tokens", "batch_tokens", "examples", "unique_examples", "encoder_params", "decoder_params"), _COUNTS),
     "data_bytes": {"byte": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
-    "error": {"fraction": 1.0, "percent": 0.01},
+    **{item.name: {"fraction": 1.0, "percent": 0.01} for item in QUANTITIES.values() if item.is_fraction},
     "loss": {"nat": 1.0, "bit": math.log(2), "perplexity": math.nan},
 }
 

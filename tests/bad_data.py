@@ -241,10 +241,16 @@ UNITS = [
     Case("unit twice", f"{FIT} --units loss=bit,loss=nat", "--units gives 'loss' twice", scaled()),
     Case("unit without a value", f"{FIT} --units loss", "cannot read 'loss' of --units; write it as --units NAME=VALUE", scaled()),
     Case("percent for a fraction", ERRORS,
-         "runs.csv has no usable column for 'error': column 'error' is not used as error: line 5:", rates("1e11,25")),
+         "runs.csv has no usable column for 'error': column 'error' is not used as error: line 5: error = 25 must be between 0 (included) "
+         "and 1 (in percent? Then --units error=percent); mend it, or leave rows out with --where", rates("1e11,25")),
     Case("all in percent", ERRORS,
-         "runs.csv has no usable column for 'error': column 'error' is not used as error: line 2:",
+         "runs.csv has no usable column for 'error': column 'error' is not used as error: line 2: error = 50 must be between 0 (included) "
+         "and 1 (in percent? Then --units error=percent)",
          {"runs.csv": "tokens,error\n1e8,50\n1e9,40\n1e10,30\n"}),
+    Case("accuracy in percent", "fit runs.csv --law power_law:error --map error=accuracy",
+         "runs.csv: 3 of 3 rows cannot be used: line 2: accuracy = 50 must be between 0 (included) and 1 (in percent? Then --units "
+         "error=percent); line 3: accuracy = 40 must be between 0 (included) and 1;",
+         {"runs.csv": "tokens,accuracy\n1e8,50\n1e9,40\n1e10,30\n"}),
     Case("error rate above 1", ERRORS,
          "runs.csv has no usable column for 'error': column 'error' is not used as error: line 5:", rates("1e11,1.01")),
     Case("negative error rate", ERRORS,

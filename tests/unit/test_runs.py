@@ -177,13 +177,28 @@ def test_quantities_of_few_laws_are_read_where_they_make_sense(tmp_path):
         bs.read_runs(path, map={"steps": "steps"})
 
 
-def test_percent_is_converted_only_as_declared(tmp_path):
+@pytest.mark.parametrize("name", ["error", "accuracy", "coverage", "win_rate", "reference"])
+def test_percent_is_converted_only_as_declared(tmp_path, name):
     path = tmp_path / "runs.csv"
-    path.write_text("params,error\n1e8,31\n1e9,24\n")
-    assert "error" not in bs.read_runs(path).columns
-    with pytest.raises(bs.InputError, match="error = 31 must be between 0"):
-        bs.read_runs(path, map={"error": "error"})
-    assert bs.read_runs(path, units={"error": "percent"})["error"] == pytest.approx([0.31, 0.24])
+    path.write_text(f"params,{name}\n1e8,31\n1e9,24\n")
+    assert name not in bs.read_runs(path).columns
+    remedy = f"{name} = 31 must be between 0 \\(included\\) and 1 \\(in percent\\? Then units={{'{name}': 'percent'}}\\)"
+    with pytest.raises(bs.InputError, match=f"column '{name}' is not used .*{remedy}; mend it, or leave rows out with where"):
+        bs.read_runs(path)[name]
+    with pytest.raises(bs.InputError, match=f"line 2: {remedy}; line 3: {name} = 24 must be between 0 \\(included\\) and 1. Mend"):
+        bs.read_runs(path, map={name: name})
+    assert bs.read_runs(path, units={name: "percent"})[name] == pytest.approx([0.31, 0.24])
+
+
+@pytest.mark.parametrize("values", ["-31", "0.31,-0.1", "31,101", "0.31,101"])
+def test_what_no_percentage_can_be_is_not_offered_as_one(values):
+    frame = pandas.DataFrame({"accuracy": [float(value) for value in values.split(",")]})
+    with pytest.raises(bs.InputError) as refused:
+        bs.read_runs(frame)["accuracy"]
+    assert "percent" not in str(refused.value)
+    with pytest.raises(bs.InputError, match="accuracy = 31 must be between 0") as refused:
+        bs.read_runs(pandas.DataFrame({"accuracy": [3100.0]}), units={"accuracy": "percent"})
+    assert "percent" not in str(refused.value)
 
 
 def test_more_successes_than_trials_are_refused(tmp_path):
