@@ -243,7 +243,7 @@ def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Run
     if not rows:
         raise InputError("no runs given")
     # A name that no quantity goes by is a quantity of a user's law.
-    known = {"group", *(column for item in QUANTITIES.values() for column in item.columns)}
+    known = {"group", *(column for item in QUANTITIES.values() for column in (*item.columns, *item.instead))}
     own = {name: name for name in arrays if _canonical(name) not in known or name in QUANTITIES}
     return _validate(Table(arrays, np.arange(1, rows + 1), source), own, {}, [], False, False)
 
@@ -305,10 +305,12 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
         found[name] = column
     taken = set(found.values())
     columns = {column: _canonical(column) for column in table.columns}
-    for name, names in {"group": ("group",), **{item.name: item.columns for item in QUANTITIES.values()}}.items():
+    choices = {"group": (("group",),), **{item.name: (item.columns, item.instead) for item in QUANTITIES.values()}}
+    for name, preferred in choices.items():
         if name in found:
             continue
-        candidates = [column for column, spelled in columns.items() if spelled in names and column not in taken]
+        each = ([column for column, spelled in columns.items() if spelled in names and column not in taken] for names in preferred)
+        candidates = next(filter(None, each), list[str]())
         exact = [column for column in candidates if column == name]
         if len(candidates) > 1 and not exact:
             if name != "group" and not QUANTITIES[name].core:
@@ -326,7 +328,9 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
 def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[str, str]) -> dict[str, str]:
     """Leave columns out that only look like a quantity that few laws use, and that nobody asked for; return why, by quantity."""
     reasons: dict[str, str] = {}
-    for name in [name for name in found if name not in mapping and name != "group" and not QUANTITIES[name].core]:
+    for name in [name for name in found if name not in mapping and name != "group"]:
+        if QUANTITIES[name].core and _canonical(found[name]) not in QUANTITIES[name].instead:
+            continue
         try:
             needed = ("successes", "trials") if name == "successes" and "trials" in found else (name,)
             columns = {each: table.measured(found[each]) for each in needed}
