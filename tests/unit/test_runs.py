@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.noise import noise_of
+from bayes_scaling.suiting import usable_runs
 
 
 @pytest.fixture
@@ -109,6 +113,39 @@ def test_missing_column_names_what_is_there(write):
     runs = bs.read_runs(write("params,foo,loss\n1e8,1,3\n1e9,2,2\n"))
     with pytest.raises(bs.InputError, match="no column for 'tokens'; columns not recognised: foo"):
         bs.fit("chinchilla", runs)
+
+
+def test_a_map_of_what_no_law_takes_is_noted():
+    """It may be of another law's; that it is misspelt cannot be told where nothing is missing."""
+    frame = pandas.DataFrame({"params": [1e8, 1e9], "D": [2e9, 2e10], "seen": [2e9, 2e10], "loss": [3.1, 2.5]})
+    law = bs.get_law("chinchilla")
+    taken = usable_runs(law, noise_of(law), replace(bs.read_runs(frame), reading={"map": {"token": "seen", "steps": "seen"}}))
+    said = "'token', which map names, is nothing that law 'chinchilla' takes; did you mean 'tokens'?"
+    assert [note for note in taken.notes if "nothing" in note] == [said]
+    assert usable_runs(law, noise_of(law), taken).notes == taken.notes
+
+
+@pytest.mark.parametrize("header", ["num_correct,num_samples", "n_correct,n_samples", "correct,total", "Successes,Trials"])
+def test_counts_of_solved_problems_go_by_common_names(write, header):
+    runs = bs.read_runs(write(f"problem,{header}\na,3,100\nb,7,100\n"))
+    law = bs.get_law("pass_at_k")
+    taken = usable_runs(law, noise_of(law), runs)
+    assert taken["successes"].tolist() == [3, 7]
+    assert taken["trials"].tolist() == [100, 100]
+    assert taken["accuracy"].tolist() == [0.03, 0.07]
+
+
+def test_training_loss_is_the_loss_where_no_other_is(write):
+    text = "params,tokens,{}\n1e8,2e9,3.1,{}\n1e9,2e10,2.5,2.4\n"
+    runs = bs.read_runs(write(text.format("train/loss,lr", 0.1)))
+    assert runs["loss"].tolist() == [3.1, 2.5]
+    assert any("loss from column 'train/loss'" in note for note in runs.notes)
+    assert bs.read_runs(write(text.format("eval/loss,train/loss", 3.0)))["loss"].tolist() == [3.1, 2.5]
+    with pytest.raises(bs.InputError, match="columns eval/loss, val/loss could each be loss; choose with map={'loss': 'eval/loss'}"):
+        bs.read_runs(write(text.format("eval/loss,val/loss", 3.0)))
+    unusable = bs.read_runs(write(text.format("error,train/loss", "")), units={"error": "percent"})
+    with pytest.raises(bs.InputError, match="no usable column for 'loss': column 'train/loss' is not used as loss: line 2: .* missing"):
+        unusable["loss"]
 
 
 def test_compute_gives_tokens_and_disagreement_with_6nd_is_said(write):
