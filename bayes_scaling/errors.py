@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -72,7 +73,8 @@ def _written(value: Any) -> str:
     if value is None or value is True:
         return ""
     if isinstance(value, dict):
-        return " " + ",".join(f"{name}={item}" for name, item in cast("dict[str, Any]", value).items())
+        # A header may hold blanks and brackets, which a shell takes apart.
+        return " " + ",".join(f"{name}={shlex.quote(str(item))}" for name, item in cast("dict[str, Any]", value).items())
     return f' "{value}"' if " " in str(value) else f" {value}"
 
 

@@ -65,8 +65,8 @@ def refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Ma
         raise InputError(together(wrong, table.source))
 
 
-def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dict[int, str]:
-    """Return row index -> reason, in order."""
+def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray], units: Mapping[str, str]) -> dict[int, str]:
+    """Return row index -> reason, in order. Where a fraction without a declared unit may be in percent, its first reason says so."""
     reasons: dict[int, str] = {}
     for name, values in columns.items():
         kind = kind_of(name)
@@ -76,6 +76,7 @@ def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dic
         if name == "successes" and "trials" in columns:
             possible &= ~(values > columns["trials"])
         # Arithmetic on accelerators takes numbers below the smallest normal one for zero.
+        percent = kind.is_fraction and name not in units and _looks_like_percent(values)
         tiny = kind.on_log_scale & (values > 0) & (values < np.finfo(float).tiny)
         for row in np.flatnonzero(~possible | tiny):
             value, column = values[row], brief(found[name])
@@ -93,6 +94,8 @@ def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dic
                 reason = f"{column} = {value:.6g} is below 1"
             else:
                 reason = f"{column} = {value:.6g} must be {'finite and positive' if kind.low == 1 else kind.range_text()}"
+                if percent:
+                    reason, percent = f"{reason} (in percent? Then {option_text(units={name: 'percent'})})", False
             reasons.setdefault(int(row), reason)
     if {"params", "tokens"} <= set(columns):
         with np.errstate(all="ignore"):
@@ -101,6 +104,12 @@ def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray]) -> dic
             sizes = f"{columns['params'][row]:.6g} params and {columns['tokens'][row]:.6g} tokens"
             reasons.setdefault(int(row), f"6 x params x tokens of {sizes} is too large for a number of 64 bits")
     return dict(sorted(reasons.items()))
+
+
+def _looks_like_percent(values: np.ndarray) -> bool:
+    """Whether values of a fraction that are too large would all be possible in percent."""
+    known = values[~np.isnan(values)]
+    return bool(np.any(known > 1) and np.all((known >= 0) & (known <= 100)))
 
 
 def compare_with_6nd(source: str, column: str, ratio: np.ndarray) -> list[str]:

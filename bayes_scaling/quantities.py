@@ -16,6 +16,7 @@ class Quantity:
     ----------
     name : as laws call it
     columns : column names that mean it, in the order of preference; compared in lower case with spaces and hyphens as underscores
+    instead : column names that are taken to mean it where none of the others is there; what they hold is not worth refusing a table for
     low, high : bounds of its values, in base units
     low_allowed, high_allowed : whether the bounds themselves are values
     whole : whether only whole numbers are values: counts of outcomes, which binomial noise takes one by one
@@ -32,6 +33,7 @@ class Quantity:
     high_allowed: bool = False
     whole: bool = False
     core: bool = False
+    instead: tuple[str, ...] = ()
     scale: float = 1.0
     scatter: float = 0.01
 
@@ -95,7 +97,12 @@ _ALL = (
         ("compute", "flops", "flop", "training_flops", "train_flops", "training_flop", "training_compute", "train_compute", "c"),
         core=True,
     ),
-    Quantity("loss", ("loss", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "l"), core=True),
+    Quantity(
+        "loss",
+        ("loss", "val_loss", "valid_loss", "validation_loss", "eval_loss", "test_loss", "final_loss", "l"),
+        core=True,
+        instead=("train_loss", "training_loss"),
+    ),
     Quantity("loss_se", ("loss_se", "loss_stderr", "loss_standard_error"), low_allowed=True, core=True),
     Quantity("unique_tokens", ("unique_tokens",), low=1, low_allowed=True),
     Quantity(
@@ -119,8 +126,14 @@ _ALL = (
     Quantity("x", ("x",)),
     Quantity("error", ("error", "error_rate"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
     Quantity("accuracy", ("accuracy", "acc"), high=1, low_allowed=True, high_allowed=True, scale=0.3, scatter=0.03),
-    Quantity("trials", ("trials", "n_trials", "n_items", "n_samples", "n_problems", "n_questions"), low=1, low_allowed=True, whole=True),
-    Quantity("successes", ("successes", "n_successes", "n_success", "n_correct"), low_allowed=True, whole=True),
+    Quantity(
+        "trials",
+        ("trials", "n_trials", "n_items", "n_samples", "num_samples", "n_problems", "n_questions", "total"),
+        low=1,
+        low_allowed=True,
+        whole=True,
+    ),
+    Quantity("successes", ("successes", "n_successes", "n_success", "n_correct", "num_correct", "correct"), low_allowed=True, whole=True),
     Quantity("bleu", ("bleu",), high=100, high_allowed=True, scale=30.0, scatter=0.03),
     Quantity("task_loss", ("task_loss", "bits_per_byte", "bpb"), scatter=0.01),  # of the correct answers of a benchmark
     # Repeated sampling and test-time compute

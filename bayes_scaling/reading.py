@@ -243,7 +243,7 @@ def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Run
     if not rows:
         raise InputError("no runs given")
     # A name that no quantity goes by is a quantity of a user's law.
-    known = {"group", *(column for item in QUANTITIES.values() for column in item.columns)}
+    known = {"group", *(column for item in QUANTITIES.values() for column in (*item.columns, *item.instead))}
     own = {name: name for name in arrays if _canonical(name) not in known or name in QUANTITIES}
     return _validate(Table(arrays, np.arange(1, rows + 1), source), own, {}, [], False, False)
 
@@ -272,7 +272,7 @@ def read_points(
     columns = table.all_measured({quantity: found[quantity] for quantity in quantities})
     columns.update({quantity: units_module.to_base(columns[quantity], quantity, unit) for quantity, unit in units.items()})
     refuse_implausible_units(table, found, columns, units)
-    bad = bad_rows(found, columns)
+    bad = bad_rows(found, columns, units)
     if bad:
         raise InputError(f"{table.source}: {_bad_text(table, bad)}")
     return columns
@@ -305,10 +305,12 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
         found[name] = column
     taken = set(found.values())
     columns = {column: _canonical(column) for column in table.columns}
-    for name, names in {"group": ("group",), **{item.name: item.columns for item in QUANTITIES.values()}}.items():
+    choices = {"group": (("group",),), **{item.name: (item.columns, item.instead) for item in QUANTITIES.values()}}
+    for name, preferred in choices.items():
         if name in found:
             continue
-        candidates = [column for column, spelled in columns.items() if spelled in names and column not in taken]
+        each = ([column for column, spelled in columns.items() if spelled in names and column not in taken] for names in preferred)
+        candidates = next(filter(None, each), list[str]())
         exact = [column for column in candidates if column == name]
         if len(candidates) > 1 and not exact:
             if name != "group" and not QUANTITIES[name].core:
@@ -326,14 +328,16 @@ def _find_columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
 def _leave_out_unusable(table: Table, found: dict[str, str], mapping: Mapping[str, str]) -> dict[str, str]:
     """Leave columns out that only look like a quantity that few laws use, and that nobody asked for; return why, by quantity."""
     reasons: dict[str, str] = {}
-    for name in [name for name in found if name not in mapping and name != "group" and not QUANTITIES[name].core]:
+    for name in [name for name in found if name not in mapping and name != "group"]:
+        if QUANTITIES[name].core and _canonical(found[name]) not in QUANTITIES[name].instead:
+            continue
         try:
             needed = ("successes", "trials") if name == "successes" and "trials" in found else (name,)
             columns = {each: table.measured(found[each]) for each in needed}
         except InputError as error:
             reason = str(error)
         else:
-            bad = bad_rows(found, columns)
+            bad = bad_rows(found, columns, {})
             if not bad:
                 continue
             row, reason = next(iter(bad.items()))
@@ -361,7 +365,7 @@ def _validate(
 
     refuse_implausible_units(table, found, columns, units)
     notes += fill_compute(columns)
-    bad = bad_rows(found, columns)
+    bad = bad_rows(found, columns, units)
     if bad and not drop_invalid:
         raise InputError(
             f"{table.source}: {len(bad)} of {len(table)} rows cannot be used: {_bad_text(table, bad)}. "

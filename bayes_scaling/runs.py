@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from bayes_scaling import units as units_module
-from bayes_scaling.errors import InputError, listed, nearest, option_text
+from bayes_scaling.errors import InputError, close_to, listed, nearest, option_text
+from bayes_scaling.quantities import QUANTITIES
 from bayes_scaling.quantities import quantity as kind_of
-from bayes_scaling.trajectories import CURVE, TIES
+from bayes_scaling.trajectories import CURVE, MEASURED, TIES
 
 SEPARATOR = "/"  # between the parts of a label of several columns
 
@@ -53,28 +54,49 @@ class Runs:
         # A rate may have been meant to come from counts.
         reason = next((self.unusable[part] for part in (name, "successes", "trials") if part in self.unusable), None)
         if name not in self.columns and reason and (name in self.unusable or kind_of(name).is_fraction):
-            unit = (
-                f", declare its unit ({option_text(units={name: 'percent'})})"
-                if name in units_module.UNITS and name in self.unusable
-                else ""
-            )
             fewer = f"leave rows out with {option_text(where=None)}"
-            raise InputError(f"{self.source} has no usable column for '{name}': {reason}; mend it{unit}, or {fewer}")
+            raise InputError(f"{self.source} has no usable column for '{name}': {reason}; mend it, or {fewer}")
         if name not in self.columns:
-            known = f"columns not recognised: {listed(self.ignored, 20) or 'none'}"
-            raise InputError(f"{self.source} has no column for '{name}'; {known} (name one with {option_text(map={name: 'COLUMN'})})")
+            raise self._absent([name], [name])
         return self.columns[name]
 
     def require(self, names: Iterable[str]) -> None:
         """Raise InputError that names all of some quantities which have no column."""
+        names = list(names)
         missing = [name for name in dict.fromkeys(names) if name not in self.columns]
-        if len(missing) < 2 or any(name in self.unusable for name in missing):
+        if any(name in self.unusable for name in missing):
             for name in missing:
                 self[name]
-            return
+        if missing:
+            raise self._absent(missing, names)
+
+    def _absent(self, missing: Sequence[str], wanted: Iterable[str]) -> InputError:
+        """Return the error about quantities without a column: what may be meant to be one, and how to say so."""
+        what, them = (f"column for '{missing[0]}'", "one") if len(missing) == 1 else (f"columns for {quoted(missing)}", "them")
         known = f"columns not recognised: {listed(self.ignored, 20) or 'none'}"
-        how = option_text(map=dict.fromkeys(missing, "COLUMN"))
-        raise InputError(f"{self.source} has no columns for {quoted(missing)}; {known} (name them with {how})")
+        slips = self.slips(missing, wanted)
+        if slips:
+            known = f"{slips} {known[0].upper()}{known[1:]}"
+        columns, units = dict.fromkeys(missing, "COLUMN"), dict[str, str]()
+        wide = {name: units_module.likely_columns(name, self.ignored, within=True) for name in missing}
+        for name in missing:
+            likely = units_module.likely_columns(name, self.ignored) or (wide[name] if name in MEASURED else {})
+            # A header that names several of them is not one column of any: the table may have another separator.
+            likely = {column: unit for column, unit in likely.items() if sum(column in each for each in wide.values()) == 1}
+            if len(likely) == 1:
+                ((columns[name], unit),) = likely.items()
+                units |= {name: unit} if unit else {}
+        maybe = " perhaps" if set(columns.values()) != {"COLUMN"} else ""
+        how = option_text(map=columns, **({"units": units} if units else {}))
+        return InputError(f"{self.source} has no {what}; {known} (name {them}{maybe} with {how})")
+
+    def slips(self, missing: Sequence[str], wanted: Iterable[str] = ()) -> str:
+        """Say which columns are called nearly like a quantity that has none, and not like any that is known or wanted.
+
+        Any name can be mapped, for laws of a user's own take any: a slip shows only where what was meant is missing.
+        """
+        strange = [name for name in self.columns if name not in (*QUANTITIES, *TIES, *wanted)]
+        return " ".join(f"unknown quantity '{name}'{close_to(name, missing)}" for name in strange if close_to(name, missing))
 
     def __repr__(self) -> str:
         spans = [f"{name} {values.min():.4g} to {values.max():.4g}" for name, values in self.columns.items()]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, option_text
+from bayes_scaling.errors import InputError, close_to, option_text
 from bayes_scaling.law import Law
 from bayes_scaling.noise import Noise
-from bayes_scaling.quantities import quantity
+from bayes_scaling.quantities import QUANTITIES, quantity
 from bayes_scaling.runs import Runs
 from bayes_scaling.trajectories import CURVE
 
@@ -27,10 +27,10 @@ def choose_input(law: Law, runs: Runs, wanted: str | None) -> Law:
                 f"law '{law.name}' takes one of {', '.join(axes)}, and the runs have {', '.join(present)}: choose with {choice}"
             )
         if not present:
-            known = ", ".join(axes)
-            raise InputError(
-                f"law '{law.name}' needs one of {known}; {runs.source} has columns {', '.join(runs.ignored)}: use {option_text(map=None)}"
-            )
+            known, slips = ", ".join(axes), runs.slips(axes)
+            has = f"{slips} {runs.source}" if slips else runs.source
+            has += f" has columns {', '.join(runs.ignored)}"
+            raise InputError(f"law '{law.name}' needs one of {known}; {has}: use {option_text(map=None)}")
         law = law.with_input(present[0])
     return law
 
@@ -45,6 +45,11 @@ def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
         of what ties rows together.
     """
     columns, notes = dict(runs.columns), list(runs.notes)
+    taken = [*law.input_names, law.output, *noise.needs]
+    for name in runs.reading.get("map", ()):
+        if name not in (*QUANTITIES, "group", *taken, *law.alternatives):
+            how = f"'{name}', which {option_text(map=None)} names, is nothing that law '{law.name}' takes{close_to(name, taken)}"
+            notes += [how] if how not in notes else []
     if CURVE in columns and not noise.within:
         one = option_text(curve={"COLUMN": "last"})
         raise InputError(
@@ -59,7 +64,10 @@ def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
         columns[law.output] = 1 - rate if law.output == "error" else rate
         notes.append(f"{law.output} taken as {'1 - ' if law.output == 'error' else ''}successes / trials")
         runs = replace(runs, columns=columns)
-    runs.require([*(item.name for item in law.inputs if item.default is None), law.output, *noise.needs])
+    # A share that counts were to give is asked for as the counts.
+    of_counts = noise.of_counts and law.output not in (*columns, *runs.unusable)
+    output = "successes" if of_counts else law.output
+    runs.require([*(item.name for item in law.inputs if item.default is None), output, *noise.needs])
     for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
         family = option_text(noise="beta-binomial")
         counts = f" If it is a count among test items, give their number as column trials and use {family}."

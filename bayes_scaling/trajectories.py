@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, counted, nearest, option_text
+from bayes_scaling.errors import InputError, counted, listed, nearest, option_text
 from bayes_scaling.table import Table
+from bayes_scaling.units import likely_columns
 
 KINDS = ("last", "best", "all")
 #: Columns of runs that are all points of training curves: which curve a point is of (a number), and how far along it lies.
@@ -19,7 +20,8 @@ TIES = {CURVE: "[curve]", PROGRESS: "[progress]"}
 ALONG = ("tokens", "compute", "steps", "examples")
 MEASURED = {"loss": True, "task_loss": True, "error": True, "accuracy": False, "coverage": False, "win_rate": False, "bleu": False}
 _NAMES = ("run", "model", "name", "Name", "run_name", "model_name", "display_name")  # of a key column, where none is given
-_OF_RUNS = ("run", "run_id", "run_name", "runs", "experiment", "exp", "trial", "curve")  # columns that may label training curves
+#: Columns that may label training curves, in lower case; Weights & Biases calls a run by its ``Name``.
+_OF_RUNS = ("run", "run_id", "run_name", "runs", "name", "display_name", "experiment", "exp", "trial", "curve")
 _POINTS_A_CURVE = 3  # on average, from which on rows may be points
 _LISTED = 5
 
@@ -47,16 +49,20 @@ def points_of_curves(table: Table, curve: Mapping[str, str], found: Mapping[str,
     if kind not in KINDS:
         raise InputError(f"cannot take '{kind}' of a curve{nearest(kind, KINDS)}")
     if column not in table.columns:
-        raise InputError(f"{table.source} has no column '{column}' that could name the runs{nearest(column, table.columns)}")
+        runs = [name for name in table.columns if name.strip().lower() in _OF_RUNS]
+        meant = f"; did you mean '{runs[0]}'?" if len(runs) == 1 else nearest(column, table.columns)
+        raise InputError(f"{table.source} has no column '{column}' that could name the runs{meant}")
     labels = table.texts(column)
     if "" in labels:
         row = labels.index("")
         raise InputError(f"{table.source}: line {table.lines[row]}: no {column}, so the row is of no run ({labels.count('')} such rows)")
     measured = next((name for name in MEASURED if name in found), None)
     if measured is None:
-        raise InputError(
-            f"{table.source} has no column of {', '.join(MEASURED)} that says what a curve measures; name it with {option_text(map=None)}"
-        )
+        likely = {name: likely_columns(name, table.columns, within=True) for name in MEASURED}
+        ways = [option_text(map={name: each}) for name, columns in likely.items() for each in columns][:_LISTED]
+        how = " or ".join(ways) or f"{option_text(map={'loss': 'COLUMN'})} (columns: {listed(table.columns, 20)})"
+        what = f"{table.source} has no column of {', '.join(MEASURED)} that says what a curve measures"
+        raise InputError(f"{what}; name it{', perhaps' if ways else ''} with {how}")
     values = table.columns[found[measured]]
     empty = np.isnan(values) if values.dtype.kind == "f" else np.array([not text for text in table.texts(found[measured])])
     names, run = np.unique(labels, return_inverse=True)
@@ -140,13 +146,13 @@ def refuse_repeats(table: Table, group: Sequence[str]) -> None:
             f"{table.source} has {len(keys)} points of {len(set(keys))} training curves: say which point of each to take, with "
             f"{option_text(curve={table.unique: 'last'})} (or best, or all, whose points err together)"
         )
-    listed = []
+    among = []
     for name in open_choices:
         labels = list(dict.fromkeys(table.texts(name)))
-        listed.append(f"{len(labels)} of {name} ({', '.join(labels[:_LISTED])}{' ...' if len(labels) > _LISTED else ''})")
+        among.append(f"{len(labels)} of {name} ({', '.join(labels[:_LISTED])}{' ...' if len(labels) > _LISTED else ''})")
     example = " and ".join(f"{name} == '{table.texts(name)[0]}'" for name in open_choices)
     raise InputError(
-        f"{table.source} has several results of one {table.unique}: {', '.join(listed)}. Choose with {option_text(where=example)}, or make "
+        f"{table.source} has several results of one {table.unique}: {', '.join(among)}. Choose with {option_text(where=example)}, or make "
         f"groups with {option_text(group=open_choices[0])}"
     )
 
@@ -203,6 +209,6 @@ def refuse_unmatched(table: Table, matched: np.ndarray, on: str | None, other: s
         return
     left = (on or table.unique).partition("=")[0]
     absent = list(dict.fromkeys(np.array(table.texts(left))[~matched].tolist()))
-    listed = ", ".join(absent[:_LISTED]) + (" ..." if len(absent) > _LISTED else "")
+    first = ", ".join(absent[:_LISTED]) + (" ..." if len(absent) > _LISTED else "")
     fewer = option_text(where=None)
-    raise InputError(f"{other} has no row for {len(absent)} of column '{left}': {listed}. Add them there, or leave these out with {fewer}")
+    raise InputError(f"{other} has no row for {len(absent)} of column '{left}': {first}. Add them there, or leave these out with {fewer}")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from bayes_scaling.errors import InputError, brief, nearest
+from bayes_scaling.quantities import QUANTITIES, quantity
 
 PF_DAY = 1e15 * 86400  # FLOP
 
@@ -28,7 +29,7 @@ UNITS: Mapping[str, Mapping[str, float]] = {
     "compute": {"FLOP": 1.0, "TFLOP": 1e12, "PFLOP": 1e15, "EFLOP": 1e18, "ZFLOP": 1e21, "PF-day": PF_DAY},
     **dict.fromkeys(("unique_tokens", "batch_tokens", "examples", "unique_examples", "encoder_params", "decoder_params"), _COUNTS),
     "data_bytes": {"byte": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9},
-    "error": {"fraction": 1.0, "percent": 0.01},
+    **{item.name: {"fraction": 1.0, "percent": 0.01} for item in QUANTITIES.values() if item.is_fraction},
     "loss": {"nat": 1.0, "bit": math.log(2), "perplexity": math.nan},
 }
 
@@ -36,6 +37,39 @@ UNITS: Mapping[str, Mapping[str, float]] = {
 def base_unit(quantity: str) -> str:
     """Return the base unit of a quantity, or an empty string for a quantity without declared units."""
     return next(iter(UNITS.get(quantity, {"": 1.0})))
+
+
+#: Words of headers that say a unit in another way than we do, and words that say nothing of what a column holds.
+_SAID = {"bn": "B", "mn": "M", "pct": "percent", "%": "percent", "ppl": "perplexity"}
+_FILLERS = ("total", "number", "of", "in", "final", "count", "train", "training")
+
+
+def likely_columns(name: str, columns: Iterable[str], within: bool = False) -> dict[str, str]:
+    """Return columns whose headers say nothing but a quantity and its unit, with the unit where it is not the base one.
+
+    It is for messages, which propose and do not decide: ``D (B tokens)`` and ``tokens_B`` are likely tokens in billions.
+
+    Parameters
+    ----------
+    within : take also headers that say something else besides, such as ``val/loss_smoothed``
+    """
+    kind = quantity(name)
+    sizes: Mapping[str, float] = UNITS.get(name, {})
+    spelled = {each.lower(): each for each in sizes}
+    found: dict[str, str] = {}
+    for column in columns:
+        words, unit = list[str](), base_unit(name)
+        for word in map(str, re.findall(r"[a-z]+|%", column.lower())):
+            said = _SAID.get(word, word).lower()
+            said = said if said in spelled else said.removesuffix("s")
+            if said in spelled and word not in kind.columns:
+                unit = next(each for each, size in sizes.items() if size == sizes[spelled[said]] or each == said)  # B is billion
+            elif word not in _FILLERS:
+                words.append(word)
+        whole = bool(words) and ("_".join(words) in kind.columns or all(word in kind.columns for word in words))
+        if whole or (within and any(len(word) > 1 and word in kind.columns for word in words)):
+            found[column] = unit if whole and unit != base_unit(name) else ""  # "loss (bits per byte)" is not in bits
+    return found
 
 
 _DIGITS = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"

@@ -213,6 +213,7 @@ def test_curves_give_one_row_a_run():
     [
         ({"run": "first"}, "cannot take 'first'"),
         ({"runs": "last"}, "no column 'runs'.*did you mean 'run'"),
+        ({"label": "last"}, "no column 'label'.*did you mean 'run'"),
     ],
 )
 def test_curves_that_cannot_be_taken(curve, message):
@@ -228,6 +229,9 @@ def test_points_of_curves_that_were_read_as_runs_are_noted():
     taken = bs.read_runs(pandas.DataFrame(curves), curve={"run": "all"})
     seeds = bs.read_runs(pandas.DataFrame({**curves, "run": np.tile([0, 1], 4)}))
     assert not any("look like" in note for note in (*taken.notes, *seeds.notes))
+    exported = bs.read_runs(pandas.DataFrame(curves).rename(columns={"run": "Name", "loss": "train/loss"}))
+    assert any("(column 'Name'), and are taken as runs that are independent" in note for note in exported.notes)
+    assert any("Say curve={'Name': 'last'}, best or all" in note for note in exported.notes)
 
 
 def test_curves_that_lack_something():
@@ -238,6 +242,13 @@ def test_curves_that_lack_something():
     ):
         with pytest.raises(bs.InputError, match=message):
             bs.read_runs(pandas.DataFrame({**CURVES, "loss": 3.0, **change}), curve={"run": "last"})
+    for names, way in (
+        (["x/loss"], r", perhaps with map=\{'loss': 'x/loss'\}"),
+        (["x/loss", "y/acc"], r", perhaps with map=\{'loss': 'x/loss'\} or map=\{'accuracy': 'y/acc'\}"),
+        (["nll"], r" with map=\{'loss': 'COLUMN'\} \(columns: run, params, tokens, nll\)"),
+    ):
+        with pytest.raises(bs.InputError, match=f"says what a curve measures; name it{way}"):
+            bs.read_runs(pandas.DataFrame({**CURVES, **dict.fromkeys(names, 3.0)}), curve={"run": "last"})
     bare = pandas.DataFrame({"run": ["a", "a"], "params": 1e8, "loss": [3.0, 2.9]})
     with pytest.raises(bs.InputError, match="says how far along a point is"):
         bs.read_runs(bare, curve={"run": "last"})

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.noise import noise_of
+from bayes_scaling.suiting import usable_runs
 
 
 @pytest.fixture
@@ -111,6 +115,39 @@ def test_missing_column_names_what_is_there(write):
         bs.fit("chinchilla", runs)
 
 
+def test_a_map_of_what_no_law_takes_is_noted():
+    """It may be of another law's; that it is misspelt cannot be told where nothing is missing."""
+    frame = pandas.DataFrame({"params": [1e8, 1e9], "D": [2e9, 2e10], "seen": [2e9, 2e10], "loss": [3.1, 2.5]})
+    law = bs.get_law("chinchilla")
+    taken = usable_runs(law, noise_of(law), replace(bs.read_runs(frame), reading={"map": {"token": "seen", "steps": "seen"}}))
+    said = "'token', which map names, is nothing that law 'chinchilla' takes; did you mean 'tokens'?"
+    assert [note for note in taken.notes if "nothing" in note] == [said]
+    assert usable_runs(law, noise_of(law), taken).notes == taken.notes
+
+
+@pytest.mark.parametrize("header", ["num_correct,num_samples", "n_correct,n_samples", "correct,total", "Successes,Trials"])
+def test_counts_of_solved_problems_go_by_common_names(write, header):
+    runs = bs.read_runs(write(f"problem,{header}\na,3,100\nb,7,100\n"))
+    law = bs.get_law("pass_at_k")
+    taken = usable_runs(law, noise_of(law), runs)
+    assert taken["successes"].tolist() == [3, 7]
+    assert taken["trials"].tolist() == [100, 100]
+    assert taken["accuracy"].tolist() == [0.03, 0.07]
+
+
+def test_training_loss_is_the_loss_where_no_other_is(write):
+    text = "params,tokens,{}\n1e8,2e9,3.1,{}\n1e9,2e10,2.5,2.4\n"
+    runs = bs.read_runs(write(text.format("train/loss,lr", 0.1)))
+    assert runs["loss"].tolist() == [3.1, 2.5]
+    assert any("loss from column 'train/loss'" in note for note in runs.notes)
+    assert bs.read_runs(write(text.format("eval/loss,train/loss", 3.0)))["loss"].tolist() == [3.1, 2.5]
+    with pytest.raises(bs.InputError, match="columns eval/loss, val/loss could each be loss; choose with map={'loss': 'eval/loss'}"):
+        bs.read_runs(write(text.format("eval/loss,val/loss", 3.0)))
+    unusable = bs.read_runs(write(text.format("error,train/loss", "")), units={"error": "percent"})
+    with pytest.raises(bs.InputError, match="no usable column for 'loss': column 'train/loss' is not used as loss: line 2: .* missing"):
+        unusable["loss"]
+
+
 def test_compute_gives_tokens_and_disagreement_with_6nd_is_said(write):
     runs = bs.read_runs(write("params,flops,loss\n1e8,1.2e18,3.1\n1e9,1.2e20,2.5\n"))
     assert np.allclose(runs["tokens"], [2e9, 2e10])
@@ -177,13 +214,28 @@ def test_quantities_of_few_laws_are_read_where_they_make_sense(tmp_path):
         bs.read_runs(path, map={"steps": "steps"})
 
 
-def test_percent_is_converted_only_as_declared(tmp_path):
+@pytest.mark.parametrize("name", ["error", "accuracy", "coverage", "win_rate", "reference"])
+def test_percent_is_converted_only_as_declared(tmp_path, name):
     path = tmp_path / "runs.csv"
-    path.write_text("params,error\n1e8,31\n1e9,24\n")
-    assert "error" not in bs.read_runs(path).columns
-    with pytest.raises(bs.InputError, match="error = 31 must be between 0"):
-        bs.read_runs(path, map={"error": "error"})
-    assert bs.read_runs(path, units={"error": "percent"})["error"] == pytest.approx([0.31, 0.24])
+    path.write_text(f"params,{name}\n1e8,31\n1e9,24\n")
+    assert name not in bs.read_runs(path).columns
+    remedy = f"{name} = 31 must be between 0 \\(included\\) and 1 \\(in percent\\? Then units={{'{name}': 'percent'}}\\)"
+    with pytest.raises(bs.InputError, match=f"column '{name}' is not used .*{remedy}; mend it, or leave rows out with where"):
+        bs.read_runs(path)[name]
+    with pytest.raises(bs.InputError, match=f"line 2: {remedy}; line 3: {name} = 24 must be between 0 \\(included\\) and 1. Mend"):
+        bs.read_runs(path, map={name: name})
+    assert bs.read_runs(path, units={name: "percent"})[name] == pytest.approx([0.31, 0.24])
+
+
+@pytest.mark.parametrize("values", ["-31", "0.31,-0.1", "31,101", "0.31,101"])
+def test_what_no_percentage_can_be_is_not_offered_as_one(values):
+    frame = pandas.DataFrame({"accuracy": [float(value) for value in values.split(",")]})
+    with pytest.raises(bs.InputError) as refused:
+        bs.read_runs(frame)["accuracy"]
+    assert "percent" not in str(refused.value)
+    with pytest.raises(bs.InputError, match="accuracy = 31 must be between 0") as refused:
+        bs.read_runs(pandas.DataFrame({"accuracy": [3100.0]}), units={"accuracy": "percent"})
+    assert "percent" not in str(refused.value)
 
 
 def test_more_successes_than_trials_are_refused(tmp_path):

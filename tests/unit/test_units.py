@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bayes_scaling.errors import InputError
-from bayes_scaling.units import compute_text, count_text, read_number, to_base
+from bayes_scaling.units import compute_text, count_text, likely_columns, read_number, to_base
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,28 @@ def test_units_of_the_field():
     assert to_base(np.array([1.0]), "compute", "PF-day")[0] == 8.64e19
     assert to_base(np.array([1.0]), "loss", "bit")[0] == math.log(2)
     assert to_base(np.array([1.0]), "params", "M")[0] == 1e6
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "unit"),
+    [
+        ("tokens", "D (B tokens)", "billion"),
+        ("tokens", "tokens_B", "billion"),
+        ("tokens", "Training tokens (trillions)", "trillion"),
+        ("tokens", "total tokens", ""),
+        ("params", "Model size (bn)", "billion"),
+        ("compute", "C (ZFLOPs)", "ZFLOP"),
+        ("loss", "loss (bits)", "bit"),
+        ("accuracy", "acc (%)", "percent"),
+        ("tokens", "T", None),
+        ("tokens", "batch tokens", None),
+        ("params", "n_layers", None),
+        ("loss", "loss (bits per byte)", None),
+    ],
+)
+def test_headers_that_say_a_quantity_and_its_unit_are_proposed(name, column, unit):
+    assert likely_columns(name, ["notes", column]) == ({} if unit is None else {column: unit})
+
+
+def test_headers_that_say_more_are_proposed_without_a_unit():
+    assert likely_columns("loss", ["loss (bits per byte)", "x/loss", "closs"], within=True) == {"loss (bits per byte)": "", "x/loss": ""}
