@@ -104,6 +104,7 @@ def _for_target(shared: Shared, draws: Draws, wanted: float) -> dict[str, Any]:
     return {
         shared.by.budget.name: budget,
         **{name: np.where(reachable, plans[name], np.inf) for name in (first, second)},
+        "attainable": shared.sign * best_of_draws(shared, draws, LARGEST_COMPUTE).outcome,
         "probability_reachable": reachable.mean(),
         f"decision_{shared.by.budget.name}": least,
         **{f"decision_{name}": float(decided[name]) for name in (first, second)},

@@ -53,7 +53,8 @@ def allocate_target(
     Returns
     -------
     Dataset with coordinate ``target``. Of dims chain, draw, target: ``compute``, ``params`` and ``tokens`` (a law of
-    params and tokens), or the law's one input; infinite where the draw's floor is not below the target. Of dim target:
+    params and tokens), or the law's one input; infinite where the draw's floor is not below the target; ``attainable``: the best output
+    of any amount within the limits (at most 1e40), beyond which no target is reached. Of dim target:
     ``probability_reachable``, and ``decision_compute``, ``decision_params``, ``decision_tokens`` of the cheapest plan whose expected loss
     (or, with ``then``, whose expected output of that fit) is the target (infinite where there is none)
 
@@ -138,6 +139,7 @@ class Link:
 
 def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: float, link: Link | None) -> dict[str, Any]:
     needed = link.needed(target) if link else target
+    furthest = optimum.best_outcome(problem, draws, optimum.LARGEST_COMPUTE)
     compute = optimum.least_compute(problem, draws, needed)
     reachable = np.isfinite(compute)
     best = optimum.best_plan(problem, draws, np.where(reachable, compute, 1e30))  # where it is not, what comes out is not kept
@@ -158,6 +160,7 @@ def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: 
         "compute": compute,
         "params": np.where(reachable, best.params, np.inf),
         "tokens": np.where(reachable, best.tokens, np.inf),
+        "attainable": link.of(furthest) if link else furthest,
         "probability_reachable": reachable.mean(),
         "decision_compute": budget,
         "decision_params": size,
@@ -169,4 +172,5 @@ def _input_for_target(fit: Fit, draws: Mapping[str, np.ndarray], target: float) 
     name = fit.law.input_names[0]
     shape = next(iter(draws.values())).shape
     needed = optimum.bisect(lambda x: fit.law.predict({name: x}, draws), np.full(shape, target), _SMALLEST, optimum.LARGEST_COMPUTE)
-    return {name: needed, "probability_reachable": np.isfinite(needed).mean()}
+    furthest = np.broadcast_to(fit.law.predict({name: optimum.LARGEST_COMPUTE}, draws), shape)
+    return {name: needed, "attainable": furthest, "probability_reachable": np.isfinite(needed).mean()}

@@ -338,12 +338,15 @@ def target_text(plan: xarray.Dataset) -> str:
     for i, target in enumerate(np.asarray(plan["target"])):
         one = plan.isel(target=i)
         unit = " nat/token" if plan.attrs["output"] == "loss" else ""
-        lines += ["", f"{plan.attrs['output']} {target:g}{unit}: reachable with probability {float(one['probability_reachable']):.3f}"]
-        about = plan.attrs
+        about, probability = plan.attrs, float(one["probability_reachable"])
         shares, inputs = about["shares"], about["inputs"].split(",")
+        limit = ""
+        if probability < 1 and np.isfinite(one["attainable"]).all():  # it is not where no plan keeps the limits
+            limit = f"; no scale leads beyond {_interval(one['attainable'], lambda value: f'{value:.4g}')}"
+        lines += ["", f"{about['output']} {target:g}{unit}: reachable with probability {probability:.3f}{limit}"]
         write = {shares: _written(about["unit"])} | {name: _written(one[name].attrs.get("unit", "count")) for name in inputs if name in one}
         for name in (shares, *inputs):
-            if name in one:
+            if name in one and probability > 0:
                 lines.append(f"  {'least ' + name:15} {_interval(one[name], write[name])}")
         if f"decision_{shares}" in one and np.isfinite(float(one[f"decision_{shares}"])):
             decided = {name: float(one[f"decision_{name}"]) for name in (shares, *inputs)}

@@ -153,6 +153,7 @@ def test_targets(small_fit):
     assert optimum.best_outcome(problem(), draws, reach) == pytest.approx(np.full_like(reach, 2.3), rel=1e-9)
     assert float(found["probability_reachable"][1]) == 0
     assert np.isinf(float(found["decision_compute"][1]))
+    assert np.asarray(found["attainable"])[..., 1] == pytest.approx(draws["E"], rel=2e-3)
     # The decision reaches the target in expectation.
     size, compute = float(found["decision_params"][0]), float(found["decision_compute"][0])
     assert LAW.predict({"params": size, "tokens": compute / 6 / size}, draws).mean() == pytest.approx(2.3, rel=1e-6)

@@ -106,6 +106,7 @@ def test_targets_of_a_budget(translation, agents):
     assert np.allclose(sum(split.values()), budget[reachable])
     assert float(found["probability_reachable"][1]) == 0
     assert np.isinf(float(found["decision_params"][1]))
+    assert 1.0 < np.asarray(found["attainable"]).min() < 1.36
     decided = {key: float(found[f"decision_{key}"][0]) for key in translation.law.input_names}
     assert translation.law.predict(decided, draws).mean() == pytest.approx(1.36, rel=1e-8)
     assert float(bs.allocate_target(agents, -500.0)["probability_reachable"][0]) == 1  # of what should be high, negative here

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -124,6 +125,11 @@ def test_predict_through_a_second_law(run, stored, small_fit, tmp_path):
     known = link.predict({"loss": bs.predict(small_fit, {"params": 1e9, "tokens": 2e10})["expected"].values}, truth)
     assert row["expected"]["median"] == pytest.approx(np.median(known), abs=0.01)
     assert row["q05"] < row["expected"]["q05"] < row["expected"]["q95"] < row["q95"]
+    code, out, _ = run("allocate", stored, "--then", tmp_path / "error.nc", "--target", "0.01", "--allow-unconverged")
+    assert code == 0
+    ends = np.quantile(bs.allocate_target(small_fit, 0.01, then=second)["attainable"], [0.5, 0.05, 0.95], method="nearest")
+    assert "probability 0.000; no scale leads beyond {:.4g} [{:.4g}, {:.4g}]".format(*ends) in out
+    assert ends[1] > 0.01
     points.write_text("loss,params,tokens\n2.5,1e9,2e10\n")
     code, _, err = run("predict", tmp_path / "error.nc", "--at", points, "--then", stored)
     assert code == 2
@@ -137,6 +143,10 @@ def test_targets_and_costs(run, stored):
     assert reachable["compute"]["q05"] < reachable["compute"]["median"]
     assert out_of_reach["compute"]["median"] is None
     assert out_of_reach["probability_reachable"] == 0
+    code, out, _ = run("allocate", stored, "--target-loss", "0.5")
+    assert code == 0
+    assert re.search(r"probability 0\.000; no scale leads beyond 1\.\d+ \[1\.\d+, 1\.\d+\]", out)
+    assert "unbounded" not in out
     code, out, _ = run("allocate", stored, "--compute", "5.76e23", "--inference-tokens", "1e13", "--json")
     served = json.loads(out)["allocations"][0]
     code, out, _ = run("allocate", stored, "--compute", "5.76e23", "--json")
