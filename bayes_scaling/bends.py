@@ -63,7 +63,7 @@ def bent(law: Law, variant: str, knots: Sequence[float], anchor: float, prior: A
         avoid="reading parameters: what the law says and what departs from it are told apart by the prior of bend alone",
         parameters=(
             *law.parameters,
-            Parameter(SCALE, prior, f"how fast the slope of the logit wanders, in logit/({item.unit})^1.5"),
+            Parameter(SCALE, prior, f"how fast the slope of the logit wanders, in logit/({item.unit})^1.5", departure=True),
             *(
                 Parameter(name, Normal(0.0, 1.0), f"change of slope at {knot:.4g} {item.unit}, in standard deviations", latent=True)
                 for name, knot in zip(names, knots, strict=True)

@@ -274,6 +274,7 @@ def _width(priors: Mapping[str, Any], draws: Draws, groups: tuple[str, ...]) -> 
 
 def _width_problems(law: Law, noise: Noise, chosen: frozenset[str], width: Mapping[str, float]) -> list[Problem]:
     problems = []
+    departures = {item.name for item in law.parameters if item.departure}
     for name, ratio in width.items():
         if ratio < UNIDENTIFIED:
             continue
@@ -284,11 +285,13 @@ def _width_problems(law: Law, noise: Noise, chosen: frozenset[str], width: Mappi
             remedy = "That is the prior that was asked for, and it decides"
         elif base in noise.parameter_names:
             remedy = "That matters little: it describes the scatter"
+        elif base in departures:
+            remedy = "That is as it should be where runs do not depart from the law's form: forecasts allow for it"
         else:
             set_one = f"set a prior that you can defend ({option_text(prior=None)})"
             remedy = f"What follows for {base} is the prior's word: add runs that inform it, or {set_one}"
         text = f"the data hardly say anything about {base}: its posterior is {ratio:.2f} times as wide as its prior"
-        problems.append(Problem("unidentified", base not in {*chosen, *noise.parameter_names}, text, remedy, label))
+        problems.append(Problem("unidentified", base not in {*chosen, *noise.parameter_names, *departures}, text, remedy, label))
     return problems
 
 

@@ -45,13 +45,15 @@ class Input:
 class Parameter:
     """A fitted quantity: its name, prior (a numpyro distribution with a declared scale) and meaning with unit.
 
-    A ``latent`` one is a deviate of a process: its prior is part of the model, and runs need not determine it.
+    A ``latent`` one is a deviate of a process: its prior is part of the model, and runs need not determine it. A ``departure`` says how far
+    the curve may depart from the law's form, as noise says of the runs: where they do not depart, runs tell only that it is small.
     """
 
     name: str
     prior: Any
     meaning: str
     latent: bool = False
+    departure: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -295,3 +295,14 @@ def test_a_curve_that_rounds_to_the_edge_of_its_range_is_no_obstacle():
     examples = np.append(np.geomspace(1e6, 1e8, 30), 2.1e9)
     columns = {"examples": examples, "unique_examples": np.full(31, 1.05e6), "error": np.full(31, 0.9)}
     ridge_problems(law, noise, bs.runs_from_columns(columns), {**law.complete(draws), **draws})
+
+
+def test_a_departure_that_runs_do_not_show_is_no_problem():
+    from bayes_scaling.diagnose import _width_problems
+
+    law = bs.get_law("bounded_metric:loss_bent")
+    departure, of_law = _width_problems(law, noise_of(law), frozenset(), {"bend": 1.02, "bend_1": 1.0, "k": 0.9})
+    assert not departure.serious
+    assert "as it should be where runs do not depart" in str(departure)
+    assert of_law.serious
+    assert "about k" in str(of_law)
