@@ -201,7 +201,7 @@ def _open(
         refuse_unmatched(table, matched, on, joined.source)
     # A quantity may be arithmetic over columns, which is then a column called by it.
     for name, text in mapping.items():
-        if name != "group" and text not in table.columns and any(sign in text for sign in "*/+`"):
+        if name != "group" and text not in table.columns and _is_arithmetic(text):
             table = replace(table, columns={**table.columns, text: table.compute(text)})
     if curve:
         table = points_of_curves(table, curve, _find_columns(table, mapping))
@@ -210,6 +210,10 @@ def _open(
     group = mapping.get("group", "group").split(",")
     refuse_repeats(table, group)
     return table, mapping, [*table.notes, *notes]
+
+
+def _is_arithmetic(text: str) -> bool:
+    return any(sign in text for sign in "*/+`")
 
 
 def _kind(source: Any) -> str:
@@ -407,5 +411,6 @@ def _validate(
     notes += suspected_curves(used, found)
     factors = found["group"].split(",") if "group" in found else []
     group = _labels(used, factors) if factors else None
-    ignored = tuple(column for column in table.columns if column not in {*found.values(), *factors})
+    within = {column for text in mapping.values() if text in found.values() and _is_arithmetic(text) for column in table.named_in(text)}
+    ignored = tuple(column for column in table.columns if column not in {*found.values(), *within, *factors})
     return Runs(columns, used.lines, used.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable)

@@ -161,6 +161,15 @@ class Table:
             raise InputError(f"'{said}' is no number; write arithmetic over columns, such as step * batch_tokens")
         return np.broadcast_to(np.asarray(_as_number(result, table, said), float), len(self)).copy()
 
+    def named_in(self, expression: str) -> set[str]:
+        """Return the columns that arithmetic over columns takes; none of a text that only looks like it, such as ``train/loss (ema)``."""
+        try:
+            tree = parsed(self._named(expression)[0])
+        except ValueError:
+            return set()
+        words = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        return {name for name in self.columns if name in words or f"`{name}`" in expression}
+
     def _read(self, expression: str, refusal: str) -> tuple[Any, Table]:
         """Return the value of an expression, and the table that its names are of; InputError with the refusal if it is none."""
         text, table = self._named(expression)

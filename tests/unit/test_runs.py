@@ -251,3 +251,12 @@ def test_signed_quantities_are_read_as_they_are():
     assert runs["elo"].tolist() == [-600.0, -90.0]
     with pytest.raises(bs.InputError, match="elo = inf must be finite"):
         bs.runs_from_columns({"compute": [1e15, 1e16], "board": [9, 9], "elo": [-600.0, np.inf]})
+
+
+def test_columns_within_arithmetic_are_used(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("N,D (B tokens),index,batch,train/loss (ema),notes\n1e8,2,1,2,3,x\n2e8,4,2,3,2.5,y\n")
+    of_tokens = bs.read_runs(path, map={"tokens": "`D (B tokens)`*1e9", "loss": "train/loss (ema)"})
+    assert of_tokens.ignored == ("index", "batch", "notes")
+    of_steps = bs.read_runs(path, map={"tokens": "index * batch * 1e9", "loss": "train/loss (ema)"})
+    assert of_steps.ignored == ("D (B tokens)", "notes")
