@@ -21,6 +21,7 @@ from bayes_scaling.axes import (
     colour_scale,
     draw_band,
     input_axis,
+    legend_below,
     log_axis,
     log_ticks,
     mark_untrusted,
@@ -196,7 +197,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
                 ax.scatter(at[beyond], np.full(beyond.sum(), 0.96 * end * edge), color=colour[beyond], **style)
         said = f"{outside} of {counted(len(every), 'run')} beyond the picture"
         ax.text(0.99, 0.06, said, transform=ax.transAxes, ha="right", fontsize=8, color=GREY)
-    ax.legend(loc="best", fontsize=8)
+    legend_below(ax, columns=1 + min(len(fit.groups), 4))
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
