@@ -26,7 +26,7 @@ import numpy as np
 
 import bayes_scaling as bs
 from bayes_scaling.extrapolation.curve import LEAST, Scaled
-from bayes_scaling.extrapolation.prior import LAWS, NAMES, CurvePrior, weak_prior
+from bayes_scaling.extrapolation.prior import NAMES, CurvePrior, weak_prior
 from bayes_scaling.scores import forecasts as forecasts_of
 from bayes_scaling.scores import log_predictive
 
@@ -77,23 +77,7 @@ def folds(cases: Sequence[Case]) -> np.ndarray:
     return np.array([seen.update({case.domain: seen.get(case.domain, -1) + 1}) or seen[case.domain] % 2 for case in cases])
 
 
-#: Laws of a kind, where it has not all: smoothed running minima of image classifiers look like a floor where there is none. Chosen having
-#: seen the targets of these curves.
-LAWS_OF = {"image": ("fade", "plateau and fade")}
-
-
-def starts(weak: CurvePrior) -> dict[str, CurvePrior]:
-    """Return where learning starts, by kind."""
-    return {kind: with_laws(weak, LAWS_OF.get(kind, LAWS)) for kind in KIND.values()}
-
-
-def with_laws(prior: CurvePrior, laws: Sequence[str]) -> CurvePrior:
-    weight = np.array([1.0 if law in laws else 1e-9 for law in LAWS])
-    return replace(prior, weight=weight / weight.sum())
-
-
 def learn(cases: Sequence[Case], **options: Any) -> dict[str, CurvePrior]:
-    options = {"start": starts(weak_prior()), **options}
     return bs.learn_priors(
         [case.context for case in cases], [(case.x, case.y) for case in cases], [KIND[case.domain] for case in cases], **options
     )
@@ -282,27 +266,30 @@ def ablation(cases: Sequence[Case]) -> None:
     """Print what each ingredient buys: priors are learned anew without it, in two folds."""
     weak = weak_prior()
 
-    def held(prior: CurvePrior, value: float, *names: str) -> CurvePrior:
-        mean, sd = prior.mean.copy(), prior.sd.copy()
-        at = [NAMES.index(name) for name in names]
-        mean[:, at], sd[:, at] = value, 1e-3
-        return replace(prior, mean=mean, sd=sd)
+    def without(name: str, value: float) -> CurvePrior:
+        mean, sd = weak.mean.copy(), weak.sd.copy()
+        mean[:, NAMES.index(name)], sd[:, NAMES.index(name)] = value, 1e-3
+        return replace(weak, mean=mean, sd=sd)
 
-    settings: dict[str, dict[str, Any] | None] = {
-        "as it is": {},
+    settings = {
         "weak priors": None,
-        "all laws for all kinds": {"start": weak},
-        "a floor only": {"start": with_laws(weak, ["floor"])},
-        "no floor": {"start": with_laws(weak, ["fade", "plateau and fade"])},
-        "no plateau": {"start": with_laws(weak, ["floor", "fade"])},
-        "slope does not wander": {"start": starts(held(weak, -12.0, "swing"))},
-        "level does not wander": {"start": starts(held(weak, -12.0, "wander"))},
-        "measured as before": {"start": starts(held(weak, 0.0, "offset", "noise_ahead", "swing_ahead"))},
+        "no plateau": {"start": replace(weak, weight=np.array([1 - 1e-9, 1e-9])), "fixed": ("weight",)},
+        "plateau always": {"start": replace(weak, weight=np.array([1e-9, 1 - 1e-9])), "fixed": ("weight",)},
+        "slope does not wander": {"start": without("swing", -12.0), "fixed": ("swing",)},
+        "level does not wander": {"start": without("wander", -12.0), "fixed": ("wander",)},
+        "noise, wander as before": {"start": _nothing_ahead(weak), "fixed": ("offset", "noise_ahead", "swing_ahead")},
     }
     for label, options in settings.items():
         priors = [weak] * len(cases) if options is None else cross_fitted(cases, **options)
         found, _ = forecasts(cases, priors)
         tell(cases, [score(case, each) for case, each in zip(cases, found, strict=True)], label)
+
+
+def _nothing_ahead(prior: CurvePrior) -> CurvePrior:
+    mean, sd = prior.mean.copy(), prior.sd.copy()
+    for name in ("offset", "noise_ahead", "swing_ahead"):
+        mean[:, NAMES.index(name)], sd[:, NAMES.index(name)] = 0.0, 1e-3
+    return replace(prior, mean=mean, sd=sd)
 
 
 def uses(folder: Path) -> None:

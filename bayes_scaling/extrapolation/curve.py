@@ -18,7 +18,7 @@ SIZES = (16, POINTS)
 #: A bin of n points counts as SHARE * n independent ones: neighbours of one training run are correlated.
 SHARE = 0.7
 #: Points beyond the context that a prior is learned from, at most, in each curve.
-BEYOND = 8
+BEYOND = 6
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class Curve:
             bins = [np.flatnonzero(place == at) for at in np.unique(place)]
             weight = np.array([max(1.0, SHARE * len(rows)) for rows in bins])
             u, v = np.array([u[rows].mean() for rows in bins]), np.array([np.log(np.median(self.y[rows])) for rows in bins])
-        return Scaled(u - u[-1], v - v[-1], weight, float(u[-1]), float(v[-1]))
+        return Scaled(u - u[-1], v - v[-1], weight, float(u[-1]), float(v[-1]), np.zeros(len(u)))
 
 
 @dataclass(frozen=True)
 class Scaled:
     """A curve in ln x and ln y, relative to its last point.
 
-    ``weight``: how many independent points each stands for.
+    ``weight``: how many independent points each stands for; ``ahead``: 1 where a point lies beyond the context (for learning priors).
     """
 
     u: np.ndarray
@@ -94,29 +94,42 @@ class Scaled:
     weight: np.ndarray
     last_u: float
     last_v: float
+    ahead: np.ndarray
 
     @property
     def size(self) -> int:
-        """What it is padded to."""
-        return next(size for size in SIZES if size >= len(self.u))
+        """What the context is padded to."""
+        known = int((self.ahead == 0).sum())
+        return next(size for size in SIZES if size >= known)
 
-    def beyond(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return points that follow in these coordinates, ln x and ln y; of many, `BEYOND` evenly spread among them."""
+    def followed_by(self, x: np.ndarray, y: np.ndarray) -> Scaled:
+        """Return the curve with points beyond it: single ones, evenly spread in ln x, since it is single points that will be forecast."""
         order = np.argsort(x, kind="stable")
-        if len(order) > BEYOND:
-            order = order[((np.arange(BEYOND) + 0.5) / BEYOND * len(order)).astype(int)]
-        return np.log(np.asarray(x, float)[order]) - self.last_u, np.log(np.asarray(y, float)[order]) - self.last_v
+        u, v = np.log(np.asarray(x, float)[order]) - self.last_u, np.log(np.asarray(y, float)[order]) - self.last_v
+        if len(u) > BEYOND:
+            places = u[0] + (u[-1] - u[0]) * (np.arange(BEYOND) + 0.5) / BEYOND
+            chosen = np.unique([np.argmin(np.abs(u - place)) for place in places])
+            u, v = u[chosen], v[chosen]
+        return Scaled(
+            np.concatenate([self.u, u]),
+            np.concatenate([self.v, v]),
+            np.concatenate([self.weight, np.ones(len(u))]),
+            self.last_u,
+            self.last_v,
+            np.concatenate([self.ahead, np.ones(len(u))]),
+        )
 
 
 def padded(curves: list[Scaled]) -> dict[str, Any]:
     """Return curves of one size as arrays (curve, point), those beyond the last point masked."""
-    shape = len(curves), max(curve.size for curve in curves)
-    arrays: dict[str, Any] = {"u": np.zeros(shape), "v": np.zeros(shape), "weight": np.ones(shape), "real": np.zeros(shape, bool)}
+    shape = len(curves), max(curve.size for curve in curves) + (BEYOND if any(curve.ahead.any() for curve in curves) else 0)
+    arrays: dict[str, Any] = {name: np.zeros(shape) for name in ("u", "v", "ahead")}
+    arrays |= {"weight": np.ones(shape), "real": np.zeros(shape, bool)}
     for row, curve in enumerate(curves):
         n = len(curve.u)
-        for name in ("u", "v", "weight"):
+        for name in ("u", "v", "weight", "ahead"):
             arrays[name][row, :n] = getattr(curve, name)
         arrays["real"][row, :n] = True
-    arrays["least"] = np.array([curve.v.min() for curve in curves])
-    arrays["most"] = np.array([curve.v.max() for curve in curves])
+    arrays["least"] = np.array([curve.v[curve.ahead == 0].min() for curve in curves])
+    arrays["most"] = np.array([curve.v[curve.ahead == 0].max() for curve in curves])
     return arrays

@@ -24,7 +24,6 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 #: A draw's Gaussian level is stood for by so many of its quantiles, each as wide as a share of its sd.
 _NODES, _WIDTH = 8, 0.3
 _STEPS = 96  # of simulated paths
-_SPACING = 0.1  # between neighbours in ln x, about: what wander adds from one to the next
 _AT_ONCE = 1_000_000  # numbers of a density at a time: bounds the memory
 
 
@@ -137,11 +136,8 @@ class Forecast:
         )
 
     def floor(self, quantiles: Sequence[float] = QUANTILES) -> np.ndarray:
-        """Return quantiles of the value that the curve would approach, were its slope to wander no more."""
-        d = self.draws
-        with np.errstate(over="ignore"):
-            level = height(d["r"] + np.exp(d["memory"]) * d["h"] - d["c"] * np.exp(-d["fade"]), d["floor"], d["plateau"], np)[0]
-        return np.quantile(np.exp(self.last_v + level), quantiles)
+        """Return quantiles of the value that the curve would approach."""
+        return np.quantile(np.exp(self.last_v) * self.draws["floor"], quantiles)
 
     def __str__(self) -> str:
         from bayes_scaling.extrapolation.words import forecast_text
@@ -172,13 +168,13 @@ class Forecast:
 
         d = self.draws
         step = np.log(x) - self.last_u
-        state = ahead(d, step)
+        state = _ahead(d, step)
         sd, nodes = np.sqrt(np.maximum(state.rr, 0.0))[:, None], ndtri((np.arange(_NODES) + 0.5) / _NODES)
         centre, rate = height(state.r[:, None] + sd * nodes, d["floor"][:, None], d["plateau"][:, None], np)
-        noise, offset = scatter(d)
+        noise = np.exp(d["noise"] + d["noise_ahead"])[:, None]
         spread = np.sqrt(np.maximum(state.hh + state.cc - 2 * state.hc, 0.0))
         slope = (state.c - state.h)[:, None] + spread[:, None] * nodes
-        return centre, _WIDTH * rate * sd, noise[:, None], offset[:, None], slope
+        return centre, _WIDTH * rate * sd, noise, d["offset"][:, None], slope
 
     def _paths(self, end: float) -> tuple[np.ndarray, np.ndarray]:
         """Return steps in ln x and levels ln y along them, (draw, step), jointly."""
@@ -193,13 +189,13 @@ class Forecast:
         levels = np.empty((n, _STEPS + 1))
         levels[:, 0] = height(r, d["floor"], d["plateau"], np)[0]
         step = end / _STEPS
-        keep, gain, keep_c, gain_c, q_rr, q_rh, q_hh = transition(_beyond(d), step, np)
+        keep, gain, q_rr, q_rh, q_hh = transition(_beyond(d), step, np)
         for at in range(1, _STEPS + 1):
             first, second = rng.standard_normal((2, n))
             shock_h = np.sqrt(q_hh) * first
             share = np.where(q_hh > 0, q_rh / np.where(q_hh > 0, q_hh, 1.0), 0.0)
             shock_r = share * shock_h + np.sqrt(np.maximum(q_rr - share * q_rh, 0.0)) * second
-            r, h, c = r + gain * h + gain_c * c + shock_r, keep * h + shock_h, keep_c * c
+            r, h = r + gain * h - c * step + shock_r, keep * h + shock_h
             levels[:, at] = height(r, d["floor"], d["plateau"], np)[0]
         return u, levels
 
@@ -212,18 +208,8 @@ def _beyond(d: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return d | {name: d[name] + d["swing_ahead"] for name in ("swing", "wander")}
 
 
-def scatter(d: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the scale of the noise in ln y of measurements beyond the points, and what they lie off the curve.
-
-    Both go with how rough the measured points are, whichever of noise and wander has taken that up: smoothed ones have little noise.
-    """
-    rough = np.sqrt(np.exp(2 * d["noise"]) + _SPACING * np.exp(2 * d["wander"]))
-    noise = rough * np.exp(d["noise_ahead"])
-    return noise, d["offset"] * noise
-
-
-def ahead(d: dict[str, np.ndarray], step: Any) -> State:
-    """Return the state a step in ln x beyond the last point; arrays of the draws' shape, broadcast with the step's."""
+def _ahead(d: dict[str, np.ndarray], step: float) -> State:
+    """Return the state a step beyond the last point; arrays of shape (draw,)."""
     return move(State(*(d[name] for name in State._fields)), _beyond(d), step, np)
 
 

@@ -27,12 +27,10 @@ class State(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What stays of h and of c over a step, what they add to r, and the covariance of what is new in r and h."""
+    """What stays of h over a step, what it adds to r, and the covariance of what is new in r and h."""
 
     keep: Any
     gain: Any
-    keep_c: Any
-    gain_c: Any
     rr: Any
     rh: Any
     hh: Any
@@ -41,15 +39,13 @@ class Transition(NamedTuple):
 def transition(theta: Mapping[str, Any], step: Any, xp: Any) -> Transition:
     """Return how r and h change over ``step`` in ln x, exactly."""
     length, swing2 = xp.exp(theta["memory"]), xp.exp(2 * theta["swing"])
-    t, faded = step / length, -xp.exp(theta["fade"]) * step
+    t = step / length
     keep = xp.exp(-t)
     # Variance of the integrated Ornstein-Uhlenbeck process; its series where the terms cancel.
     integrated = xp.where(t < 1e-2, t**3 * (2 / 3 - t / 2), 2 * t - 3 + 4 * keep - keep**2)
     return Transition(
         keep=keep,
         gain=length * -xp.expm1(-t),
-        keep_c=xp.exp(faded),
-        gain_c=xp.expm1(faded) * xp.exp(-theta["fade"]),
         rr=swing2 * length**2 * integrated + xp.exp(2 * theta["wander"]) * step,
         rh=swing2 * length * (1 - keep) ** 2,
         hh=swing2 * (1 - keep**2),
@@ -60,18 +56,18 @@ def move(state: State, theta: Mapping[str, Any], step: Any, xp: Any) -> State:
     """Return the state after ``step`` in ln x, exactly."""
     new = transition(theta, step, xp)
     r, h, c, rr, rh, rc, hh, hc, cc = state
-    gain, gain_c = new.gain, new.gain_c
-    from_r, from_h, from_c = rr + gain * rh + gain_c * rc, rh + gain * hh + gain_c * hc, rc + gain * hc + gain_c * cc
+    gain = new.gain
+    from_r, from_h, from_c = rr + gain * rh - step * rc, rh + gain * hh - step * hc, rc + gain * hc - step * cc
     return State(
-        r=r + gain * h + gain_c * c,
+        r=r + gain * h - step * c,
         h=new.keep * h,
-        c=new.keep_c * c,
-        rr=from_r + gain * from_h + gain_c * from_c + new.rr,
+        c=c,
+        rr=from_r + gain * from_h - step * from_c + new.rr,
         rh=new.keep * from_h + new.rh,
-        rc=new.keep_c * from_c,
+        rc=from_c,
         hh=new.keep**2 * hh + new.hh,
-        hc=new.keep * new.keep_c * hc,
-        cc=new.keep_c**2 * cc,
+        hc=new.keep * hc,
+        cc=cc,
     )
 
 

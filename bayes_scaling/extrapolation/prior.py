@@ -14,21 +14,13 @@ import numpy as np
 from bayes_scaling.errors import InputError
 
 #: The order of hyper-parameters and slope in arrays; `state_space.py` says what each is (and is not imported here: it starts JAX).
-NAMES = ("floor", "noise", "wander", "swing", "memory", "plateau", "fade", "offset", "noise_ahead", "swing_ahead", "slope")
-#: Those that each law has its own of; the others are alike under all.
-OF_A_LAW = ("floor", "plateau", "fade", "slope")
-#: Logit of a share, or ln of a rate, that is as good as none.
-NOTHING = -8.0
-#: Degrees of freedom of the priors: a few curves of a kind are unlike the others. Not in
-#: the slope, which the filter takes up.
-DEGREES = np.array([200.0 if name == "slope" else 5.0 for name in NAMES])
-LAWS = ("floor", "fade", "plateau and fade")
-PLATEAU = LAWS.index("plateau and fade")
+NAMES = ("floor", "noise", "wander", "swing", "memory", "plateau", "offset", "noise_ahead", "swing_ahead", "slope")
+LAWS = ("floor", "plateau and floor")
 
 
 @dataclass(frozen=True)
 class CurvePrior:
-    """Student-t priors of the hyper-parameters under each law (normal for the slope), and the probability of each law.
+    """Normal priors of the hyper-parameters under either law, and the probability of each law.
 
     Parameters
     ----------
@@ -86,19 +78,15 @@ def prior_for(kind: str | CurvePrior) -> CurvePrior:
 
 
 def weak_prior() -> CurvePrior:
-    """Return the prior that learning starts from: set by hand, wide, the same for every kind.
+    """Return the prior that learning starts from: set by hand, wide, the same for every kind and law.
 
-    A curve loses 10 % to 95 % of its smallest value at most (floor); single points scatter by 0.1 % to 5 %; slopes change by 0.01 to 0.3
-    (90 % each), and are forgotten over a factor of 1.5 to 10 in x; where exponents fade, by 0.2 to 0.6 of themselves over a factor of e. It
-    is here that the laws differ: a floor and no fading, or the reverse.
+    A curve loses 10 % to 95 % of its smallest value at most (floor); single points scatter by 0.02 % to 8 %; slopes change by 0.01 to 0.3
+    (90 % each), and are forgotten over a factor of 1.5 to 10 in x.
     """
     values = {
-        "floor": (0.0, 1.7), "noise": (-5.0, 1.2), "wander": (-4.6, 1.2), "swing": (-3.0, 1.2), "memory": (0.0, 0.5),
-        "plateau": (-2.0, 2.5), "fade": (-0.9, 0.4),
-        "offset": (0.0, 1.0), "noise_ahead": (0.0, 0.5), "swing_ahead": (0.0, 0.5), "slope": (0.3, 0.3),
+        "floor": (0.0, 1.7), "noise": (-5.3, 1.5), "wander": (-4.6, 1.2), "swing": (-3.0, 1.2), "memory": (0.0, 0.5),
+        "plateau": (-2.0, 2.5),
+        "offset": (0.0, 0.03), "noise_ahead": (0.0, 0.7), "swing_ahead": (0.0, 0.5), "slope": (0.3, 0.3),
     }  # fmt: skip
-    mean, sd = (np.array([[values[name][part] for name in NAMES]] * len(LAWS)) for part in (0, 1))
-    for law, label in enumerate(LAWS):
-        for name in {"floor", "fade"} - set(label.split(" and ")):
-            mean[law, NAMES.index(name)], sd[law, NAMES.index(name)] = NOTHING, 1e-3
-    return CurvePrior("weak", mean, sd, np.full(len(LAWS), 1 / len(LAWS)), note="set by hand")
+    rows = (np.array([[values[name][part] for name in NAMES]] * len(LAWS)) for part in (0, 1))
+    return CurvePrior("weak", *rows, weight=np.full(len(LAWS), 1 / len(LAWS)), note="set by hand")

@@ -3,19 +3,16 @@
 With u = ln x relative to the last point and y relative to the last value,
 
     y(u) = E + 1 / (exp(-r(u)) + Q)        floor E; plateau E + 1/Q where learning has not begun (Q = 0: none)
-    dr = (h - c) du + exp(wander) dW        level: slope c, and a Brownian part
-    dc = -exp(fade) c du                    exponent: that at the last point is a parameter
+    dr = (h - c) du + exp(wander) dW        level: slope c, which is constant, and a Brownian part
     dh = -h / l du + swing sqrt(2 / l) dW'  slope: an Ornstein-Uhlenbeck process, sd `swing`, length l = exp(memory) in ln x
     ln(measured y) = ln y + noise           Student-t
 
-Without h, the Brownian part, the plateau and the fading it is a power law with a floor; the plateau makes it M4 with alpha = 1
-(Alabdulmohsin et al. 2022, arXiv 2209.06640); a slope that wanders is a broken power law with breaks anywhere, in any number and of any
-sharpness (Caballero et al. 2022, arXiv 2210.14891, have a few, whose places make posteriors of several modes). With fading in place of a
-floor it is a power law of ln y: the trend is damped, which serves forecasts of short series best (Gardner & McKenzie 1985,
-doi:10.1287/mnsc.31.10.1237). Points of one training run are correlated: that is what h and the Brownian part say, and why the intervals
-hold beyond the data.
+Without h, the Brownian part and the plateau it is a power law with a floor; the plateau makes it M4 with alpha = 1 (Alabdulmohsin et al.
+2022, arXiv 2209.06640); a slope that wanders is a broken power law with breaks anywhere, in any number and of any sharpness (Caballero
+et al. 2022, arXiv 2210.14891, have a few, whose places make posteriors of several modes). Points of one training run are correlated:
+that is what h and the Brownian part say, and why the intervals hold beyond the data.
 
-Given seven numbers (`CONTEXT`), level, slope and c are nearly Gaussian: an extended Kalman filter follows them. It is made robust by its
+Given six numbers (`CONTEXT`), level, slope and c are nearly Gaussian: an extended Kalman filter follows them. It is made robust by its
 score: an innovation e of variance S counts 1 / (1 + e^2 / (2 nu S)), and its density is Student-t. The likelihood is that of this
 observation-driven model itself (Creal, Koopman, Lucas 2013, doi:10.1002/jae.1279; Harvey 2013, doi:10.1017/CBO9781139540933), exactly.
 """
@@ -32,10 +29,10 @@ from jax.scipy.special import gammaln
 from bayes_scaling.extrapolation.motion import NU, State, height, move
 
 #: What the measured points speak of: logit of the floor's share of the smallest value, ln noise, ln wander, ln swing, ln memory, logit of
-#: the largest value's share of the plateau, ln of the rate at which the exponent fades.
-CONTEXT = ("floor", "noise", "wander", "swing", "memory", "plateau", "fade")
-#: What only points beyond can tell; of them there is only the prior: by how many of their noises they lie off the curve, the factors (in
-#: ln) by which their noise differs from the roughness of the measured points, and swing and wander from what they were.
+#: the largest value's share of the plateau.
+CONTEXT = ("floor", "noise", "wander", "swing", "memory", "plateau")
+#: What only points beyond can tell; of them there is only the prior: an offset in ln y, and the factors (in ln) by which noise beyond
+#: differs from that of the measured points, and swing and wander from what they were.
 AHEAD = ("offset", "noise_ahead", "swing_ahead")
 
 
@@ -45,23 +42,17 @@ def bounds(theta: Mapping[str, Any], curve: Mapping[str, Any], plateaus: Any) ->
     return floor, plateaus * jax.nn.sigmoid(theta["plateau"]) / (jnp.exp(curve["most"]) - floor)
 
 
-def start(theta: Mapping[str, Any], u: Any, v: Any, floor: Any, plateau: Any, slope: tuple[Any, Any]) -> State:
-    """Return the state at the first point, which it takes for its level: the likelihood is that of the others given the first.
-
-    ``slope`` is the prior mean and sd of what c is at u = 0.
-    """
+def start(theta: Mapping[str, Any], v: Any, floor: Any, plateau: Any, slope: tuple[Any, Any]) -> State:
+    """Return the state at the first point, which it takes for its level: the likelihood is that of the others given the first."""
     above = jnp.maximum(jnp.exp(v) - floor, 1e-3 * jnp.exp(v))
     e = jnp.maximum(1 / above - plateau, 1e-3 / above)
     rate = above * above * e / jnp.exp(v)
     zero = jnp.zeros_like(above)
     doubt = jnp.minimum((2 * jnp.exp(theta["noise"]) / rate) ** 2, 4.0)
-    then = jnp.exp(-jnp.exp(theta["fade"]) * u)  # c at u, over c at 0
-    swing2 = jnp.exp(2 * theta["swing"])
-    return State(-jnp.log(e), zero, slope[0] * then, doubt, zero, zero, swing2 + zero, zero, (slope[1] * then) ** 2)
+    return State(-jnp.log(e), zero, zero + slope[0], doubt, zero, zero, jnp.exp(2 * theta["swing"]) + zero, zero, zero + slope[1] ** 2)
 
 
-def log_density(e2: Any, scale2: Any) -> Any:
-    """Return that of an innovation (squared), Student-t."""
+def _density(e2: Any, scale2: Any) -> Any:
     constant = gammaln((NU + 1) / 2) - gammaln(NU / 2) - 0.5 * jnp.log(NU * jnp.pi)
     return constant - 0.5 * jnp.log(scale2) - (NU + 1) / 2 * jnp.log1p(e2 / (NU * scale2))
 
@@ -71,9 +62,9 @@ def follow(theta: Mapping[str, Any], curve: Mapping[str, Any], slope: tuple[Any,
 
     Parameters
     ----------
-    theta : `CONTEXT`, arrays of shape (particle,)
+    theta : arrays of shape (particle,); ``AHEAD`` only where ``curve["ahead"]`` is not 0
     curve : one row of `padded`: arrays of shape (point,)
-    slope : prior mean and sd of c at u = 0
+    slope : prior mean and sd of c
     plateaus : 1 or 0
 
     Returns
@@ -81,21 +72,23 @@ def follow(theta: Mapping[str, Any], curve: Mapping[str, Any], slope: tuple[Any,
     log likelihood of all points but the first, shape (particle,), and the state at the last point
     """
     floor, plateau = bounds(theta, curve, plateaus)
-    first = start(theta, curve["u"][0], curve["v"][0], floor, plateau, slope)
+    offset, more_noise, more_swing = (theta.get(name, 0.0) for name in AHEAD)
+    first = start(theta, curve["v"][0], floor, plateau, slope)
 
     def step(carry: tuple[Any, State], point: Any) -> tuple[tuple[Any, State], None]:
         total, state = carry
-        before, u, v, weight, real = point
-        state_then = move(state, theta, jnp.maximum(u - before, 0.0), jnp)
+        before, u, v, weight, real, ahead = point
+        changed = {**theta, "swing": theta["swing"] + ahead * more_swing, "wander": theta["wander"] + ahead * more_swing}
+        state_then = move(state, changed, jnp.maximum(u - before, 0.0), jnp)
         value, rate = height(state_then.r, floor, plateau, jnp)
-        e = v - value
-        scale2 = rate**2 * state_then.rr + jnp.exp(2 * theta["noise"]) / weight
+        e = v - ahead * offset - value
+        scale2 = rate**2 * state_then.rr + jnp.exp(2 * (theta["noise"] + ahead * more_noise)) / weight
         told = tell(state_then, rate, e, scale2)
         kept = jax.tree.map(lambda new, old: jnp.where(real, new, old), told, state)
-        return (total + jnp.where(real, log_density(e**2, scale2), 0.0), kept), None
+        return (total + jnp.where(real, _density(e**2, scale2), 0.0), kept), None
 
     u = curve["u"]
-    points = (u[:-1], u[1:], curve["v"][1:], curve["weight"][1:], curve["real"][1:])
+    points = (u[:-1], u[1:], curve["v"][1:], curve["weight"][1:], curve["real"][1:], curve["ahead"][1:])
     (total, state), _ = jax.lax.scan(step, (jnp.zeros_like(floor), first), points)
     return total, state
 

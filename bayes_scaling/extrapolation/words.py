@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.extrapolation.prior import LAWS, PLATEAU
+from bayes_scaling.extrapolation.prior import LAWS
 
 if TYPE_CHECKING:
     from bayes_scaling.extrapolation.forecast import Forecast
@@ -63,7 +63,7 @@ def forecast_text(forecast: Forecast, at: Sequence[float] = (), target: float | 
         numbers = f"{middle:>11.4g}{low:>9.4g}{high:>9.4g}{least:>16.4g}{most:>9.4g}{slope:>11.3f}{shallow:>8.3f}{steep:>8.3f}"
         lines.append(f"{_x(row['x']):>10}{numbers}{far}")
     low, middle, high = record["floor"]
-    begun = forecast.law_probability[PLATEAU]
+    begun = forecast.law_probability[1]
     lines += ["", f"it would approach {middle:.4g} [{low:.4g}, {high:.4g}]; that the curve left a plateau has probability {begun:.2f}"]
     if target is not None:
         reached = record["target"]

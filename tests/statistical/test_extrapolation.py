@@ -12,16 +12,16 @@ import bayes_scaling as bs
 from bayes_scaling.extrapolation import forecast as forecasting
 from bayes_scaling.extrapolation import sampling, state_space
 from bayes_scaling.extrapolation.motion import State, height, move
-from bayes_scaling.extrapolation.prior import DEGREES, LAWS, NAMES, NOTHING, PLATEAU, prior_for, weak_prior
+from bayes_scaling.extrapolation.prior import NAMES, prior_for, weak_prior
 from bayes_scaling.extrapolation.state_space import CONTEXT, follow, tell
 
-THETA = {"floor": -30.0, "noise": -3.5, "wander": -3.0, "swing": -1.5, "memory": 0.3, "plateau": -30.0, "fade": -30.0}
+THETA = {"floor": -30.0, "noise": -3.5, "wander": -3.0, "swing": -1.5, "memory": 0.3, "plateau": -30.0}
 SLOPE = (0.4, 0.2)
 
 
 def arrays(u, v, weight=None):
     n = len(u)
-    points = {"u": u, "v": v, "weight": np.ones(n) if weight is None else weight, "real": np.ones(n, bool)}
+    points = {"u": u, "v": v, "weight": np.ones(n) if weight is None else weight, "real": np.ones(n, bool), "ahead": np.zeros(n)}
     return points | {"least": v.min(), "most": v.max()}
 
 
@@ -68,34 +68,21 @@ def test_forecast_moments_are_those_of_simulated_paths():
     assert paths[:, -1].std() == pytest.approx(spread, rel=0.1)
 
 
-@pytest.mark.parametrize("fade", [-30.0, -0.7])
-def test_step_by_step_is_one_step(fade):
-    d = {name: np.array([value]) for name, value in (THETA | {"fade": fade}).items()} | {"swing_ahead": np.zeros(1)}
+def test_step_by_step_is_one_step():
+    d = {name: np.array([value]) for name, value in THETA.items()} | {"swing_ahead": np.zeros(1)}
     state = {
         name: np.array([value]) for name, value in zip(State._fields, (0.1, 0.2, 0.3, 0.05, 0.01, 0.0, 0.04, 0.002, 0.03), strict=True)
     }
-    whole = forecasting.ahead(d | state, 0.7)
+    whole = forecasting._ahead(d | state, 0.7)
     with jax.enable_x64(True):
         halfway = State(*state.values())
         for _ in range(7):
-            halfway = move(halfway, one(THETA | {"fade": fade}), 0.1, jnp)
+            halfway = move(halfway, one(THETA), 0.1, jnp)
     np.testing.assert_allclose([part[0] for part in whole], [float(part[0]) for part in halfway], rtol=1e-9)
 
 
-def test_a_slope_that_fades_is_a_power_law_of_the_logarithm():
-    """Without anything random, ln y = a + b exp(-fade u): what the filter knows must run along it."""
-    fade, c = 0.5, 0.3
-    theta = {name: np.array([value]) for name, value in (THETA | {"fade": np.log(fade), "swing": -30.0, "wander": -30.0}).items()}
-    state = move(State(*(np.array([value]) for value in (0.0, 0.0, c, 0.0, 0.0, 0.0, 0.0, 0.0, 0.04))), theta, 2.0, np)
-    gone = (1 - np.exp(-fade * 2.0)) / fade
-    assert state.r[0] == pytest.approx(-c * gone)
-    assert state.c[0] == pytest.approx(c * np.exp(-fade * 2.0))
-    assert state.rr[0] == pytest.approx(0.04 * gone**2)
-    assert state.rc[0] == pytest.approx(-0.04 * gone * np.exp(-fade * 2.0))
-
-
 def test_posterior_is_that_of_plain_importance_sampling():
-    """Many draws from the prior, weighted by the likelihood, have no way to be wrong; few points leave them enough weight."""
+    """A million draws from the prior, weighted by the likelihood, have no way to be wrong; few points leave them enough weight."""
     x = np.array([1, 2, 4, 8, 16, 32.0])
     curve = bs.Curve(x, 2 + x**-0.5 * np.exp([0.02, -0.03, 0.01, 0.02, -0.02, 0.0]))
     prior, scaled = weak_prior(), curve.scaled()
@@ -105,17 +92,14 @@ def test_posterior_is_that_of_plain_importance_sampling():
     evidence, means = [], []
     with jax.enable_x64(True):
         likelihood = jax.jit(lambda theta, plateaus: follow(theta, arrays(scaled.u, scaled.v), (0.3, 0.3), plateaus)[0])
-        for law in range(len(LAWS)):
-            theta = {
-                name: prior.mean[law, at] + prior.sd[law, at] * rng.standard_t(DEGREES[at], 300_000) for at, name in enumerate(CONTEXT)
-            }
-            weight = np.exp(np.asarray(likelihood(theta, float(law == PLATEAU))))
-            weight = np.where(np.isfinite(weight), weight, 0.0)
+        for law in (0, 1):
+            theta = {name: rng.normal(prior.mean[law, at], prior.sd[law, at], 300_000) for at, name in enumerate(CONTEXT)}
+            weight = np.exp(np.asarray(likelihood(theta, float(law))))
             assert weight.sum() ** 2 / (weight**2).sum() > 3000
-            evidence.append(np.log(weight.mean() / len(LAWS)))
+            evidence.append(np.log(weight.mean() / 2))
             means.append([np.average(values, weights=weight) for values in theta.values()])
     np.testing.assert_allclose(got.log_evidence, evidence, atol=0.1)
-    for law in range(len(LAWS)):
+    for law in (0, 1):
         share = np.exp(got.log_weight[law] - np.logaddexp.reduce(got.log_weight[law]))
         sd = prior.sd[law, : len(CONTEXT)]
         np.testing.assert_allclose((share @ got.theta[law] - means[law]) / sd, 0.0, atol=0.1)
@@ -128,25 +112,23 @@ def test_intervals_cover_curves_drawn_from_the_model():
     count, known, beyond = 64, 15, 3
     u = np.concatenate([np.linspace(-4, 0, known), np.linspace(0.2, 1.0, beyond)])
     # Floor and plateau are relative to the smallest and largest point, so a curve cannot be drawn without knowing them: none of either.
-    bare = replace(prior, mean=prior.mean.copy(), sd=prior.sd.copy(), weight=np.array([1e-9, 1 - 2e-9, 1e-9]))
-    bare.mean[:], bare.sd[:] = prior.mean[1], prior.sd[1]
+    bare = replace(prior, mean=prior.mean.copy(), sd=prior.sd.copy(), weight=np.array([1 - 1e-9, 1e-9]))
     for name in ("floor", "plateau"):
         bare.mean[:, NAMES.index(name)], bare.sd[:, NAMES.index(name)] = -30.0, 1e-3
-    drawn = {name: bare.mean[0, at] + bare.sd[0, at] * rng.standard_t(DEGREES[at], count) for at, name in enumerate(NAMES)}
+    bare.mean[1], bare.sd[1] = bare.mean[0], bare.sd[0]
+    drawn = {name: rng.normal(bare.mean[0, at], bare.sd[0, at], count) for at, name in enumerate(NAMES)}
     with jax.enable_x64(True):
         v = [np.full(count, 1.0)]
         slope = (bare.mean[0, NAMES.index("slope")], bare.sd[0, NAMES.index("slope")])
-        state = state_space.start(drawn, u[0], v[0], 0.0, 0.0, slope)
-        _, offset = forecasting.scatter(drawn)
-        noise = np.exp(drawn["noise"])
+        state = state_space.start(drawn, v[0], 0.0, 0.0, slope)
         for at in range(1, len(u)):
             ahead = at >= known
             changed = drawn | {name: drawn[name] + ahead * drawn["swing_ahead"] for name in ("swing", "wander")}
             state = move(state, changed, u[at] - u[at - 1], np)
             value, rate = height(state.r, 0.0, 0.0, np)
-            scale2 = rate**2 * state.rr + (forecasting.scatter(drawn)[0] if ahead else noise) ** 2
+            scale2 = rate**2 * state.rr + np.exp(2 * (drawn["noise"] + ahead * drawn["noise_ahead"]))
             e = np.sqrt(scale2) * rng.standard_t(state_space.NU, count)
-            v.append(np.asarray(value + ahead * offset + e))
+            v.append(np.asarray(value + ahead * drawn["offset"] + e))
             # What lies beyond is forecast point by point, from the same state.
             state = tell(state, rate, e, scale2) if not ahead else state
     v = np.stack(v, axis=1)
@@ -205,12 +187,11 @@ def test_priors_are_learned_towards_what_came():
         curves.append(bs.Curve(x[:9], y[:9]))
         beyond.append((x[9:], y[9:]))
     told = []
-    learned = bs.learn_priors(curves, beyond, ["mine"] * 6, steps=10, told=lambda _, value: told.append(value))
+    learned = bs.learn_priors(curves, beyond, ["mine"] * 6, steps=1, told=lambda _, value: told.append(value))
     assert told[-1] > told[0] + 1
-    assert np.all(learned["mine"].mean[1:, NAMES.index("floor")] == NOTHING)  # laws without a floor stay without
     assert set(learned) == {"mine", "generic"}
     at = NAMES.index("slope")
-    assert learned["mine"].weight @ learned["mine"].mean[:, at] > 0.4  # it was 0.3
+    assert abs(learned["mine"].weight @ learned["mine"].mean[:, at] - 0.8) < 0.4  # it was 0.3
     with pytest.raises(bs.InputError, match="no hyper-parameter 'slop'"):
         bs.learn_priors(curves, beyond, ["mine"] * 6, fixed=["slop"])
 
