@@ -1,7 +1,7 @@
 """Run the notebooks from top to bottom, all with one command, and say how long each takes.
 
 ``python benchmarks/notebooks.py`` (with ``pip install -e '.[notebooks]'``) leaves them as they are; ``--write`` keeps what they print and
-draw.
+draw, ``--jobs 2`` runs two at a time, each on its own half of the cores (processes that share cores wait for each other's threads).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +26,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="run the notebooks")
     parser.add_argument("names", nargs="*", help="of notebooks; all by default")
     parser.add_argument("--write", action="store_true", help="keep what they print and draw")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at a time")
     options = parser.parse_args()
-    failed = []
-    for path in sorted(FOLDER.glob("*.ipynb")):
-        if options.names and path.stem not in options.names:
-            continue
+    paths = [path for path in sorted(FOLDER.glob("*.ipynb")) if not options.names or path.stem in options.names]
+
+    def one(path: Path) -> bool:
         start = time.perf_counter()
         reason = run(path, options.write)
-        failed += [path.stem] if reason else []
         print(f"{path.stem:32}{time.perf_counter() - start:8.1f} s  {reason or 'ran through'}", flush=True)
-    if failed:
-        raise SystemExit(1)
+        return not reason
+
+    shares = iter(range(options.jobs))
+    with ThreadPoolExecutor(options.jobs, initializer=lambda: keep_to_share(next(shares), options.jobs)) as pool:
+        if not all(list(pool.map(one, paths))):
+            raise SystemExit(1)
+
+
+def keep_to_share(place: int, of: int) -> None:
+    """Leave this thread, and so the kernels that it starts, every so many-th of the cores."""
+    if of > 1 and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, cores[place::of] or cores)
 
 
 def run(path: Path, write: bool = False) -> str:

@@ -18,6 +18,11 @@ if "BAYES_SCALING_CACHE" not in os.environ:  # pytest-xdist's workers inherit th
     os.environ["BAYES_SCALING_CACHE"] = tempfile.mkdtemp(prefix="bayes-scaling-tests-")
     atexit.register(shutil.rmtree, os.environ["BAYES_SCALING_CACHE"], ignore_errors=True)
 os.environ.setdefault("MPLBACKEND", "agg")
+# Workers that share cores wait for each other's threads: each keeps to its own, and so does what its tests start.
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    _cores, _workers = sorted(os.sched_getaffinity(0)), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    _own = _cores[int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) % len(_cores) :: _workers]
+    os.sched_setaffinity(0, _own)
 # Most of what the tests compile runs once. The sampler's own programs choose their level themselves, and are compiled as for a user.
 os.environ["XLA_FLAGS"] = f"--xla_backend_optimization_level=0 {os.environ.get('XLA_FLAGS', '')}".strip()
 
