@@ -193,7 +193,7 @@ def _allocate(options: argparse.Namespace) -> int:
 
     cost, limits, given = read_cost(options), read_limits(options), read_given(options)
     asked, targets = options.compute + options.dollars + options.budget, options.target_loss + options.target
-    if bool(asked) == bool(targets):
+    if bool(asked or (options.gpu_hours and not targets)) == bool(targets):
         raise InputError("give budgets (--compute 5.76e23) or target losses (--target-loss 2.0), one of the two")
     held: dict[str, Any] = {
         name: number(value, f"--{name}", name) for name in ("params", "tokens") if (value := getattr(options, name)) is not None

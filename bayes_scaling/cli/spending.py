@@ -37,7 +37,7 @@ _LIMITS = (
     ("max-tokens-per-param", "RATIO", "largest ratio of tokens to params"),
     ("memory", "BYTES", "that serving may take"),
     ("sequences", "N", "whose caches that memory holds as well (with --context)"),
-    ("gpu-hours", "HOURS", "deadline: GPU-hours that training may take (with --gpu-flops)"),
+    ("gpu-hours", "HOURS", "deadline: GPU-hours that training may take (with --gpu-flops); alone, the budget"),
 )
 
 _QUANTITIES = {"TOKENS": "tokens", "N": "params", "D": "tokens", "BYTES": "data_bytes", "FLOP/S": "compute"}  # by metavar: whose units
@@ -125,13 +125,18 @@ def read_given(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_budgets(options: argparse.Namespace, law: Any, cost: Any = None) -> list[float]:
-    """Return the budgets (``--compute``, ``--dollars``, ``--budget``), in the unit of what is shared under the law."""
+    """Return the budgets (``--compute``, ``--dollars``, ``--budget``), in the unit of what is shared under the law.
+
+    A deadline in GPU-hours alone is a budget as well: of all that they compute.
+    """
     computes, dollars, amounts = (
         [given] if isinstance(given, str) else given or [] for given in (options.compute, getattr(options, "dollars", None), options.budget)
     )
-    if law.sharing is not None and law.sharing.budget.unit != "FLOP" and (computes or dollars):
+    hours = None if computes or dollars or amounts else getattr(options, "gpu_hours", None)
+    if law.sharing is not None and law.sharing.budget.unit != "FLOP" and (computes or dollars or hours):
         about = law.sharing.budget
         raise InputError(f"law '{law.name}' shares out no compute but {about.name} ({about.meaning}): give it with --budget")
     budgets = [number(value, "--compute", "compute") for value in computes]
     budgets += [float(cost.affordable_compute(number(value, "--dollars", "params"))) for value in dollars]
+    budgets += [float(cost.required_hardware("a budget in GPU-hours").compute(number(hours, "--gpu-hours")))] if hours else []
     return budgets + [number(value, "--budget", law.shares) for value in amounts]

@@ -21,6 +21,15 @@ def test_allocate_with_cost_and_limits(run, stored):
     assert set(row["decades_beyond_each"]) == {"params", "tokens", "compute"}
 
 
+def test_gpu_hours_alone_are_the_budget(run, stored):
+    hardware = ("--gpu-flops", "1e15", "--utilisation", "0.5", "--gpu-hours", "1e5", "--json")
+    (row,) = json.loads(run("allocate", stored, *hardware)[1])["allocations"]
+    assert row["compute"] == pytest.approx(1e5 * 3600 * 0.5e15)
+    (deadline,) = json.loads(run("allocate", stored, "--compute", "1e25", *hardware)[1])["allocations"]
+    assert deadline["compute"] == 1e25
+    assert run("allocate", stored, "--gpu-hours", "1e5")[0] == 2
+
+
 def test_allocate_says_what_it_says_in_words(run, stored):
     other = "params=2.8e11,tokens=3e11"
     code, out, _ = run(
