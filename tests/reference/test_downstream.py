@@ -231,10 +231,12 @@ def test_curve_of_the_chain_has_no_scatter():
     assert np.ptp(curve) < 1e-12
 
 
-def test_chain_needs_the_number_of_items():
+def test_chain_takes_the_number_of_items_from_the_runs_and_says_so():
     ladder, link = stages(np.random.default_rng(0))
-    with pytest.raises(bs.InputError, match="no 'trials'"):
-        bs.predict(ladder, TARGET, then=link)
+    usual = float(np.quantile(link.runs["trials"], 0.5, method="lower"))
+    found = bs.predict(ladder, TARGET, then=link)
+    assert found.attrs["assumed"] == f"trials = {usual:g} (accuracy)"
+    assert found["new"].equals(bs.predict(ladder, {**TARGET, "trials": usual}, then=link)["new"])
 
 
 def test_command_line_chains_two_fits(monkeypatch, tmp_path, capsys):

@@ -88,7 +88,9 @@ def test_a_run_that_importance_sampling_cannot_leave_out_is_left_out_by_fitting_
     assert again.bad == ()
     truth = exact(runs, fixed)
     assert abs(sampled.pointwise[7] - truth[7]) > 1  # what refits are for
-    assert again.pointwise[7] == pytest.approx(truth[7], abs=0.15)
+    # Two posterior sd off, and measured to a twentieth of one: of the 8000 draws fewer than 54 independent ones tell its density, to 14 %
+    # or more; they differ between processors.
+    assert again.pointwise[7] == pytest.approx(truth[7], abs=0.6)
     assert np.delete(again.pointwise, 7) == pytest.approx(np.delete(truth, 7), abs=0.02)
 
 
