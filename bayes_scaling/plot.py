@@ -193,7 +193,8 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         for at, runs, residual in shown:
             colour = colours.to_rgba(runs[other]) if colours else np.full(len(residual), ORANGE)
             for beyond, end, marker in ((residual > edge, 1, "^"), (residual < -edge, -1, "v")):
-                style = {"marker": marker, "s": 60, "linewidth": 0.7, "edgecolor": "black", "zorder": 2.5}  # dots lie on top: the report finds them so
+                # Below the runs: the report takes what is on top for them.
+                style = {"marker": marker, "s": 60, "linewidth": 0.7, "edgecolor": "black", "zorder": 2.5}
                 ax.scatter(at[beyond], np.full(beyond.sum(), 0.96 * end * edge), color=colour[beyond], **style)
         said = f"{outside} of {counted(len(every), 'run')} beyond the picture"
         ax.text(0.99, 0.06, said, transform=ax.transAxes, ha="right", fontsize=8, color=GREY)
