@@ -77,7 +77,8 @@ def budgets_for(
 
     shared = shared_of(fit.law, given, limits, cost)
     draws = fit.parameters()
-    data = side_by_side((_for_target(shared, draws, shared.sign * float(target)) for target in targets), "target")
+    attainable = {"attainable": shared.sign * best_of_draws(shared, draws, LARGEST_COMPUTE).outcome}  # whatever the target
+    data = side_by_side((_for_target(shared, draws, shared.sign * float(target)) | attainable for target in targets), "target")
     return _with_units(xarray.Dataset(data, {"target": targets}, attributes(fit, shared)), fit.law)
 
 
@@ -104,7 +105,6 @@ def _for_target(shared: Shared, draws: Draws, wanted: float) -> dict[str, Any]:
     return {
         shared.by.budget.name: budget,
         **{name: np.where(reachable, plans[name], np.inf) for name in (first, second)},
-        "attainable": shared.sign * best_of_draws(shared, draws, LARGEST_COMPUTE).outcome,
         "probability_reachable": reachable.mean(),
         f"decision_{shared.by.budget.name}": least,
         **{f"decision_{name}": float(decided[name]) for name in (first, second)},

@@ -93,10 +93,12 @@ def allocate_target(
         raise InputError(f"law '{fit.law.name}' is of one input: its target takes no limits, given values or second fit")
     link = Link(fit, then, seed) if then is not None else None
     problem = None if single else optimum.problem_of(fit.law, cost, limits, given)
-    answers = (
-        _input_for_target(fit, draws, float(target)) if problem is None else _plan_for_target(problem, draws, float(target), link)
-        for target in targets
-    )
+    if problem is None:
+        answers = [_input_for_target(fit, draws, float(target)) for target in targets]
+    else:
+        furthest = optimum.best_outcome(problem, draws, optimum.LARGEST_COMPUTE)  # whatever the target
+        attainable = {"attainable": link.of(furthest) if link else furthest}
+        answers = [_plan_for_target(problem, draws, float(target), link) | attainable for target in targets]
     data = optimum.side_by_side(answers, "target")
     about = attributes(fit, problem or Problem(fit.law, cost or Cost()))
     trusted = fit.diagnosis.ok and (then is None or then.diagnosis.ok)
@@ -139,7 +141,6 @@ class Link:
 
 def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: float, link: Link | None) -> dict[str, Any]:
     needed = link.needed(target) if link else target
-    furthest = optimum.best_outcome(problem, draws, optimum.LARGEST_COMPUTE)
     compute = optimum.least_compute(problem, draws, needed)
     reachable = np.isfinite(compute)
     best = optimum.best_plan(problem, draws, np.where(reachable, compute, 1e30))  # where it is not, what comes out is not kept
@@ -160,7 +161,6 @@ def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: 
         "compute": compute,
         "params": np.where(reachable, best.params, np.inf),
         "tokens": np.where(reachable, best.tokens, np.inf),
-        "attainable": link.of(furthest) if link else furthest,
         "probability_reachable": reachable.mean(),
         "decision_compute": budget,
         "decision_params": size,
