@@ -69,10 +69,10 @@ def write_figure(figure: Any, path: str | Path) -> None:
         If the name says no format that matplotlib has, or the file cannot be written.
     """
     path, content = Path(path), io.BytesIO()
-    try:
-        figure.savefig(content, format=path.suffix.removeprefix(".").lower())
-    except ValueError:
-        raise FileError(f"cannot draw '{path}': let its name end with .png, .svg or .pdf") from None
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in figure.canvas.get_supported_filetypes():
+        raise FileError(f"cannot draw '{path}': let its name end with .png, .svg or .pdf")
+    figure.savefig(content, format=kind)
     require_writable(path)
     try:
         write_atomically(path, content.getvalue())

@@ -86,8 +86,12 @@ def bench_figure(found: Bench) -> Sequence[Axes]:
             ax.set_xscale("log")
             ax.set_xticks(shown, [_size_tick(size) for size in shown])
             ax.xaxis.set_minor_locator(NullLocator())
-            _decade(ax)
-            log_axis(ax.yaxis, lambda value: f"{value:,.12g}")
+            if any(len(line.get_ydata()) for line in ax.get_lines()):
+                _decade(ax)
+                log_axis(ax.yaxis, lambda value: f"{value:,.12g}")
+            else:  # a logarithm needs values
+                ax.set_yticks([])
+                ax.text(0.5, 0.5, "no fit converged", transform=ax.transAxes, fontsize=8, color=GREY, ha="center")
         below.set_xlabel(axis)
     grid[0, 0].set_ylabel("seconds")
     grid[1, 0].set_ylabel("effective draws a second")
@@ -107,8 +111,6 @@ def _label(found: Bench, device: str) -> str:
 def _decade(ax: Axes) -> None:
     """Show a decade of y at least, so that noise does not look like a trend."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.get_lines()])
-    if not len(values):  # no fit converged, and no rate is shown
-        return
     middle, half = np.sqrt(values.min() * values.max()), max(np.sqrt(values.max() / values.min()) * 1.2, np.sqrt(10))
     ax.set_ylim(middle / half, middle * half)
 

@@ -30,7 +30,7 @@ from bayes_scaling.suiting import choose_input, usable_runs
 #: Beyond this many runs the rounding of a 32-bit log density comes near a tenth of a nat, and the sampler would feel it.
 MOST_RUNS_IN_32_BITS = 100_000
 MOST_CHAINS, MOST_DRAWS = 4096, 10**8
-LANES, LANES_OF_A_GPU = 4, 256
+LANES_OF_A_GPU = 256
 
 
 def fit(
@@ -126,15 +126,15 @@ def fit_many(
     lanes: int | None = None,
     errors: str = "raise",
 ) -> Iterator[tuple[int, Any]]:
-    """Fit a law to each of many data sets, a few of them side by side in one program; yield (place in ``data``, fit) as they are done.
+    """Fit a law to each of many data sets by one program, on a GPU side by side; yield (place in ``data``, fit) as they are done.
 
-    Each data set gets what `fit` gives it: its own search for modes, and further attempts while its draws are not good; and, bit for bit,
-    the draws that `fit` gives it, which depend on its runs and the seed alone.
+    Each data set gets what `fit` gives it: its own search for modes, and further attempts while its draws are not good; and, on a CPU bit
+    for bit, the draws that `fit` gives it, which depend on its runs and the seed alone.
 
     Parameters
     ----------
     data : runs of each data set, as `fit` takes them
-    lanes : data sets that are worked at side by side: bounds the memory. By default 4, which suit the caches of a CPU, or 256 on a GPU
+    lanes : data sets that a GPU works at side by side: bounds its memory. On a CPU each is worked at by itself, which is as fast
     device : ``auto`` takes a GPU where there is one and what is side by side is enough to keep it busy
     errors : what becomes of a data set that cannot be fitted: ``raise`` (before any fit, where that is known then) or ``return``: its error
         is yielded in place of its fit, and the others go on
@@ -297,7 +297,7 @@ def _fits(
     for places in alike.values():
         first = prepared[places[0]]
         tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
-        most = lanes or (LANES if first.device.platform == "cpu" else LANES_OF_A_GPU)
+        most = lanes_on(first.device.platform, lanes)
         side_by_side = 2 ** int(np.log2(min(most, len(tasks))))  # each number of lanes is a program of its own to compile
         sampled = engine.sample_each(first.density, tasks, first.device, side_by_side)
         while True:
@@ -309,6 +309,15 @@ def _fits(
             number, result = found
             place = places[number]
             yield place, result if isinstance(result, InputError) else _finished(prepared[place], result, start)
+
+
+def lanes_on(platform: str, wanted: int | None = None) -> int:
+    """Return how many data sets are worked at side by side, at most, on a jax platform.
+
+    On a CPU it is one: several were never faster (benchmarks/speed.py), and a compiler joins a product and a sum into one rounding here
+    and not there, as the shapes of a program have it: only by one program do a fit among many and the same fit alone have the same bits.
+    """
+    return 1 if platform == "cpu" else wanted or LANES_OF_A_GPU
 
 
 def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:

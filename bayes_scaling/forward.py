@@ -209,7 +209,6 @@ def _scores_of_law(
     scores = {name: np.full(known.shape, np.nan) for name in SCORES}
     scores |= {name: np.zeros(len(known)) for name in ("trusted", "converged", "warned")}
     draws = [np.empty(0)] * len(known)
-    arguments.setdefault("lanes", 1)  # the program that single fits use, which is compiled already
     fits = fit_many(law, [runs.subset(part) for part in known], seed=seed, **arguments)
     found = dict(follow(fits, f"{law.name}: fits to small runs", len(known)))
     allowed = drift_of(drift)

@@ -42,7 +42,7 @@ class Job:
     loo : whether each fit is judged by leave-one-out cross-validation
     device : ``auto``, ``cpu`` or ``gpu``
     workers : processes on this machine; by default one a core, or one a GPU
-    lanes : data sets that a worker moves side by side; by default a few on a CPU, many on a GPU
+    lanes : data sets that a worker moves side by side on a GPU; on a CPU it takes one after the other
     chunk : fits that a worker is given at a time: what an interruption can lose
     memory : bytes that all workers together may take; there are as many workers as fit into it
     """

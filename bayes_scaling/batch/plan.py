@@ -22,7 +22,7 @@ from bayes_scaling.reading import read_groups, read_runs
 from bayes_scaling.runs import Runs
 
 ALL = "all"  # label of the only group of a job that names no columns
-_CHUNK = 4  # fits a lane in a chunk: more are hardly faster, show less of how far a job is, and are lost together
+_CHUNK, _OF_A_LANE = 16, 4  # fits in a chunk: more are hardly faster, show less of how far a job is, and are lost together
 _SHARD = 64e6  # bytes of a chunk's outcomes at most: they travel as one message, and are held and written as one file
 _PROCESS = 900e6  # bytes of a worker with its programs, measured (benchmarks/batch.py)
 _OF_A_DRAW = 41  # bytes of sampler statistics
@@ -103,7 +103,7 @@ class Plan:
     def _chunk(self, lanes: int) -> int:
         """Return how many fits a chunk has at most."""
         largest = max((self.bytes_of(one) for one in self.possible.values()), default=1)
-        return self.job.chunk or max(1, min(_CHUNK * lanes, int(_SHARD / largest)))
+        return self.job.chunk or max(1, min(max(_CHUNK, _OF_A_LANE * lanes), int(_SHARD / largest)))
 
     def bytes_of(self, one: Wanted) -> int:
         """Return about how many bytes of disk a fit takes: draws and statistics, before compression; runs and record."""

@@ -20,7 +20,7 @@ from bayes_scaling.batch.plan import Chunk, Plan, Wanted, make_plan
 from bayes_scaling.batch.store import Store, Writer, open_writer
 from bayes_scaling.batch.work import ATTENTION, FAILED, OK, Outcome, failed
 from bayes_scaling.errors import BatchError, BayesScalingError, FileError, InputError
-from bayes_scaling.fitting import LANES, LANES_OF_A_GPU, versions
+from bayes_scaling.fitting import lanes_on, versions
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Batch:
             environments, lanes = _local_workers(self.plan)
             crew, workers = crews.Local(environments), len(environments)
         else:
-            lanes = self.job.lanes or (LANES_OF_A_GPU if self.job.device == "gpu" else LANES)
+            lanes = lanes_on("gpu" if self.job.device == "gpu" else "cpu", self.job.lanes)
             crew = crews.Dask(self.cluster)
             workers = crew.workers()
         try:
@@ -178,7 +178,7 @@ def _local_workers(plan: Plan) -> tuple[list[dict[str, str]], int]:
     """Return the environments of the workers on this machine, and their lanes, within the job's memory."""
     job = plan.job
     environments, gpu = crews.local_environments(job.device, job.workers)
-    lanes = job.lanes or (LANES_OF_A_GPU if gpu else LANES)
+    lanes = lanes_on("gpu" if gpu else "cpu", job.lanes)
     if job.memory is None:
         return environments, lanes
     one = plan.worker_bytes(lanes)

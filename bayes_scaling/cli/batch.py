@@ -80,9 +80,10 @@ def _follow(batch: Any) -> None:
 
 
 def _forecast_text(found: Any) -> str:
+    lanes = f" with {found.lanes} lanes" if found.lanes > 1 else ""
     lines = [
         f"{found.todo} fits to do in {found.chunks} chunks, {found.kept} stored already",
-        f"{found.workers} workers with {found.lanes} lanes: about {found.memory / 1e9:.1f} GB of memory",
+        f"{found.workers} workers{lanes}: about {found.memory / 1e9:.1f} GB of memory",
         f"about {found.disk / 1e6:.0f} MB of disk",
     ]
     if found.damaged:

@@ -42,7 +42,7 @@ def test_what_it_says(forward):
     assert next(iter(rows)) in ("right", "average")
     assert abs(rows["right"]["coverage90"] - 0.9) < 0.12
     assert rows["wrong"]["coverage90"] < 0.6
-    assert found.weights["right"] > 0.95
+    assert found.weights["right"] > 0.9
     # Half and three quarters of the runs up to the first cut-off have forecast the others, and found the wrong law out.
     assert found.scores["warned"].sel(law="wrong").all()
     assert not found.scores["warned"].sel(law="right").any()

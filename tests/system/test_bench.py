@@ -6,6 +6,7 @@ import pytest
 
 import bayes_scaling as bs
 from bayes_scaling.bench import Point
+from bayes_scaling.bench_plot import bench_figure
 from bayes_scaling.engine import devices
 
 
@@ -15,7 +16,7 @@ def measured(tmp_path_factory):
     from bayes_scaling import cli
 
     folder = tmp_path_factory.mktemp("bench")
-    sizes = ["--chains", "4,4096", "--sets", "1", "--runs", "1e2", "--draws", "250", "--limit", "9"]
+    sizes = ["--chains", "4,4096", "--sets", "1", "--runs", "1e2", "--draws", "1000", "--limit", "9"]
     code = cli.main(["bench", *sizes, "--out", str(folder / "bench.json"), "--figure", str(folder / "bench.png")])
     return code, json.loads((folder / "bench.json").read_text()), folder
 
@@ -109,3 +110,14 @@ def test_a_small_fit_belongs_on_the_cpu_and_a_large_one_on_the_gpu(monkeypatch):
     assert devices.choose_device("auto", 256 * 4 * 256).platform == "gpu"
     assert devices.choose_device("auto").platform == "gpu"
     assert devices.choose_device("gpu", 4 * 256).platform == "gpu"
+
+
+def test_where_no_fit_converged_the_figure_says_so():
+    points = tuple(
+        Point("cpu", axis, 100, 0.1, 0.2, ess, converged, 7.0, 1.0)
+        for axis, ess, converged in (("chains", 900.0, 1.0), ("runs", None, 0.3))
+    )
+    machine = {"cpu": "a processor", "cores": 2, "memory_gb": 8.0, "devices": {"cpu": "cpu"}}
+    axes = bench_figure(bs.Bench("chinchilla", "runs.csv", 4, 1000, 64, "2026", machine, {}, {}, {}, points))
+    axes[0].figure.canvas.draw()  # a logarithmic axis without values stops here
+    assert [[text.get_text() for text in ax.texts] for ax in axes] == [[], [], [], ["no fit converged"]]
