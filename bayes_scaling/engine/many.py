@@ -71,7 +71,7 @@ def sample_many(
     draws: int = 200,
     seed: int = 0,
     begin: np.ndarray | None = None,
-    lanes: int = 8,
+    lanes: int = 1,
 ) -> ManyDraws:
     """Draw from the posterior of each data set.
 
