@@ -115,12 +115,14 @@ def log_axis(axis: Any, write: Any) -> None:
 
 
 def log_ticks(axis: Any, write: Any) -> None:
-    """Put ticks at decades, and at 2 and 5 in between where few decades are shown; no other labels."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    """Put ticks at decades, at 2 and 5 in between where few decades are shown, and evenly where these are too few; no other labels."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-    low, high = axis.get_view_interval()
+    low, high = sorted(axis.get_view_interval())
     decades = np.log10(high / low)
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=12))
+    locator = LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2 else (1.0,), numticks=12)
+    shown = [value for value in locator.tick_values(low, high) if low <= value <= high]
+    axis.set_major_locator(locator if len(shown) > 2 or decades > 1 else MaxNLocator(5))
     axis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     axis.set_minor_formatter(NullFormatter())
 

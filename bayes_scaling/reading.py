@@ -253,9 +253,16 @@ def runs_from_columns(columns: Mapping[str, Any], source: str = "arrays") -> Run
 
 
 def read_points(
-    path: str | Path, quantities: tuple[str, ...], *, map: Mapping[str, str] | None = None, units: Mapping[str, str] | None = None
+    path: str | Path,
+    quantities: Sequence[str],
+    *,
+    optional: Sequence[str] = (),
+    map: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> dict[str, np.ndarray]:
     """Read quantities (without a measured loss) from a CSV file, by common column names or ``map``; ``units`` as in `read_runs`.
+
+    Of ``optional`` those are read that have a column, or are given one or a unit.
 
     Raises
     ------
@@ -263,13 +270,13 @@ def read_points(
         If a quantity has no column, a value is missing or not positive, or a whole column implausible in its unit.
     """
     table, _ = read_table(path)
-    found = _find_columns(table, map or {})
+    found, units = _find_columns(table, map or {}), units or {}
+    quantities = [*quantities, *(name for name in optional if name not in quantities and (name in found or name in units))]
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:
         what, them = (f"column for '{missing[0]}'", "one") if len(missing) == 1 else (f"columns for {quoted(missing)}", "them")
         how = option_text(map=dict.fromkeys(missing, "COLUMN"))
         raise InputError(f"{table.source} has no {what} (columns: {listed(table.columns, 20)}); name {them} with {how}")
-    units = units or {}
     for quantity in units:
         if quantity not in quantities:
             raise InputError(f"a unit is given for '{quantity}', which is not asked for{nearest(quantity, quantities)}")

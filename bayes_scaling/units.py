@@ -78,12 +78,13 @@ _NUMBER = re.compile(rf"(?:{_POWER}|(?P<plain>{_DIGITS}))\s*(?P<unit>[a-zA-Z][\w
 _NOT_FINITE = ("inf", "infinity", "nan")  # as Python and numpy write them
 
 
-def read_number(text: str, name: str = "") -> float:
+def read_number(text: str, name: str = "", example: str = "") -> float:
     """Read a number as people write it: ``5.76e23``, ``10^22``, ``2 x 10^22``; a quantity's with a unit after it, ``70B``, ``3 ZFLOP``.
 
     Parameters
     ----------
     name : a key of ``UNITS``, or what has no units
+    example : how an error says to write it, where that is far from any budget in FLOP
 
     Returns
     -------
@@ -101,7 +102,7 @@ def read_number(text: str, name: str = "") -> float:
     if given.lstrip("+-").lower() in _NOT_FINITE:
         raise InputError(f"{said} is not a finite number")
     if found is None or (found["unit"] and not known):
-        example = "7e10, 7 x 10^10 or 70B" if known is _COUNTS else "5.76e23"
+        example = example or ("7e10, 7 x 10^10 or 70B" if known is _COUNTS else "5.76e23")
         raise InputError(f"'{said}' is not a number (write {example})")
     value = float(found["plain"]) if found["plain"] else float(found["factor"] or 1) * float(f"1e{found['power']}")
     if found["unit"]:

@@ -63,22 +63,18 @@ def add_predict(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.prediction import predict
-    from bayes_scaling.quantities import quantity
     from bayes_scaling.reading import read_points
     from bayes_scaling.records import prediction_records
     from bayes_scaling.storage import load_fit
-    from bayes_scaling.table import read_table
 
     fit = stored_fit(options)
     then = load_fit(options.then) if options.then else None
     fits = [fit] if then is None else [fit, then]
     inputs = [name for one in fits for name in one.law.input_names if one is fit or name != fit.law.output]
     # Of what only the scatter needs, as trials, the fit has a typical value.
-    columns = read_table(options.at)[0].columns
-    told = {*pairs(options.map, "--map"), *pairs(options.units, "--units"), *(name.strip().lower() for name in columns)}
-    scatter = [name for one in fits for name in one.noise.needs if told & {name, *quantity(name).columns}]
-    needed = tuple(dict.fromkeys([*inputs, *scatter]))
-    points = read_points(options.at, needed, map=pairs(options.map, "--map"), units=pairs(options.units, "--units"))
+    scatter = [name for one in fits for name in one.noise.needs]
+    how = {"map": pairs(options.map, "--map"), "units": pairs(options.units, "--units")}
+    points = read_points(options.at, list(dict.fromkeys(inputs)), optional=scatter, **how)
     found = predict(fit, points, then=then, drift=options.drift, seed=options.seed)
     rows = prediction_records(found)
     if options.json:
@@ -86,11 +82,11 @@ def _predict(options: argparse.Namespace) -> int:
         print_json({**about, "rows": rows})
     else:
         print(
-            "".join(f"{name:>12}" for name in needed)
+            "".join(f"{name:>12}" for name in points)
             + "    new measurement (90 %)      curve (90 %)                decades beyond the runs"
         )
         for i, row in enumerate(rows):
-            inputs = "".join(f"{points[name][i]:>12.4g}" for name in needed)
+            inputs = "".join(f"{points[name][i]:>12.4g}" for name in points)
             spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
             print(f"{inputs}    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}")
         if found.attrs["drift"] and any(row["decades_beyond"] > 0 for row in rows):

@@ -136,10 +136,9 @@ def number(text: str, option: str, quantity: str = "", example: str = "") -> flo
     from bayes_scaling.units import read_number
 
     try:
-        return read_number(text, quantity)
+        return read_number(text, quantity, example)
     except InputError as error:
-        said, usual, _ = str(error).partition(" (write ")
-        raise InputError(f"{option}: {said} (write {example})" if example and usual else f"{option}: {error}") from None
+        raise InputError(f"{option}: {error}") from None
 
 
 def add_law_file(parser: argparse.ArgumentParser) -> None:

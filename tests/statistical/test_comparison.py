@@ -77,20 +77,19 @@ def test_what_cannot_be_compared_is_refused(runs, small_fit):
 
 
 def test_a_run_that_importance_sampling_cannot_leave_out_is_left_out_by_fitting_again():
-    """One run measured a hundred times better than the others: without it the posterior is twenty times as wide."""
+    """One run measured twenty times better than the others: without it the posterior is four times as wide."""
     errors = np.full(24, 0.02)
-    errors[7] = 0.0002
+    errors[7] = 0.001
     runs = with_errors(errors)
-    runs.columns["loss"][7] += 0.008
+    runs.columns["loss"][7] += 0.005
     fit, fixed = fitted(runs, 0.3478)
     sampled, again = bs.leave_one_out(fit), bs.leave_one_out(fit, refit=5)
     assert sampled.bad == sampled.large_k == again.large_k == (8,)
     assert again.bad == ()
     truth = exact(runs, fixed)
     assert abs(sampled.pointwise[7] - truth[7]) > 1  # what refits are for
-    # Two posterior sd off, and measured to a twentieth of one: of the 8000 draws fewer than 54 independent ones tell its density, to 14 %
-    # or more; they differ between processors.
-    assert again.pointwise[7] == pytest.approx(truth[7], abs=0.6)
+    # Of 8000 draws a few hundred independent ones tell its density, to some 5 %.
+    assert again.pointwise[7] == pytest.approx(truth[7], abs=0.2)
     assert np.delete(again.pointwise, 7) == pytest.approx(np.delete(truth, 7), abs=0.02)
 
 
