@@ -194,7 +194,7 @@ def _size_for(problem: Problem, tokens: float | None, budget: float) -> float:
     if problem.law.token_params is None:
         return float(problem.cost.params(tokens, budget))
     compute = np.array(budget)
-    return float(1 / optimum.bisect(lambda x: problem.compute(1 / x, tokens, option), compute, 1e-30, 1e6))
+    return float(1 / optimum.least_reaching(lambda x: problem.compute(1 / x, tokens, option), compute, 1e-30, 1e6))
 
 
 def _one_budget(

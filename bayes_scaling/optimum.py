@@ -24,7 +24,7 @@ from bayes_scaling.quantities import quantity
 from bayes_scaling.risk import Risk
 
 LARGEST_COMPUTE = 1e40  # FLOP; a target that needs more counts as out of reach
-_HALVINGS = 60
+_CLOSE, _PAST = 2e-14, 0.2  # of ln x: when to stop, and how far past a secant's root to look, over the square of what is left
 _BAND_HALVINGS = 30
 _MOST_OPTIONS = 64  # combinations of what is decided besides params and tokens
 LOWER_IS_BETTER = ("loss", "error", "task_loss", "unigram_loss")
@@ -322,11 +322,11 @@ def best_outcome(problem: Problem, parameters: Draws, compute: Any) -> np.ndarra
 def least_compute(problem: Problem, parameters: Draws, target: Any) -> np.ndarray:
     """Return the least compute that reaches a target output, for each draw; infinite where LARGEST_COMPUTE does not reach it.
 
-    Bisection over ln compute: the best outcome falls with compute.
+    The best outcome falls with compute.
     """
     shape = next(iter(parameters.values())).shape
     target = np.broadcast_to(np.asarray(target, float), shape)
-    return bisect(lambda compute: best_outcome(problem, parameters, compute), target, smallest_compute(problem), LARGEST_COMPUTE)
+    return least_reaching(lambda compute: best_outcome(problem, parameters, compute), target, smallest_compute(problem), LARGEST_COMPUTE)
 
 
 def smallest_compute(problem: Problem) -> float:
@@ -363,12 +363,31 @@ def _furthest_good(good: Callable[[float], bool], inside: float, end: float) -> 
     return float(np.exp(near))
 
 
-def bisect(falling: Callable[[np.ndarray], np.ndarray], target: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Return for each element the smallest x in [low, high] with falling(x) <= target, in logs; infinite where there is none."""
+def least_reaching(falling: Callable[[np.ndarray], np.ndarray], target: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return for each element the smallest x in [low, high] with falling(x) <= target, in logs; infinite where there is none.
+
+    By interpolation, truncation and projection (Oliveira & Takahashi 2020, doi 10.1145/3423597): never more steps than bisection takes, as
+    where the function jumps or is infinite, and a third of them where it is smooth.
+    """
     lower, upper = np.full(target.shape, np.log(low)), np.full(target.shape, np.log(high))
-    reachable = falling(np.exp(upper)) <= target
-    for _ in range(_HALVINGS):
-        middle = (lower + upper) / 2
-        enough = falling(np.exp(middle)) <= target
-        lower, upper = np.where(enough, lower, middle), np.where(enough, middle, upper)
-    return np.where(reachable, np.exp(upper), np.inf)
+    with np.errstate(all="ignore"):  # infinities, where no plan keeps the limits, tell the side and nothing else
+        above, below = falling(np.exp(lower)) - target, falling(np.exp(upper)) - target
+        reachable, upper = below <= 0, np.where(above <= 0, lower, upper)
+        most = int(np.ceil(np.log2((np.log(high) - np.log(low)) / _CLOSE)))
+        for step in range(most + 1):
+            gap = upper - lower
+            if np.all((gap <= _CLOSE) | ~reachable):
+                break
+            middle = (lower + upper) / 2
+            secant = (below * lower - above * upper) / (below - above)
+            secant = np.where(np.isfinite(secant), secant, middle)
+            towards = np.sign(middle - secant)
+            # Past the root, so that the next step is on its other side; and no nearer to the middle than keeps up with bisection.
+            x = secant + towards * np.minimum(np.maximum(_PAST * gap**2, _CLOSE), np.abs(middle - secant))
+            leeway = np.maximum(_CLOSE * 2.0 ** (most - step) - gap / 2, 0)
+            x = np.clip(np.where(np.abs(x - middle) <= leeway, x, middle - towards * leeway), lower, upper)
+            value = falling(np.exp(x)) - target
+            enough = value <= 0
+            lower, upper = np.where(enough, lower, x), np.where(enough, x, upper)
+            above, below = np.where(enough, above, value), np.where(enough, value, below)
+        return np.where(reachable, np.exp(upper), np.inf)

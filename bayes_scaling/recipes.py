@@ -49,7 +49,7 @@ class Frontier:
 
     def least_compute(self, target: np.ndarray) -> np.ndarray:
         if self.problem is None:
-            return optimum.bisect(self.outcome, target, 1.0, optimum.LARGEST_COMPUTE)
+            return optimum.least_reaching(self.outcome, target, 1.0, optimum.LARGEST_COMPUTE)
         return optimum.least_compute(self.problem, self.parameters, target)
 
 

@@ -21,7 +21,7 @@ from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError, listed, option_text
 from bayes_scaling.law import Input, Law, Sharing
 from bayes_scaling.limits import UNBOUNDED, Bounds, Limits
-from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, choices
+from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, choices, least_reaching
 from bayes_scaling.risk import Risk
 from bayes_scaling.units import quantity_text
 
@@ -303,4 +303,4 @@ def least_budget(shared: Shared, parameters: Draws, outcome: Any) -> np.ndarray:
     """Return the least budget whose best plan has an outcome, for each draw; infinite where none has."""
     shape = next(iter(parameters.values())).shape
     wanted = np.broadcast_to(np.asarray(outcome, float), shape)
-    return bisect(lambda budget: best_of_draws(shared, parameters, budget).outcome, wanted, SMALLEST_BUDGET, LARGEST_COMPUTE)
+    return least_reaching(lambda budget: best_of_draws(shared, parameters, budget).outcome, wanted, SMALLEST_BUDGET, LARGEST_COMPUTE)

@@ -16,7 +16,7 @@ from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.limits import Bounds, Limits
-from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, bisect, good_range, side_by_side
+from bayes_scaling.optimum import LARGEST_COMPUTE, Draws, good_range, least_reaching, side_by_side
 from bayes_scaling.prediction import new_measurement
 from bayes_scaling.progress import follow
 from bayes_scaling.quantities import quantity
@@ -97,7 +97,7 @@ def _for_target(shared: Shared, draws: Draws, wanted: float) -> dict[str, Any]:
             return np.array([np.inf])
         return np.array([np.mean(shared.outcome(shared.plan(size, amount[0], shared.options[number]), draws))])
 
-    least = float(bisect(expected, np.array([wanted]), SMALLEST_BUDGET, LARGEST_COMPUTE)[0])
+    least = float(least_reaching(expected, np.array([wanted]), SMALLEST_BUDGET, LARGEST_COMPUTE)[0])
     decided = {first: np.inf, second: np.inf}
     if np.isfinite(least):
         size, number = least_risk(shared, draws, least, Risk())

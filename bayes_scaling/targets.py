@@ -135,7 +135,7 @@ class Link:
         shape = next(iter(self.parameters.values())).shape
         sign = 1.0 if self.falling else -1.0  # larger is better where the output falls with the loss
         # In 1 / loss, which rises as the output gets better.
-        found = optimum.bisect(lambda x: -sign * self.of(1 / x), np.full(shape, -sign * target), 1 / self.span[1], 1 / self.span[0])
+        found = optimum.least_reaching(lambda x: -sign * self.of(1 / x), np.full(shape, -sign * target), 1 / self.span[1], 1 / self.span[0])
         return np.where(np.isfinite(found), 1 / found, 0.0)
 
 
@@ -155,7 +155,7 @@ def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: 
         return np.array([sign * np.mean(link.of(loss) if link else loss)])
 
     low, high = optimum.smallest_compute(problem), optimum.LARGEST_COMPUTE
-    budget = float(optimum.bisect(expected, np.array([sign * target]), low, high)[0])
+    budget = float(optimum.least_reaching(expected, np.array([sign * target]), low, high)[0])
     size, tokens, _ = optimum.best_decision(problem, draws, budget) if np.isfinite(budget) else (np.inf, np.inf, 0)
     return {
         "compute": compute,
@@ -171,6 +171,6 @@ def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: 
 def _input_for_target(fit: Fit, draws: Mapping[str, np.ndarray], target: float) -> dict[str, Any]:
     name = fit.law.input_names[0]
     shape = next(iter(draws.values())).shape
-    needed = optimum.bisect(lambda x: fit.law.predict({name: x}, draws), np.full(shape, target), _SMALLEST, optimum.LARGEST_COMPUTE)
+    needed = optimum.least_reaching(lambda x: fit.law.predict({name: x}, draws), np.full(shape, target), _SMALLEST, optimum.LARGEST_COMPUTE)
     furthest = np.broadcast_to(fit.law.predict({name: optimum.LARGEST_COMPUTE}, draws), shape)
     return {name: needed, "attainable": furthest, "probability_reachable": np.isfinite(needed).mean()}

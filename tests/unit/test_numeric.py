@@ -7,6 +7,7 @@ import pytest
 from scipy import special
 
 from bayes_scaling import numeric
+from bayes_scaling.optimum import least_reaching
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +76,39 @@ def test_log_gamma_ratio_grows_with_its_step_as_digamma(x):
     a = np.array([0.0, 1e-3, 0.5, 7.0, 900.0])
     slope = np.asarray(jax.vmap(jax.grad(numeric.log_gamma_ratio, argnums=1), (None, 0))(x, jnp.asarray(a)))
     assert slope == pytest.approx(special.digamma(x + a), rel=1e-11, abs=1e-11)
+
+
+_RNG = np.random.default_rng(1)
+_E, _A, _ALPHA = _RNG.normal(1.8, 0.05, 500), np.exp(_RNG.normal(8, 1, 500)), _RNG.uniform(0.02, 0.6, 500)
+_TARGETS = np.where(_RNG.random(500) < 0.2, 3.0, _RNG.uniform(1.7, 6, 500))
+
+
+def _loss(x):
+    return _E + _A * x**-_ALPHA
+
+
+@pytest.mark.parametrize(
+    ("falling", "smooth"),
+    [
+        (_loss, True),
+        (lambda x: np.where(x < 1e15, np.inf, _loss(x)), False),  # no plan keeps the limits
+        (lambda x: np.floor(10 * _loss(x)) / 10, False),  # a few sizes can be built
+        (lambda x: np.maximum(_loss(x), 3.0), False),  # a plateau, at the target of some
+        (lambda x: np.where(x < 1e22, _loss(x) + 1, _loss(x)), False),
+    ],
+)
+def test_the_least_that_reaches_a_target(falling, smooth):
+    """It is what bisection finds: also beyond jumps, at plateaus, below the interval and where nothing reaches the target."""
+    seen = []
+    low, high = 6e3, 1e40
+    found = least_reaching(lambda x: seen.append(x) or falling(x), _TARGETS, low, high)
+    lower, upper = np.full(500, np.log(low)), np.full(500, np.log(high))
+    for _ in range(70):
+        middle = (lower + upper) / 2
+        enough = falling(np.exp(middle)) <= _TARGETS
+        lower, upper = np.where(enough, lower, middle), np.where(enough, middle, upper)
+    reached = falling(np.full(500, high)) <= _TARGETS
+    assert 50 < reached.sum() < 500
+    assert np.array_equal(np.isfinite(found), reached)
+    assert np.log(found[reached]) == pytest.approx(upper[reached], abs=1e-13)
+    assert len(seen) < (25 if smooth else 60)
