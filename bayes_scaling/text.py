@@ -414,7 +414,7 @@ def design_text(found: xarray.Dataset) -> str:
             + (
                 f"of the budgets tried, {compute_text(about['pays_until'])} pays best"
                 if about["pays_until"]
-                else "at no budget tried do the runs save what they cost"
+                else "at no budget tried do the runs save what they cost: for this decision, what has been run is enough"
             ),
         ]
     others = dict(

@@ -22,6 +22,7 @@ MEASURED = {"loss": True, "task_loss": True, "error": True, "accuracy": False, "
 _NAMES = ("run", "model", "name", "Name", "run_name", "model_name", "display_name")  # of a key column, where none is given
 #: Columns that may label training curves, in lower case; Weights & Biases calls a run by its ``Name``.
 _OF_RUNS = ("run", "run_id", "run_name", "runs", "name", "display_name", "experiment", "exp", "trial", "curve")
+_WARM = 0.05  # of a run: a warm-up of the learning rate is mostly shorter
 _POINTS_A_CURVE = 3  # on average, from which on rows may be points
 _LISTED = 5
 
@@ -122,9 +123,12 @@ def _in_order(table: Table, rows: np.ndarray, run: np.ndarray, along: np.ndarray
         one, other = sorted(int(table.lines[row]) for row in order[place : place + 2])
         what = f"{table.source}: lines {one} and {other} are both of run '{labels[int(order[place])]}' at {name} = {along[order[place]]:g}"
         raise InputError(f"{what}: keep one, or name a column that tells the runs apart")
+    ends = along[order][np.append(np.diff(run[order]) != 0, True)]
+    warm = option_text(where=f"{name} > {_WARM * ends.min():.2g}")
     note = (
         f"all {len(rows)} points of {len(set(run[rows].tolist()))} training curves, in order of {name}{aside}: before the end of a "
-        "schedule that lowers the learning rate they lie above what runs of that length reach"
+        "schedule that lowers the learning rate they lie above what runs of that length reach, and while it is warmed up they follow no "
+        f"law: leave these out, as with {warm}, {_WARM:.0%} of the shortest"
     )
     chosen = table.select(order)
     ties = {TIES[CURVE]: (run[order] + 1).astype(float), TIES[PROGRESS]: along[order]}
