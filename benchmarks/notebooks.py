@@ -1,7 +1,8 @@
 """Run the notebooks from top to bottom, all with one command, and say how long each takes.
 
 ``python benchmarks/notebooks.py`` (with ``pip install -e '.[notebooks]'``) leaves them as they are; ``--write`` keeps what they print and
-draw, ``--jobs 2`` runs two at a time, each on its own half of the cores (processes that share cores wait for each other's threads).
+draw, ``--jobs 2`` runs two at a time, each on its own half of the cores (processes that share cores wait for each other's threads);
+``--small`` takes fewer curves where there are many (BAYES_SCALING_SMALL), as CI does.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="of notebooks; all by default")
     parser.add_argument("--write", action="store_true", help="keep what they print and draw")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at a time")
+    parser.add_argument("--small", action="store_true", help="take fewer curves")
     options = parser.parse_args()
+    if options.small:
+        os.environ["BAYES_SCALING_SMALL"] = "1"
     paths = [path for path in sorted(FOLDER.glob("*.ipynb")) if not options.names or path.stem in options.names]
 
     def one(path: Path) -> bool:
