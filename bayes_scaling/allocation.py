@@ -23,7 +23,7 @@ from bayes_scaling.prediction import new_measurement
 from bayes_scaling.progress import follow
 from bayes_scaling.risk import Risk
 from bayes_scaling.splitting import judged, share_out
-from bayes_scaling.units import count_text
+from bayes_scaling.units import amount, amounts, count_text
 
 if TYPE_CHECKING:
     import xarray
@@ -35,7 +35,7 @@ BAND = 0.01  # share of the compute that the band of plans may waste
 
 def allocate(
     fit: Fit | Mapping[str, Fit],
-    compute: float | Iterable[float],
+    compute: float | str | Iterable[float | str],
     *,
     cost: Cost | None = None,
     limits: Limits | Bounds | None = None,
@@ -54,7 +54,7 @@ def allocate(
     ----------
     fit : of a law of params and tokens; of one that says what its inputs share (``law.sharing``: encoder and decoder, training and
         answering, vocabulary and text); or several by name, which are averaged
-    compute : budget or budgets, in FLOP; under a law that says so itself, in its own unit
+    compute : budget or budgets, in FLOP, or as text (``100 PF-day``); under a law that says so itself, in its own unit
     cost : what a plan costs; 6 x params x tokens by default. A law that says so itself takes of it the hardware, for a budget in FLOP
     limits : what a plan must keep to; under a law that says what its inputs share, `Bounds` by their names
     given : values of the law's further inputs (unique tokens, bits, sparsity); several for one make the plan choose among them. Also of an
@@ -98,8 +98,8 @@ def allocate(
     chosen_risk = Risk.read(risk)
     if not 0 < band < 1:
         raise InputError(f"band = {band:g} is a share of the compute: between 0 and 1 (0.01 is 1 %)")
-    budgets = np.atleast_1d(np.asarray(compute, dtype=float))
-    if budgets.ndim != 1 or not len(budgets):
+    budgets = amounts(compute, "compute" if isinstance(fit, Mapping) else fit.law.shares)
+    if not len(budgets):
         raise InputError("compute must be one budget or a list of them")
     if isinstance(fit, Mapping):
         from bayes_scaling.averaging import allocate_average
@@ -369,7 +369,7 @@ def _judged(
 
 def regret(
     fit: Fit,
-    compute: float,
+    compute: float | str,
     *,
     params: np.ndarray | None = None,
     cost: Cost | None = None,
@@ -380,7 +380,7 @@ def regret(
 
     Parameters
     ----------
-    compute : budget in FLOP
+    compute : budget in FLOP, or as text
     params : sizes to compare, shape (size,); by default a range about the decision
     cost, limits, given : as in `allocate`
 
@@ -392,6 +392,7 @@ def regret(
     import xarray
 
     problem = optimum.problem_of(fit.law, cost, limits, given)
+    compute = amount(compute, "compute")
     optimum.require_compute(problem, compute)
     draws = fit.parameters()
     best = optimum.best_plan(problem, draws, compute)

@@ -18,6 +18,7 @@ from bayes_scaling.prediction import predict
 from bayes_scaling.progress import follow
 from bayes_scaling.risk import Risk
 from bayes_scaling.scores import choice
+from bayes_scaling.units import amounts
 
 if TYPE_CHECKING:
     import xarray
@@ -70,7 +71,7 @@ def predict_average(fits: Mapping[str, Fit], weights: Mapping[str, float], at: M
 def allocate_average(
     fits: Mapping[str, Fit],
     weights: Mapping[str, float],
-    compute: float | Iterable[float],
+    compute: float | str | Iterable[float | str],
     *,
     cost: Cost | None = None,
     limits: Limits | Bounds | None = None,
@@ -110,7 +111,7 @@ def allocate_average(
         used, share, chosen_risk, {name: optimum.problem_of(fit.law, cost, limits, taken[name]) for name, fit in used.items()}
     )
     found = []
-    for budget in np.atleast_1d(np.asarray(compute, float)):
+    for budget in amounts(compute, "compute"):
         chosen = mixture.best_size(float(budget))
         low, high = mixture.band(float(budget), chosen, band)
         size = chosen if params is None and tokens is None else params

@@ -21,6 +21,7 @@ from bayes_scaling.optimum import Draws, Problem
 from bayes_scaling.preposterior import Preposterior, Regret, Stake, Variance, simulated
 from bayes_scaling.progress import follow
 from bayes_scaling.runs import Runs
+from bayes_scaling.units import amount
 
 if TYPE_CHECKING:
     import xarray
@@ -128,8 +129,8 @@ def _cheapest_of_the_best(state: Preposterior, costs: np.ndarray, budget: float,
 
 def plan(
     fit: Fit,
-    target_compute: float,
-    budget: float,
+    target_compute: float | str,
+    budget: float | str,
     *,
     candidates: Mapping[str, Any] | None = None,
     objective: str = "regret",
@@ -144,8 +145,8 @@ def plan(
 
     Parameters
     ----------
-    target_compute : FLOP of the decision that the runs are for
-    budget : FLOP that the runs may cost together
+    target_compute : FLOP of the decision that the runs are for, or as text (``100 PF-day``)
+    budget : FLOP that the runs may cost together, or as text
     candidates : arrays by input of the law, one element a run that could be done, at most 2000; by default a grid of compute levels from
         the cheapest runs of the fit to the budget, with sizes about the optimum of each
     objective : ``regret`` of the decision; ``loss`` for the variance of its ln loss; or a parameter, for its variance
@@ -181,6 +182,7 @@ def plan(
     problem = optimum.problem_of(fit.law, cost, limits, given)
     if problem.chosen:
         raise InputError(f"a plan of runs is for one decision: give one value of {problem.chosen[0]}")
+    target_compute, budget = amount(target_compute, "compute"), amount(budget, "compute")
     optimum.require_compute(problem, target_compute)
     if not (np.isfinite(budget) and budget > 0):
         raise InputError(f"budget = {budget:g} FLOP must be positive and finite")

@@ -15,6 +15,7 @@ from bayes_scaling.limits import Limits
 from bayes_scaling.optimum import Draws, Problem
 from bayes_scaling.prediction import matched
 from bayes_scaling.progress import follow
+from bayes_scaling.units import amounts
 
 if TYPE_CHECKING:
     import xarray
@@ -56,7 +57,7 @@ class Frontier:
 def compute_multiplier(
     fit: Fit,
     other: Fit,
-    compute: float | Iterable[float],
+    compute: float | str | Iterable[float | str],
     *,
     cost: Cost | None = None,
     other_cost: Cost | None = None,
@@ -92,7 +93,7 @@ def compute_multiplier(
 
     if fit.law.output != other.law.output:
         raise InputError(f"the recipes predict different things: {fit.law.output} and {other.law.output}")
-    budgets = np.atleast_1d(np.asarray(compute, float))
+    budgets = amounts(compute, "compute")
     parameters = fit.parameters()
     shape = next(iter(parameters.values())).shape
     theirs = other.parameters()

@@ -28,7 +28,7 @@ from bayes_scaling.records import allocation_records
 from bayes_scaling.robustness import robustness
 from bayes_scaling.sensitivity import Left
 from bayes_scaling.sheet import command_of, sheet
-from bayes_scaling.units import compute_text, count_text, quantity_text
+from bayes_scaling.units import amounts, compute_text, count_text, quantity_text
 from bayes_scaling.words import (
     allocation_words,
     decision_words,
@@ -70,7 +70,7 @@ def report(
     fit: Fit,
     path: str | Path | None = None,
     *,
-    compute: float | Sequence[float] = (),
+    compute: float | str | Sequence[float | str] = (),
     given: Mapping[str, Any] | None = None,
     cost: Cost | None = None,
     limits: Limits | None = None,
@@ -110,7 +110,7 @@ def report(
     target = None if path is None else Path(path)
     if target is not None:
         require_writable(target)
-    budgets = tuple(np.atleast_1d(np.asarray(compute, float)).tolist())
+    budgets = tuple(amounts(compute, fit.law.shares).tolist())
     asked = _Asked(fit, budgets, dict(given or {}), cost, limits, refits, progress or (lambda _: None))
     name = title or f"{fit.law.name} fitted to {len(fit.runs)} runs"
     answer, row = _answer(asked)

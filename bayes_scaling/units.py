@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 import numpy as np
 
@@ -114,6 +115,26 @@ def read_number(text: str, name: str = "", example: str = "") -> float:
     if not math.isfinite(value):
         raise InputError(f"{said} is not a finite number")
     return value
+
+
+def amount(value: float | str, name: str) -> float:
+    """Return an amount of a quantity in the base unit: a number, or text as people write it; errors as in `read_number`."""
+    return read_number(value, name) if isinstance(value, str) else float(value)
+
+
+def amounts(values: float | str | Iterable[float | str], name: str) -> np.ndarray:
+    """Return one amount of a quantity, or several, shape (amount,), in the base unit: numbers, or text as people write it (100 PF-day).
+
+    Raises
+    ------
+    InputError
+        If a text is no such number, or there is more than a list of them.
+    """
+    given = cast(Any, values)
+    listed = list(given) if np.ndim(given) else [given]
+    if any(np.ndim(value) for value in listed):
+        raise InputError(f"{name} must be one amount or a list of them")
+    return np.array([amount(value, name) for value in listed])
 
 
 def to_base(values: np.ndarray, quantity: str, unit: str) -> np.ndarray:

@@ -313,3 +313,14 @@ def test_a_target_accuracy_through_a_second_fit(small_fit):
     assert np.allclose(reached[reachable], target, rtol=1e-6)
     with pytest.raises(bs.InputError, match="does not take loss alone"):
         bs.allocate_target(small_fit, 0.5, then=small_fit)
+
+
+def test_budgets_are_read_as_people_write_them(small_fit):
+    days = 100 * 86400e15
+    assert bs.allocate(small_fit, "100 PF-day").equals(bs.allocate(small_fit, days))
+    assert bs.allocate(small_fit, ["2 x 10^22", 1e23])["budget"].values.tolist() == [2e22, 1e23]
+    assert bs.regret(small_fit, "100 PF-day").attrs["compute"] == days
+    with pytest.raises(bs.InputError, match="'a lot' is not a number"):
+        bs.allocate(small_fit, "a lot")
+    with pytest.raises(bs.InputError, match="compute must be one amount or a list of them"):
+        bs.allocate(small_fit, [[1e22, 1e23]])
