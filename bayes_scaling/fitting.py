@@ -314,7 +314,7 @@ def _fits(
 def lanes_on(platform: str, wanted: int | None = None) -> int:
     """Return how many data sets are worked at side by side, at most, on a jax platform.
 
-    On a CPU it is one: several were never faster (benchmarks/speed.py), and a compiler joins a product and a sum into one rounding here
+    On a CPU it is one: several take as long (benchmarks/speed.py), and a compiler joins a product and a sum into one rounding here
     and not there, as the shapes of a program have it: only by one program do a fit among many and the same fit alone have the same bits.
     """
     return 1 if platform == "cpu" else wanted or LANES_OF_A_GPU
