@@ -238,12 +238,14 @@ def design(fit: Fit, plan: xarray.Dataset, *, ax: Axes | None = None) -> Axes:
     ax = axes_or_new(ax, 7, 4.5)
     ax.scatter(fit.runs["params"], fit.runs["tokens"], color=GREY, s=14, linewidth=0, alpha=0.7, label="runs")
     worth = np.asarray(plan["gain"])
+    areas = 25 + 250 * worth / worth.max()  # square points
     ax.scatter(
-        plan["params"], plan["tokens"], s=25 + 250 * worth / worth.max(), facecolor=ORANGE, alpha=0.7, edgecolor="black", linewidth=0.6,
+        plan["params"], plan["tokens"], s=areas, facecolor=ORANGE, alpha=0.7, edgecolor="black", linewidth=0.6,
         label="to do next (area: what leaving it out would cost)", zorder=3,
     )  # fmt: skip
-    for place, (x, y) in enumerate(zip(np.asarray(plan["params"]), np.asarray(plan["tokens"]), strict=True)):
-        ax.annotate(str(place + 1), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=7)
+    for place, (x, y, area) in enumerate(zip(np.asarray(plan["params"]), np.asarray(plan["tokens"]), areas, strict=True)):
+        beside = 0.5 * np.sqrt(area) + 1  # points, both across and up: outside the disc
+        ax.annotate(str(place + 1), (x, y), xytext=(beside, beside), textcoords="offset points", fontsize=7)
     if "decision_params" in plan.attrs:
         size, target = plan.attrs["decision_params"], plan.attrs["target_compute"]
         label = f"decision at {compute_label(target)} FLOP"
