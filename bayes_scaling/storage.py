@@ -73,7 +73,10 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     >>> bs.load_fit(folder / "fit.nc").law.name
     'chinchilla'
     """
+    from bayes_scaling.engine import use_compile_cache
+
     path = require_readable(path, "a fit that bayes-scaling fit --out wrote")
+    use_compile_cache()  # what is asked of a fit compiles some forty small programs, half of a command's time
     try:
         tree = read_netcdf(_unsealed(path.read_bytes(), str(path)), str(path))
     except FileError:
