@@ -50,7 +50,7 @@ GROUPS = {
     "allocate": Group(
         ("bayes_scaling/allocation.py", "bayes_scaling/sharing.py", "bayes_scaling/splitting.py", "bayes_scaling/targets.py",
          "bayes_scaling/optimum.py", "bayes_scaling/cost.py", "bayes_scaling/limits.py"),
-        ("tests/unit/test_cost.py", "tests/property/test_allocation.py", "tests/property/test_sharing.py",
+        ("tests/unit/test_cost.py", "tests/unit/test_numeric.py", "tests/property/test_allocation.py", "tests/property/test_sharing.py",
          "tests/property/test_splitting.py", "tests/property/test_limits.py", "tests/system/test_decisions_cli.py"),
     ),
     "diagnose": Group(
