@@ -23,6 +23,7 @@ from bayes_scaling.law import Law, get_law
 from bayes_scaling.model import POOLING_KINDS, Pooling, Settings, build_model, check_fixed, model_priors
 from bayes_scaling.noise import Noise, noise_of
 from bayes_scaling.priors import prior_text
+from bayes_scaling.quantities import quantity
 from bayes_scaling.reading import as_runs
 from bayes_scaling.runs import SEPARATOR, Runs
 from bayes_scaling.suiting import choose_input, usable_runs
@@ -265,6 +266,8 @@ def _prepare(law: str | Path | Law, runs: Runs, options: Options, beside: int = 
         raise InputError(
             f"{len(runs)} runs are too many for 32 bits: the sum of their log densities loses its digits; use {option_text(precision=64)}"
         )
+    if options.precision == 32:
+        _refuse_lost_in_32_bits(law, family, runs)
     if settings.fixed.get("sigma") == 0 and not np.all(runs["loss_se"] > 0):
         raise InputError("sigma cannot be held at 0 where a loss_se is 0: such a run would have no scatter at all")
     if len(settings.fixed) == len(used_priors):
@@ -281,6 +284,14 @@ def _prepare(law: str | Path | Law, runs: Runs, options: Options, beside: int = 
     answerable = not any(problem.serious for problem in data_problems(law, used_priors, runs, settings))
     sampler = engine.Sampler(options.chains, options.draws, options.warmup, options.seed, answerable, options.method, options.starts)
     return _Prepared(named, law, family, runs, groups, settings, used_priors, options, density, padded, weight, sampler, chosen)
+
+
+def _refuse_lost_in_32_bits(law: Law, family: Noise, runs: Runs) -> None:
+    values = runs[law.output]
+    narrow = values.astype(np.float32)
+    lost = (narrow == 1) & (values < 1) & quantity(law.output).is_fraction
+    if np.any(lost) and not family.needs:  # counts may all be of one kind, a measured fraction has a logit
+        raise InputError(f"{law.output} = {values[lost][0]:.12g} is 1 in 32 bits, which has no logit: use {option_text(precision=64)}")
 
 
 def _fits(

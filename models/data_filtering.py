@@ -47,8 +47,9 @@ def decayed_gain(passes, half_life):
     # Between PASSES and what was seen, over u = ln passes. A pass ends half a pass beyond its middle; the two corrections are those of the
     # mean and of the curvature within a pass.
     width = jnp.maximum(log_passes - jnp.log(PASSES), 0.0) / 2
-    passed = jnp.exp(jnp.log(PASSES) + width[..., None] * (NODES + 1))
-    tail = jnp.sum(WEIGHTS * jnp.exp(-rate[..., None] * (passed - 0.5 + 1 / (12 * passed))), axis=-1)
+    nodes, weights = (jnp.asarray(values, float) for values in (NODES, WEIGHTS))  # in as many bits as is computed in
+    passed = jnp.exp(jnp.log(PASSES) + width[..., None] * (nodes + 1))
+    tail = jnp.sum(weights * jnp.exp(-rate[..., None] * (passed - 0.5 + 1 / (12 * passed))), axis=-1)
     return gain + width * tail * (1 - rate**2 / 24)
 
 

@@ -166,3 +166,21 @@ def test_a_second_fit_compiles_nothing(small_fit):
     assert events  # a fit does trace something, so that the listener is known to hear
     assert "/jax/core/compile/backend_compile_duration" not in events
     assert "/jax/core/compile/jaxpr_to_mlir_module_duration" not in events
+
+
+def test_a_fraction_that_32_bits_round_to_1_is_named():
+    error = np.append(np.linspace(0.9, 0.3, 7), 1 - 1e-9)
+    runs = bs.runs_from_columns({"examples": np.geomspace(1e4, 1e7, 8), "error": error})
+    with pytest.raises(bs.InputError, match="error = 0.999999999 is 1 in 32 bits, which has no logit: use precision=64|--precision 64"):
+        bs.fit("power_law_floor:error", runs, input="examples", precision=32)
+
+
+def test_laws_with_constants_of_their_own_are_traced_in_either_precision():
+    """A constant of 64 bits within a law, once traced, does not come back in a program of 32."""
+    runs = bs.runs_from_columns(
+        {"examples": np.geomspace(1e8, 1e10, 12), "unique_examples": np.full(12, 2e8), "error": np.geomspace(0.8, 0.45, 12)}
+    )
+    wide, narrow = (bs.fit("data_filtering", runs, precision=bits, draws=200) for bits in (64, 32))
+    assert float(narrow.posterior["b"].median()) == pytest.approx(
+        float(wide.posterior["b"].median()), abs=0.5 * float(wide.posterior["b"].std())
+    )
