@@ -21,6 +21,7 @@ When to use it: the envelope of learning curves, compute counted without embeddi
 head, one schedule and warm-up for all lengths), and the loss has no floor, so alpha_C cannot be set against exponents of laws with one.
 """
 
+import jax.numpy as jnp
 from numpyro.distributions import LogNormal, Normal
 
 from bayes_scaling.law import Check, Decision, Input, Law, Parameter, Published, Term
@@ -57,7 +58,8 @@ THEORY_SOURCE = f"closed form of {KAPLAN}, appendix B, from its tables 3 and 5"
 
 
 def formula(inputs, p):
-    return power(1.0, p["alpha_C"], inputs["compute"] / p["Cc"])
+    # The ratio in logs: the slope of a quotient holds Cc^2, which 32 bits do not.
+    return jnp.exp(p["alpha_C"] * (jnp.log(p["Cc"]) - jnp.log(inputs["compute"])))
 
 
 def answer(p, given):
