@@ -175,6 +175,7 @@ def test_a_fraction_that_32_bits_round_to_1_is_named():
         bs.fit("power_law_floor:error", runs, input="examples", precision=32)
 
 
+@pytest.mark.long  # two programs of a law that is dear to compile
 def test_laws_with_constants_of_their_own_are_traced_in_either_precision():
     """A constant of 64 bits within a law, once traced, does not come back in a program of 32."""
     runs = bs.runs_from_columns(
