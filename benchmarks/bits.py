@@ -24,7 +24,11 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{'law':30}{'runs':>6}{'apart':>7}  {'in':14}{'sampling s, 64':>15}{'32':>8}  converged, 64 and 32")
     for name, runs, arguments in laws_with_runs(options.data, options.law):
-        fits = [bs.fit(name, runs, precision=bits, **arguments) for bits in (64, 32)]
+        try:
+            fits = [bs.fit(name, runs, precision=bits, **arguments) for bits in (64, 32)]
+        except bs.InputError as error:  # runs that 32 bits cannot hold
+            print(f"{name:30}{len(runs):6}  {error}", flush=True)
+            continue
         first, other = ({str(key): values.values for key, values in fit.posterior.data_vars.items()} for fit in fits)
         distance, where = apart(first, other)
         seconds = [fit.attributes["timing"]["sample_s"] for fit in fits]
