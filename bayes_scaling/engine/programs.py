@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
@@ -50,6 +51,8 @@ def use_compile_cache() -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)  # a fit makes many small programs besides the large one
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # A full disk costs time then, and is no matter for a warning at each of dozens of programs.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     from jax.experimental.compilation_cache import compilation_cache
 
     compilation_cache.reset_cache()  # jax decides once whether it has a cache; a process that compiled before us decided no
