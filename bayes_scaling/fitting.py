@@ -308,7 +308,7 @@ def _fits(
     for places in alike.values():
         first = prepared[places[0]]
         tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
-        most = lanes_on(first.device.platform, lanes)
+        most = lanes_on(first.device.platform != "cpu", lanes)
         side_by_side = 2 ** int(np.log2(min(most, len(tasks))))  # each number of lanes is a program of its own to compile
         sampled = engine.sample_each(first.density, tasks, first.device, side_by_side)
         while True:
@@ -322,13 +322,13 @@ def _fits(
             yield place, result if isinstance(result, InputError) else _finished(prepared[place], result, start)
 
 
-def lanes_on(platform: str, wanted: int | None = None) -> int:
-    """Return how many data sets are worked at side by side, at most, on a jax platform.
+def lanes_on(gpu: bool, wanted: int | None = None) -> int:
+    """Return how many data sets are worked at side by side, at most, on a GPU or on a CPU.
 
     On a CPU it is one: several take as long (benchmarks/speed.py), and a compiler joins a product and a sum into one rounding here
     and not there, as the shapes of a program have it: only by one program do a fit among many and the same fit alone have the same bits.
     """
-    return 1 if platform == "cpu" else wanted or LANES_OF_A_GPU
+    return wanted or LANES_OF_A_GPU if gpu else 1
 
 
 def _finished(one: _Prepared, result: Any, start: float | None) -> Fit:

@@ -271,7 +271,7 @@ def read_points(
     """
     table, _ = read_table(path)
     found, units = _find_columns(table, map or {}), units or {}
-    quantities = [*quantities, *(name for name in optional if name not in quantities and (name in found or name in units))]
+    quantities = list(dict.fromkeys([*quantities, *(name for name in optional if name in found or name in units)]))
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:
         what, them = (f"column for '{missing[0]}'", "one") if len(missing) == 1 else (f"columns for {quoted(missing)}", "them")

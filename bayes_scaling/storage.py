@@ -73,10 +73,7 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
     >>> bs.load_fit(folder / "fit.nc").law.name
     'chinchilla'
     """
-    from bayes_scaling.engine import use_compile_cache
-
     path = require_readable(path, "a fit that bayes-scaling fit --out wrote")
-    use_compile_cache()  # what is asked of a fit compiles some forty small programs, half of a command's time
     try:
         tree = read_netcdf(_unsealed(path.read_bytes(), str(path)), str(path))
     except FileError:
@@ -88,6 +85,9 @@ def load_fit(path: str | Path, law: str | Path | Law | None = None, noise: Noise
 
 def fit_of_tree(tree: Any, name: str, law: str | Path | Law | None = None, noise: Noise | None = None) -> Fit:
     """Return the fit in a tree that was read from ``name``; see `load_fit`."""
+    from bayes_scaling.engine import use_compile_cache
+
+    use_compile_cache()  # what is asked of a fit compiles some forty small programs, half of a command's time
     missing = [part for part in _NEEDED if part not in tree.children]
     if missing or "law" not in tree.attrs:
         raise FileError(f"'{name}' is not a fit of bayes-scaling: {'no group ' + missing[0] if missing else 'it names no law'}")

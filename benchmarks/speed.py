@@ -45,9 +45,10 @@ def seconds_side_by_side(fit: bs.Fit, lanes: int, sets: int = 16) -> float:
     columns["loss"] = columns["loss"] * np.exp(0.01 * np.random.default_rng(0).normal(size=columns["loss"].shape))
     weight, cpu = np.ones_like(columns["loss"]), jax.devices("cpu")[0]
     with jax.enable_x64(True), jax.default_device(cpu):
-        density = build_density(fit.law, fit.noise, Settings(), {name: values[0] for name, values in columns.items()}, weight[0])
+        one = {name: values[0] for name, values in columns.items()}
+        density = build_density(fit.law, fit.noise, Settings(), one, weight[0])
         first = {name: np.asarray(values)[0, 0] for name, values in fit.posterior.data_vars.items()}
-        start = np.asarray(density.unconstrain(first, {name: values[0] for name, values in columns.items()}, weight[0]))
+        start = np.asarray(density.unconstrain(first, one, weight[0]))
         starts = np.tile(start, (sets, 2, 1))
         for _ in range(2):  # the first compiles
             begin = time.perf_counter()

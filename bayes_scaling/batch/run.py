@@ -134,7 +134,7 @@ class Batch:
             environments, lanes = _local_workers(self.plan)
             crew, workers = crews.Local(environments), len(environments)
         else:
-            lanes = lanes_on("gpu" if self.job.device == "gpu" else "cpu", self.job.lanes)
+            lanes = lanes_on(self.job.device == "gpu", self.job.lanes)
             crew = crews.Dask(self.cluster)
             workers = crew.workers()
         try:
@@ -178,7 +178,7 @@ def _local_workers(plan: Plan) -> tuple[list[dict[str, str]], int]:
     """Return the environments of the workers on this machine, and their lanes, within the job's memory."""
     job = plan.job
     environments, gpu = crews.local_environments(job.device, job.workers)
-    lanes = lanes_on("gpu" if gpu else "cpu", job.lanes)
+    lanes = lanes_on(gpu, job.lanes)
     if job.memory is None:
         return environments, lanes
     one = plan.worker_bytes(lanes)

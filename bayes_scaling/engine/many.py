@@ -86,7 +86,7 @@ def sample_many(
     warmup, draws : iterations
     begin : flat coordinates, (data set, size), at which all chains are put after the warm-up, to go on from there with one fixed,
         reversible kernel (the warm-up, which chose it, has not seen them): for tests of exactness (Besag & Clifford 1989)
-    lanes : data sets that are worked at side by side: bounds the memory, and changes no draw
+    lanes : data sets that are worked at side by side: bounds the memory, and changes draws by rounding alone
     """
     sets = [({name: values[i] for name, values in columns.items()}, weight[i]) for i in range(len(weight))]
     lanes = min(lanes, len(sets))
