@@ -127,6 +127,9 @@ def test_holding_one_side_leaves_the_other(small_fit):
     free = bs.allocate(small_fit, 1e21)
     assert float(held["expected_regret_loss"][0]) > float(free["expected_regret_loss"][0])
     assert float(bs.allocate(small_fit, 1e21, tokens=2e10)["decision_params"][0]) == pytest.approx(1e21 / 6 / 2e10)
+    # Down to one token, or one param, there is something to train.
+    assert float(bs.allocate(small_fit, 1e21, params=1e21 / 6 / 1.01)["decision_tokens"][0]) == pytest.approx(1.01)
+    assert float(bs.allocate(small_fit, 1e21, tokens=1e21 / 6 / 1.01)["decision_params"][0]) == pytest.approx(1.01)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +140,8 @@ def test_holding_one_side_leaves_the_other(small_fit):
         ({"compute": 10.0}, "too little to train"),
         ({"compute": 1e21, "params": 1e9, "tokens": 1e9}, "both held"),
         ({"compute": 1e21, "params": 1e21}, "less than one training token"),
+        ({"compute": 1e21, "params": 1e21 / 6 / 0.99}, "less than one training token"),
+        ({"compute": 1e21, "tokens": 1e21 / 6 / 0.99}, "less than one param"),
         ({"compute": 1e21, "cost": Cost(inference_tokens=1e30)}, "too little to train"),
     ],
 )
