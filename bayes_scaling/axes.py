@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Okabe & Ito's palette keeps its colours apart under the common kinds of colour blindness.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 PALETTE = (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES = ("-", "--", ":", "-.")
 
 _STYLE: Any = {
     "font.size": 10,
@@ -88,12 +89,18 @@ def axes_or_new(ax: Axes | None, width: float, height: float) -> Axes:
     return plt.subplots(figsize=(width, height))[1]
 
 
-def legend_below(ax: Axes, columns: int = 1) -> None:
-    """Put the legend below the axes and their label, at a distance in points: it does not grow or shrink with the axes."""
+def legend_below(ax: Axes, columns: int | None = None) -> None:
+    """Put the legend below the axes and their label, at a distance in points: it does not grow or shrink with the axes.
+
+    Its columns are at most as many as the axes are wide for.
+    """
     from matplotlib.transforms import ScaledTranslation
 
     figure = ax.get_figure(root=True)
     assert figure is not None
+    labels = ax.get_legend_handles_labels()[1]
+    room = ax.get_window_extent().width / figure.dpi * 72 / 5.5  # in characters of 8 points
+    columns = columns or int(np.clip(room // (6 + max(map(len, labels), default=0)), 1, max(len(labels), 1)))
     below = ax.transAxes + ScaledTranslation(0, -36 / 72, figure.dpi_scale_trans)
     ax.legend(loc="upper left", bbox_to_anchor=(0.0, 0.0), bbox_transform=below, fontsize=8, ncols=columns, borderaxespad=0)
 
@@ -151,12 +158,17 @@ def mark_untrusted(ax: Any, trustworthy: bool) -> None:
         ax.set_title("NOT TRUSTWORTHY: see the fit's diagnosis", color=ORANGE, fontsize=10, loc="left")
 
 
-def draw_band(ax: Any, x: np.ndarray, draws: np.ndarray, colour: str, label: str) -> None:
+def line_style(number: int) -> dict[str, Any]:
+    """Return how the n-th of several lines is drawn: those that have a colour again are told apart by their dashes."""
+    return {"color": PALETTE[number % len(PALETTE)], "linestyle": _DASHES[number // len(PALETTE) % len(_DASHES)]}
+
+
+def draw_band(ax: Any, x: np.ndarray, draws: np.ndarray, colour: str, label: str, linestyle: str = "-") -> None:
     """Draw median and 50 % and 90 % bands; draws has shape (draw, x)."""
     q05, q25, q50, q75, q95 = np.quantile(draws, [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     ax.fill_between(x, q05, q95, color=colour, alpha=0.2, linewidth=0)
     ax.fill_between(x, q25, q75, color=colour, alpha=0.3, linewidth=0)
-    ax.plot(x, q50, color=colour, linewidth=1.5, label=label)
+    ax.plot(x, q50, color=colour, linestyle=linestyle, linewidth=1.5, label=label)
 
 
 def plain_loss_axis(ax: Any) -> None:
@@ -167,21 +179,23 @@ def plain_loss_axis(ax: Any) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-_OUTPUT_LABELS = {
-    "loss": "loss (nat/token)",
-    "task_loss": "task loss (bit/byte)",
-    "unigram_loss": "unigram-normalised loss (nat/token)",
-    "loss_increase": "increase of the loss (nat/token)",
-    "bleu": "BLEU",
-    "elo": "Elo",
-    **{name: f"{name.replace('_', ' ')} (fraction)" for name in ("error", "accuracy", "coverage", "win_rate")},
+# What an axis calls an output, and its unit, where the name does not say it.
+_OUTPUTS = {
+    "loss": ("loss", "nat/token"),
+    "task_loss": ("task loss", "bit/byte"),
+    "unigram_loss": ("unigram-normalised loss", "nat/token"),
+    "loss_increase": ("increase of the loss", "nat/token"),
+    "bleu": ("BLEU", ""),
+    "elo": ("Elo", ""),
+    **{name: (name.replace("_", " "), "fraction") for name in ("error", "accuracy", "coverage", "win_rate")},
 }
 
 
 def output_axis(ax: Any, output: str) -> None:
     """Label the axis of an output; sizes and counts span decades, losses, errors and scores do not."""
-    ax.set_ylabel(_OUTPUT_LABELS.get(output, output))
-    if output not in _OUTPUT_LABELS:
+    name, unit = _OUTPUTS.get(output, (output, ""))
+    ax.set_ylabel(f"{name} ({unit})" if unit else name)
+    if output not in _OUTPUTS:
         log_axis(ax.yaxis, count_tick)
 
 
@@ -192,6 +206,13 @@ def input_axis(ax: Any, name: str, values: np.ndarray) -> None:
     may_be_zero = kind.low == 0 and not kind.is_fraction
     if values.min() > 0 and values.max() > values.min() * (1.5 if kind.on_log_scale else 30 if may_be_zero else np.inf):
         log_axis(ax.xaxis, compute_tick if name.endswith("compute") else tick_of(values.max()))
+
+
+def difference_label(output: str, unit: str = "") -> str:
+    """Return the label of an axis of differences from a law, in a unit or in that of the output."""
+    name, own = _OUTPUTS.get(output, (output, ""))
+    unit = unit or own
+    return f"{name} - law ({unit})" if unit else f"{name} - law"
 
 
 def tick_of(largest: float) -> Callable[[float], str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +15,13 @@ from bayes_scaling.axes import (
     DRAWS,
     GREY,
     ORANGE,
-    PALETTE,
     axes_or_new,
     colour_scale,
+    difference_label,
     draw_band,
     input_axis,
     legend_below,
+    line_style,
     log_axis,
     log_ticks,
     mark_untrusted,
@@ -46,7 +46,7 @@ from bayes_scaling.plan_plot import regret as regret
 from bayes_scaling.prediction import predict
 from bayes_scaling.quantities import quantity
 from bayes_scaling.rank_plot import levels as levels
-from bayes_scaling.units import count_text
+from bayes_scaling.units import quantity_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,14 +67,14 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     low, high = (item.low, item.high) if item.asked_only else (fit.runs[name].min() * ends[0], fit.runs[name].max() * ends[1])
     x = span(low, high, 120)
     ax = axes_or_new(ax, 7, 4.5)
-    for label, colour in zip(fit.groups or ("",), itertools.cycle(PALETTE if fit.groups else (BLUE,)), strict=False):
+    for number, label in enumerate(fit.groups or ("",)):
+        colour, dash = line_style(number).values()
         one = fit.select(label) if label else fit
         draws = thinned(one.parameters(), DRAWS)
         curves = fit.law.predict({name: x}, {key: values[:, None] for key, values in draws.items()})
-        ax.scatter(
-            one.runs[name], one.runs[fit.law.output], color=colour if label else GREY, s=16, zorder=3, label=None if label else "runs"
-        )
-        draw_band(ax, x, curves, colour, label or "curve: median, 50 %, 90 %")
+        measured = one.runs[fit.law.output]
+        ax.scatter(one.runs[name], measured, color=colour if label else GREY, s=16, zorder=3, label=None if label else "runs")
+        draw_band(ax, x, curves, colour, label or "curve: median, 50 %, 90 %", dash)
         if "E" in draws and not label:
             low, middle, high = np.quantile(draws["E"], [0.05, 0.5, 0.95])
             ax.axhspan(low, high, color=ORANGE, alpha=0.15, linewidth=0)
@@ -177,13 +177,12 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
         if bar.ax.get_yscale() == "log":
             log_ticks(bar.ax.yaxis, tick_of(fit.runs[other].max()))
-    unit = "%" if relative else "percentage points" if kind.is_fraction else kind.name
-    ax.set_ylabel(f"{law.output} - law ({unit})")
+    ax.set_ylabel(difference_label(law.output, "%" if relative else "percentage points" if kind.is_fraction else ""))
     if name in varying:
         ax.set_xlabel(f"{name} ({axis.unit})")
         input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
     else:
-        ax.set_xlabel(f"run, all at {name} {count_text(float(fit.runs[name][0]))}")
+        ax.set_xlabel(f"run, all at {name} {quantity_text(float(fit.runs[name][0]))}")
     # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and arrows at its ends point to the others.
     every = np.concatenate([residual for *_, residual in shown])
     edge = 1.15 * max(np.quantile(np.abs(every), 0.98), np.quantile(np.abs(np.concatenate([low, high])), 0.9))
@@ -198,7 +197,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
                 ax.scatter(at[beyond], np.full(beyond.sum(), 0.96 * end * edge), color=colour[beyond], **style)
         said = f"{outside} of {counted(len(every), 'run')} beyond the picture"
         ax.text(0.99, 0.06, said, transform=ax.transAxes, ha="right", fontsize=8, color=GREY)
-    legend_below(ax, columns=1 + min(len(fit.groups), 4))
+    legend_below(ax)
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
 
@@ -215,11 +214,9 @@ def published(law: Law, against: str | None = None, *, ax: Axes | None = None) -
     inputs = {other.name: np.full(200, _usual(other)) for other in law.inputs}
     inputs[name] = x
     ax = axes_or_new(ax, 7, 4)
-    dashes = ("-", "--", ":", "-.")
-    for i, (label, found) in enumerate(law.published.items()):
-        colour = PALETTE[i % len(PALETTE)]
-        ax.plot(x, law.predict(inputs, found.values), color=colour, linestyle=dashes[i // len(PALETTE) % 4], linewidth=1.5, label=label)
-    held = ", ".join(f"{key} {count_text(float(values[0]))}" for key, values in inputs.items() if key != name)
+    for number, (label, found) in enumerate(law.published.items()):
+        ax.plot(x, law.predict(inputs, found.values), **line_style(number), linewidth=1.5, label=label)
+    held = ", ".join(f"{key} {quantity_text(float(values[0]))}" for key, values in inputs.items() if key != name)
     ax.set_xlabel(f"{name} ({item.unit}){f'; at {held}' if held else ''}")
     output_axis(ax, law.output)
     input_axis(ax, name, x)
