@@ -85,5 +85,6 @@ from .sheet import sheet as sheet
 from .storage import load_fit as load_fit
 from .storage import save_fit as save_fit
 from .targets import allocate_target as allocate_target
+from .text import describe as describe
 
 __version__: str

@@ -27,7 +27,8 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
 
     Returns
     -------
-    Dataset with the answers on dims chain, draw, case (a published set: one chain of one draw), and what was given on dim case
+    Dataset with the answers on dims chain, draw, case (a published set: one chain of one draw; attributes ``unit`` and ``meaning``), and
+    what was given on dim case
 
     Raises
     ------
@@ -55,7 +56,14 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
     dims = ("chain", "draw", "case")
     return xarray.Dataset(
         {
-            **{item.name: (dims, np.broadcast_to(np.asarray(answers[item.name], float), shape)) for item in decision.answers},
+            **{
+                item.name: (
+                    dims,
+                    np.broadcast_to(np.asarray(answers[item.name], float), shape),
+                    {"unit": item.unit, "meaning": item.meaning},
+                )
+                for item in decision.answers
+            },
             **{f"given_{name}": ("case", array) for name, array in values.items()},
         },
         attrs={

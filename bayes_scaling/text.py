@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
-from bayes_scaling.errors import counted, lines_text
+from bayes_scaling.errors import InputError, counted, lines_text
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
@@ -69,20 +69,44 @@ def _default(law: Law, name: str) -> str:
     return f" ({law.decision.optional[name]:g} unless told)" if name in law.decision.optional else ""
 
 
-def decision_text(found: xarray.Dataset, law: Law) -> str:
+def describe(found: xarray.Dataset) -> str:
+    """Return an answer in words, as the command line prints it.
+
+    Parameters
+    ----------
+    found : what `allocate`, `allocate_target`, their averages over laws, `decide`, `plan` or `compute_multiplier` returned
+
+    Raises
+    ------
+    InputError
+        If it is none of them.
+
+    Examples
+    --------
+    >>> print(bs.describe(bs.decide("chinchilla", {"compute": 5.76e23}, published="besiroglu")).splitlines()[1])
+    given compute 5.76e23
+    """
+    about = getattr(found, "attrs", {})
+    for mark, text in _ANSWERS:
+        if mark in about or mark in getattr(found, "dims", ()):
+            return text(found)
+    raise InputError("describe takes what allocate, allocate_target, decide, plan or compute_multiplier returned; print a fit as it is")
+
+
+def decision_text(found: xarray.Dataset) -> str:
     """Return a law's question and its answers: medians with 90 % intervals, or the values of a published set."""
-    decision = law.decision
-    assert decision is not None  # decide() has refused laws without
     drawn = found.sizes["chain"] * found.sizes["draw"] > 1
-    lines = [f"{law.name}: {decision.question}{' (medians with 90 % intervals)' if drawn else ''}"]
+    lines = [f"{found.attrs['law']}: {found.attrs['question']}{' (medians with 90 % intervals)' if drawn else ''}"]
+    given = [str(name) for name in found.data_vars if str(name).startswith("given_")]
     if not found.attrs["trustworthy"]:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
     for i in range(found.sizes["case"]):
         case = found.isel(case=i)
-        lines.append("given " + ", ".join(f"{item.name} {quantity_text(float(case['given_' + item.name]))}" for item in decision.given))
-        for item in decision.answers:
-            shown = _interval(case[item.name], quantity_text) if drawn else quantity_text(float(case[item.name].squeeze()))
-            lines.append(f"  {item.name:24} {shown:36} {item.unit:12} {item.meaning}")
+        lines.append("given " + ", ".join(f"{name.removeprefix('given_')} {quantity_text(float(case[name]))}" for name in given))
+        for name, values in case.data_vars.items():
+            if name not in given:
+                shown = _interval(values, quantity_text) if drawn else quantity_text(float(values.squeeze()))
+                lines.append(f"  {name:24} {shown:36} {values.attrs['unit']:12} {values.attrs['meaning']}")
     return "\n".join(lines)
 
 
@@ -425,7 +449,7 @@ def design_text(found: xarray.Dataset) -> str:
     return "\n".join([*lines, *([f"share left by other plans, by what they cost: {spent}"] if others else [])])
 
 
-def multiplier_text(found: xarray.Dataset, names: tuple[str, str]) -> str:
+def multiplier_text(found: xarray.Dataset, names: tuple[str, str] = ("the recipe", "the other")) -> str:
     """Return how much compute one recipe is worth of the other, at each compute, and where they cross."""
     about = found.attrs
     lines = [
@@ -448,3 +472,13 @@ def multiplier_text(found: xarray.Dataset, names: tuple[str, str]) -> str:
     lines.append(f"the curves cross with probability {about['probability_crossing']:.3f}{where} (up to ten times the largest compute)")
     lines.append(f"as tested: the recipe that is better at {compute_text(about['compared_at'])}, where both have runs, is still better")
     return "\n".join(lines)
+
+
+# An attribute or a dim that only this kind of answer has.
+_ANSWERS: tuple[tuple[str, Callable[[xarray.Dataset], str]], ...] = (
+    ("question", decision_text),
+    ("objective", design_text),
+    ("probability_crossing", multiplier_text),
+    ("target", target_text),
+    ("budget", allocation_text),
+)

@@ -126,10 +126,7 @@ def _decide(options: argparse.Namespace) -> int:
     source: Any = with_set(get_law(options.fit), options.published) if options.published else stored_fit(options)
     given = {name: number(text, f"--given {name}", name) for name, text in pairs(options.given, "--given").items()}
     found = decide(source, given, published=options.published)
-    if options.json:
-        print_json(decision_record(found))
-    else:
-        print(decision_text(found, source if options.published else source.law))
+    print_json(decision_record(found)) if options.json else print(decision_text(found))
     return verdict(bool(found.attrs["trustworthy"]), options)
 
 

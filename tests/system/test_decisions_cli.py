@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+import bayes_scaling as bs
+
 
 def test_allocate_with_cost_and_limits(run, stored):
     hardware = ("--gpu-flops", "1e15", "--utilisation", "0.5", "--gpu-price", "2")
@@ -167,3 +169,19 @@ def test_bad_usage_is_one_line(run, stored, arguments, message):
     assert out == ""
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_python_describes_an_answer_as_the_command_prints_it(run, stored, small_fit):
+    for found, words in (
+        (bs.decide(small_fit, {"compute": 1e21}), ("decide", stored, "--given", "compute=1e21")),
+        (bs.allocate_target(small_fit, [2.5, 0.1]), ("allocate", stored, "--target-loss", "2.5", "--target-loss", "0.1")),
+        (bs.plan(small_fit, 1e22, 1e20, most_runs=2), ("plan", stored, "--target-compute", "1e22", "--budget", "1e20", "--most-runs", "2")),
+    ):
+        assert run(*words)[1] == bs.describe(found) + "\n"
+    words = bs.describe(bs.allocate(small_fit, 1e21)).splitlines()
+    assert set(words) <= set(run("allocate", stored, "--compute", "1e21")[1].splitlines())
+    assert any(line.startswith("  decision") for line in words)
+    assert "the recipe" in bs.describe(bs.compute_multiplier(small_fit, small_fit, 1e21))
+    for other in (small_fit, bs.predict(small_fit, {"params": 1e9, "tokens": 1e10})):
+        with pytest.raises(bs.InputError, match="print a fit as it is"):
+            bs.describe(other)
