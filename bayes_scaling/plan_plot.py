@@ -90,7 +90,7 @@ _NEAR = 0.15  # difference of ln compute within which a run is on a level
 def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None = None) -> Axes:
     """Draw loss against params at levels of compute: the runs on each level, the curve with its 90 % band, and its minimum.
 
-    Where no two runs are on a level, all runs are drawn, coloured by their compute, and the figure says so.
+    Runs on no level are grey. Where no two runs are on one, all are coloured by their compute, and the figure says so.
 
     Parameters
     ----------
@@ -114,26 +114,28 @@ def isoflop(fit: Fit, *, levels: Iterable[float] | None = None, ax: Axes | None 
     colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(chosen)))
     # A single run on a level shows nothing of the level's shape.
     shared = any(np.sum(np.abs(np.log(spent / level)) < _NEAR) > 1 for level in chosen)
-    span = np.geomspace(runs["params"].min() / 1.5, runs["params"].max() * 1.5, 120)
-    wide = {name: values[:, None] for name, values in draws.items()}
+    measured, wide = runs[fit.law.output], {name: values[:, None] for name, values in draws.items()}
+    elsewhere = np.ones(len(runs), dtype=bool)
     for level, colour in zip(chosen, colours, strict=True):
         near = np.abs(np.log(spent / level)) < _NEAR
-        shown = runs["params"][near]
-        params = span[(span > shown.min() / 1.6) & (span < shown.max() * 1.6)] if shared and near.sum() > 1 else span
+        elsewhere &= ~near
+        best = optimum.best_plan(problem, draws, level)
+        low, middle, high = np.quantile(best.params, [0.05, 0.5, 0.95])
+        style = {"color": "black", "marker": "d", "ms": 4, "lw": 1, "capsize": 2, "zorder": 4}
+        ax.errorbar(middle, np.median(best.outcome), xerr=[[middle - low], [high - middle]], **style)
+        seen, further = [low, high, *(runs["params"][near] if shared else ())], 1.6 if shared else 6.0
+        params = np.geomspace(min(seen) / further, max(seen) * further, 120)
         curve = optimum.outcome(fit.law, wide, params, problem.tokens(params, level, option), option)
         low, middle, high = np.quantile(curve, [0.05, 0.5, 0.95], axis=0)
         ax.fill_between(params, low, high, color=colour, alpha=0.3, linewidth=0)
         ax.plot(params, middle, color=colour, linewidth=1.2, label=compute_label(level))
         if shared:
-            ax.scatter(shown, runs[fit.law.output][near], color=colour, s=16, zorder=3)
-        best = optimum.best_plan(problem, draws, level)
-        q = np.quantile(best.params, [0.05, 0.5, 0.95])
-        ax.errorbar(
-            q[1], np.median(best.outcome), xerr=[[q[1] - q[0]], [q[2] - q[1]]], color="black", marker="d", ms=4, lw=1, capsize=2, zorder=4
-        )
+            ax.scatter(runs["params"][near], measured[near], color=colour, s=16, zorder=3)
+    if shared and elsewhere.any():
+        ax.scatter(runs["params"][elsewhere], measured[elsewhere], color=GREY, alpha=0.4, s=6, zorder=1, label="runs on no level")
     if not shared:
         place = (np.log(spent) - np.log(chosen.min())) / max(np.ptp(np.log(chosen)), 1e-9)
-        ax.scatter(runs["params"], runs[fit.law.output], c=mpl.colormaps["viridis"](0.85 * np.clip(place, 0, 1)), s=16, zorder=3)
+        ax.scatter(runs["params"], measured, c=mpl.colormaps["viridis"](0.85 * np.clip(place, 0, 1)), s=16, zorder=3)
     lone = "\n(no two runs share a budget: dots are runs, coloured by their own;\nthe minima are the law's word, not seen in runs)"
     ax.set(xlabel=f"params{'' if shared else lone}", ylabel="loss (nat/token)")
     log_axis(ax.xaxis, count_tick)
