@@ -22,6 +22,7 @@ from bayes_scaling.sensitivity import (
 
 _LARGE = 1.0  # posterior standard deviations that leaving something out may move things: less, the intervals have room for
 _NAMED = 3  # of a kind in the warnings
+_OF_MISFIT = ("unused column", "misfit", "ridge", "parabola")  # kinds of problems that let a posterior be one of the law all the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +49,7 @@ class Check:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against the fit, in words."""
-        found = [
-            str(problem) for problem in self.fit.diagnosis.problems if problem.serious or problem.kind in ("misfit", "ridge", "parabola")
-        ]
+        found = [str(problem) for problem in self.fit.diagnosis.problems if problem.serious or problem.kind in _OF_MISFIT]
         for name, power in self.power.items():
             if power.verdict and name not in self.fit.noise.parameter_names:
                 found.append(f"{name}: {power.verdict} (power-scaling {power.prior:.2f} by the priors, {power.likelihood:.2f} by the runs)")

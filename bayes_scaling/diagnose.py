@@ -23,6 +23,7 @@ from bayes_scaling.pointwise import BELOW, CURVE, pointwise
 from bayes_scaling.priors import prior_quantiles
 from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.runs import Runs
+from bayes_scaling.unused import unused_problems
 
 UNIDENTIFIED = 0.7  # posterior width over prior width (in unconstrained coordinates) above which the prior speaks, not the data
 UNEXPLAINED = 0.5  # share of the spread of ln loss that the law must explain
@@ -33,8 +34,8 @@ IMPOSSIBLE = 1e-6  # such a probability, times the number of runs, below which t
 
 #: Kinds of problems, causes before what follows: runs that cannot tell parameters apart leave a prior's width, and that slows chains.
 _ORDER = (
-    "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "misfit", "ridge",
-    "unidentified", "parabola", "modes", "divergences", "ebfmi", "rhat", "ess",
+    "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "unused column",
+    "misfit", "ridge", "unidentified", "parabola", "modes", "divergences", "ebfmi", "rhat", "ess",
 )  # fmt: skip
 _OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
 
@@ -163,7 +164,7 @@ def diagnose(
         part = runs.of_group(label) if label else runs
         inside = curve[runs.group == label] if label else curve
         own = _misfit_problems(law, part, inside, _explained(law, noise, part, inside))
-        own += _repeat_problems(law, part, inside)
+        own += _repeat_problems(law, part, inside) + unused_problems(law, part, inside)
         problems += [replace(problem, group=label) for problem in own]
     surprising = surprising_runs(law, noise, runs, parameters, groups, curve)
     problems += _noise_problems(law, noise, len(runs), surprising)

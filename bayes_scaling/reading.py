@@ -420,4 +420,5 @@ def _validate(
     group = _labels(used, factors) if factors else None
     within = {column for text in mapping.values() if text in found.values() and _is_arithmetic(text) for column in table.named_in(text)}
     ignored = tuple(column for column in table.columns if column not in {*found.values(), *within, *factors})
-    return Runs(columns, used.lines, used.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable)
+    unused = {column: used.columns[column] for column in ignored}
+    return Runs(columns, used.lines, used.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable, unused=unused)

@@ -35,6 +35,7 @@ class Runs:
     factors : the columns that the groups were made of
     reading : arguments of `read_runs`, where these are all the runs that it read from a file or data set
     unusable : why a column that is called like a quantity is not used as it
+    unused : cells of the columns that are not used, shape (runs,), as far as the table is at hand; a stored fit does not keep them
     """
 
     columns: Mapping[str, np.ndarray]
@@ -46,6 +47,7 @@ class Runs:
     factors: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict[str, Any])
     unusable: Mapping[str, str] = field(default_factory=dict[str, str])
+    unused: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -105,8 +107,8 @@ class Runs:
     def subset(self, keep: np.ndarray) -> Runs:
         """Return the runs at an index or boolean array, with the notes."""
         group = None if self.group is None else self.group[keep]
-        columns = {name: values[keep] for name, values in self.columns.items()}
-        return replace(self, columns=columns, lines=self.lines[keep], group=group, reading={})
+        columns, unused = ({name: values[keep] for name, values in part.items()} for part in (self.columns, self.unused))
+        return replace(self, columns=columns, lines=self.lines[keep], group=group, unused=unused, reading={})
 
     @property
     def units(self) -> np.ndarray:

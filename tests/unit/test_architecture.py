@@ -43,6 +43,7 @@ ORDER = [
         "pointwise",
         "identification",
         "parabola",
+        "unused",
         "diagnose",
         "fitted",
         "fitting",
