@@ -20,7 +20,6 @@ from bayes_scaling.sensitivity import (
     power_scaling,
 )
 
-_LARGE = 1.0  # posterior standard deviations that leaving something out may move things: less, the intervals have room for
 _NAMED = 3  # of a kind in the warnings
 _OF_MISFIT = ("unused column", "misfit", "ridge", "parabola")  # kinds of problems that let a posterior be one of the law all the same
 
@@ -53,19 +52,19 @@ class Check:
         for name, power in self.power.items():
             if power.verdict and name not in self.fit.noise.parameter_names:
                 found.append(f"{name}: {power.verdict} (power-scaling {power.prior:.2f} by the priors, {power.likelihood:.2f} by the runs)")
-        found += [_moves(item, "without") for item in self.runs if _is_large(item)][:_NAMED]
+        found += [_moves(item, "without") for item in self.runs if item.is_large][:_NAMED]
         unsure = [item.name for item in self.runs if not item.exact and item.pareto_k > 0.7]
         if unsure:
             found.append(
                 f"how far {counted(len(unsure), 'run', 'moves', 'move')} things is not known (large Pareto k, not fitted again): "
                 f"{', '.join(unsure[:_NAMED])}"
             )
-        found += [_moves(item, "without the runs at") for item in self.budgets if _is_large(item)][:_NAMED]
+        found += [_moves(item, "without the runs at") for item in self.budgets if item.is_large][:_NAMED]
         for item in self.noises:
             better = item.difference > max(ALIKE, 2 * item.difference_se)
             if better:
                 found.append(f"{item.left.name} noise forecasts runs better, by {item.difference:.1f} +- {item.difference_se:.1f} nats")
-            if _is_large(item.left) and item.difference > -ALIKE:
+            if item.left.is_large and item.difference > -ALIKE:
                 found.append(_moves(item.left, "with", " noise, which forecasts about as well"))
         found += [str(pattern) for pattern in self.criticism.found]
         levels = self.criticism.levels
@@ -91,11 +90,6 @@ class Check:
         from bayes_scaling.trust_text import check_text
 
         return check_text(self)
-
-
-def _is_large(item: Left) -> bool:
-    """Whether what leaving something out moves speaks against the fit: one measure for the terminal and the report."""
-    return abs(item.largest[1]) > _LARGE
 
 
 def _moves(item: Left, how: str, after: str = "") -> str:

@@ -18,25 +18,31 @@ from bayes_scaling.prediction import predict
 from bayes_scaling.progress import follow
 from bayes_scaling.quantities import coordinate, quantity
 from bayes_scaling.refitting import chosen_priors, refits
+from bayes_scaling.runs import Runs
 from bayes_scaling.units import compute_text
 
 SENSITIVE = 0.05  # of power-scaling: above it a prior is informative, below it runs are weak (Kallioinen et al. 2024)
 _MOST_BUDGETS = 8
 
 
-def looked_at(fit: Fit, compute: float | None = None) -> dict[str, np.ndarray]:
+def looked_at(fit: Fit, compute: float | None = None, runs: Runs | None = None) -> dict[str, np.ndarray]:
     """Return draws of what a fit is asked for, each of shape (chain, draw).
 
     The law's own parameters; where it can be allocated, ln of the best params at a budget (ten times the largest run by default); the
     curve at the largest value of every input.
+
+    Parameters
+    ----------
+    runs : whose largest compute and inputs these are; by default the fit's own. Fits to a part of them are asked at the same places
     """
+    runs = runs or fit.runs
     draws = fit.parameters()
     names = [name for name in (*fit.law.parameter_names, *fit.noise.parameter_names) if name not in fit.law.latent_names]
     found = {name: draws[name] for name in names if name not in fit.fixed}
     if set(fit.law.input_names) == {"params", "tokens"}:
-        budget = float(compute or FURTHER * fit.runs["compute"].max())
+        budget = float(compute or FURTHER * runs["compute"].max())
         found[f"ln best params at {compute_text(budget)}"] = np.log(best_plan(problem_of(fit.law), draws, budget).params)
-    largest = {name: [fit.runs[name].max()] for name in (*fit.law.input_names, *fit.noise.needs)}
+    largest = {name: [runs[name].max()] for name in (*fit.law.input_names, *fit.noise.needs)}
     curve = np.asarray(predict(fit, largest)["expected"])[..., 0]
     label = f"{'ln ' if quantity(fit.law.output).on_log_scale else ''}{fit.law.output} at the largest inputs"
     found[label] = coordinate(fit.law.output, curve)
@@ -134,9 +140,23 @@ class Left:
 
     @property
     def largest(self) -> tuple[str, float]:
-        """The quantity that moves most, and by how much."""
-        name = max(self.shift, key=lambda name: abs(self.shift[name]))
+        """The quantity that moves most, for what it may move, and by how much."""
+        name = max(self.shift, key=lambda name: abs(self.shift[name]) / self._allowed(name))
         return name, self.shift[name]
+
+    @property
+    def is_large(self) -> bool:
+        """Whether what moves speaks against the fit: one measure for the terminal and the report."""
+        name, shift = self.largest
+        return abs(shift) > self._allowed(name)
+
+    def _allowed(self, name: str) -> float:
+        """How far a quantity may move, in old standard deviations: less than one, the intervals have room for.
+
+        Where the law is right, the variance of the difference to a part of the runs is the difference of the variances (Hausman 1978, doi:
+        10.2307/1913827): without runs that say much, a quantity moves, and is said to be wider.
+        """
+        return max(1.0, 2 * np.sqrt(max(self.widening[name] ** 2 - 1, 0.0)))
 
 
 def _moved(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) -> tuple[dict[str, float], dict[str, float]]:
@@ -179,11 +199,10 @@ def leave_runs_out(fit: Fit, compute: float | None = None, refit: int = MOST_REF
 
 def _without(fit: Fit, kept: list[np.ndarray], compute: float | None) -> list[dict[str, np.ndarray]]:
     """Return what fits to parts of the runs are asked for; nothing where a fit is of no use. All are asked at the whole fit's places."""
-    budget = compute or (FURTHER * float(fit.runs["compute"].max()) if "compute" in fit.runs.columns else None)
     found: list[dict[str, np.ndarray]] = [{} for _ in kept]
     for place, again in follow(refits(fit, [fit.runs.subset(part) for part in kept]), "fits without runs", len(kept)):
         if isinstance(again, Fit) and again.diagnosis.converged:
-            found[place] = looked_at(again, budget)
+            found[place] = looked_at(again, compute, fit.runs)
     return found
 
 
@@ -192,8 +211,10 @@ def budgets_of(fit: Fit) -> list[tuple[str, np.ndarray]]:
     if "compute" not in fit.runs.columns:
         return []
     parts = same_compute(fit.runs["compute"])
-    if len(parts) > _MOST_BUDGETS:
-        parts = np.array_split(np.concatenate(parts), _MOST_BUDGETS)
+    if len(parts) > _MOST_BUDGETS:  # by about as many runs each, without parting those of a budget
+        before = np.cumsum([0, *map(len, parts)])[:-1]
+        part = before * _MOST_BUDGETS // len(fit.runs)
+        parts = [np.concatenate([rows for rows, of in zip(parts, part, strict=True) if of == each]) for each in np.unique(part)]
     if len(parts) < 2:
         return []
 

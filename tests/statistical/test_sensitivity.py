@@ -1,5 +1,7 @@
 """Influence of runs and budgets in closed form, priors that weigh and that do not, patterns that are there and that are not."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import floor_fit, floor_only, simulated_runs
@@ -7,7 +9,7 @@ from scipy import stats
 
 import bayes_scaling as bs
 from bayes_scaling.criticism import neighbours
-from bayes_scaling.sensitivity import budgets_of, leave_budgets_out, leave_runs_out, log_prior, looked_at, power_scaling
+from bayes_scaling.sensitivity import Left, budgets_of, leave_budgets_out, leave_runs_out, log_prior, looked_at, power_scaling
 from bayes_scaling.uniformity import spread_out, uniformity
 
 LAW = bs.get_law("chinchilla")
@@ -52,6 +54,31 @@ def test_leaving_budgets_out_against_the_closed_form(fit):
         without, wider = floor(fit, ~np.isin(np.arange(24), rows))
         assert item.name == label
         assert item.shift["E"] == pytest.approx((without - mean) / sd, abs=max(0.08, 0.05 * wider / sd))
+        # The curve at the largest inputs of all runs, also where these were left out, moves as the floor does.
+        (curve,) = (name for name in item.shift if "largest inputs" in name)
+        assert item.shift[curve] == pytest.approx(item.shift["E"], rel=0.01, abs=0.1)
+
+
+def test_runs_of_one_compute_are_in_one_part():
+    compute = np.repeat(np.geomspace(1e18, 1e21, 11), [3, 1, 3, 2, 3, 1, 3, 3, 2, 3, 3])
+    runs = bs.runs_from_columns({"params": np.full(27, 1e8), "tokens": compute / 6e8, "loss": np.linspace(3, 2, 27)})
+    parts = budgets_of(SimpleNamespace(runs=runs))
+    assert len(parts) == 8
+    assert sorted(np.concatenate([rows for _, rows in parts]).tolist()) == list(range(27))
+    assert sum(len(np.unique(compute[rows])) for _, rows in parts) == 11
+
+
+def test_what_widens_may_move():
+    """By the difference of the variances: of means of normal values, exactly."""
+    rng, moved = np.random.default_rng(0), []
+    for _ in range(4000):
+        values = rng.normal(size=20)
+        moved.append((values[:5].mean() - values.mean()) * np.sqrt(20))  # in standard deviations of the mean of all
+    item = Left("most of them", 15, {"mean": 1.9 * np.std(moved)}, {"mean": 2.0}, exact=True)
+    assert np.std(moved) == pytest.approx(np.sqrt(2.0**2 - 1), rel=0.05)
+    assert not item.is_large
+    assert Left("most of them", 15, {"mean": 2.2 * np.std(moved)}, {"mean": 2.0}, exact=True).is_large
+    assert Left("line 3", 1, {"mean": 1.1}, {"mean": 0.98}, exact=True).is_large
 
 
 def test_priors_that_weigh_and_that_do_not(fit):
