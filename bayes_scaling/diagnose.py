@@ -34,7 +34,7 @@ IMPOSSIBLE = 1e-6  # such a probability, times the number of runs, below which t
 
 #: Kinds of problems, causes before what follows: runs that cannot tell parameters apart leave a prior's width, and that slows chains.
 _ORDER = (
-    "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "unused column",
+    "dependent", "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "unused column",
     "misfit", "ridge", "unidentified", "parabola", "modes", "divergences", "ebfmi", "rhat", "ess",
 )  # fmt: skip
 _OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
@@ -157,7 +157,7 @@ def diagnose(
         *_mode_problems(draws),
         *_width_problems(law, noise, frozenset(settings.priors), {name: ratio for name, ratio in width.items() if name not in moved}),
     ]
-    problems += data_problems(law, priors, runs, settings)
+    problems += dependence_problems(runs) + data_problems(law, priors, runs, settings)
     problems += ridge_problems(law, noise, runs, parameters, groups)
     problems += [] if groups else parabola_problems(law, noise, runs, parameters)
     for label in groups or ("",):
@@ -185,6 +185,21 @@ def diagnose(
         pareto_k=draws.pareto_k,
         walker_rhat=draws.walker_rhat,
     )
+
+
+def dependence_problems(runs: Runs) -> list[Problem]:
+    """Return that rows depend on each other, where they look so and nothing has been said."""
+    if not runs.curves:
+        return []
+    return [
+        Problem(
+            "dependent",
+            True,
+            f"{len(runs)} rows look like points of training curves (column '{runs.curves}'), which depend on each other, and are taken as "
+            "runs that do not: intervals are far too narrow",
+            f"Say {option_text(curve={runs.curves: 'last'})}, best or all; or give the table without that column, if they are runs",
+        )
+    ]
 
 
 def _convergence_problems(found: Mapping[str, np.ndarray], diverging: int, information: float | None, draws: Draws) -> list[Problem]:

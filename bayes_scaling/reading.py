@@ -415,10 +415,15 @@ def _validate(
     if renamed:
         notes.insert(0, ", ".join(renamed))
     used = table.select(keep)
-    notes += suspected_curves(used, found)
+    curves = suspected_curves(used, found)
+    if curves:
+        count = len(np.unique(used.texts(curves)))
+        notes.append(f"these look like {len(used)} points of {count} training curves (column '{curves}'), and are taken as runs")
     factors = found["group"].split(",") if "group" in found else []
     group = _labels(used, factors) if factors else None
     within = {column for text in mapping.values() if text in found.values() and _is_arithmetic(text) for column in table.named_in(text)}
     ignored = tuple(column for column in table.columns if column not in {*found.values(), *within, *factors})
     unused = {column: used.columns[column] for column in ignored}
-    return Runs(columns, used.lines, used.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable, unused=unused)
+    return Runs(
+        columns, used.lines, used.source, tuple(notes), group, ignored, tuple(factors), unusable=unusable, unused=unused, curves=curves
+    )

@@ -35,6 +35,7 @@ class Runs:
     factors : the columns that the groups were made of
     reading : arguments of `read_runs`, where these are all the runs that it read from a file or data set
     unusable : why a column that is called like a quantity is not used as it
+    curves : column of labels, where the rows look like points of training curves, which are not independent, and nobody has said so
     unused : cells of the columns that are not used, shape (runs,), as far as the table is at hand; a stored fit does not keep them
     """
 
@@ -47,6 +48,7 @@ class Runs:
     factors: tuple[str, ...] = ()
     reading: Mapping[str, Any] = field(default_factory=dict[str, Any])
     unusable: Mapping[str, str] = field(default_factory=dict[str, str])
+    curves: str = ""
     unused: Mapping[str, np.ndarray] = field(default_factory=dict[str, np.ndarray])
 
     def __len__(self) -> int:

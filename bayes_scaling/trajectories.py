@@ -92,11 +92,11 @@ def points_of_curves(table: Table, curve: Mapping[str, str], found: Mapping[str,
     return replace(table.select(kept), notes=(*table.notes, note))
 
 
-def suspected_curves(table: Table, found: Mapping[str, str]) -> list[str]:
-    """Return a note if rows that are read as runs look like points of training curves: many rows a label, all of one size."""
+def suspected_curves(table: Table, found: Mapping[str, str]) -> str:
+    """Return the column of the labels if rows that are read as runs look like points of training curves: many a label, all of one size."""
     along = next((name for name in ALONG if name in found), None)
     if along is None or CURVE in found or not set(MEASURED) & set(found):
-        return []
+        return ""
     for column in (name for name in table.columns if name.strip().lower() in _OF_RUNS and name not in found.values()):
         names, run = np.unique(table.texts(column), return_inverse=True)
         if len(table) < _POINTS_A_CURVE * len(names):
@@ -105,11 +105,8 @@ def suspected_curves(table: Table, found: Mapping[str, str]) -> list[str]:
         order = np.lexsort((place, run))
         of_one = np.diff(run[order]) == 0  # a row and the next
         if np.all(np.diff(size[order])[of_one] == 0) and np.all(np.diff(place[order])[of_one] != 0):
-            return [
-                f"these look like {len(table)} points of {len(names)} training curves (column '{column}'), and are taken as runs that are "
-                f"independent: intervals are then far too narrow. Say {option_text(curve={column: 'last'})}, best or all"
-            ]
-    return []
+            return column
+    return ""
 
 
 def _in_order(table: Table, rows: np.ndarray, run: np.ndarray, along: np.ndarray, labels: Sequence[str], name: str, aside: str) -> Table:

@@ -9,6 +9,7 @@ import pyarrow
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.diagnose import dependence_problems
 
 COLUMNS = {"params": [1e8, 1e9, 2e9], "tokens": [2e9, 2e10, 3e10], "loss": [3.1, 2.5, 2.4], "group": ["a", "b", "b"]}
 PANEL = (
@@ -230,8 +231,12 @@ def test_points_of_curves_that_were_read_as_runs_are_noted():
     seeds = bs.read_runs(pandas.DataFrame({**curves, "run": np.tile([0, 1], 4)}))
     assert not any("look like" in note for note in (*taken.notes, *seeds.notes))
     exported = bs.read_runs(pandas.DataFrame(curves).rename(columns={"run": "Name", "loss": "train/loss"}))
-    assert any("(column 'Name'), and are taken as runs that are independent" in note for note in exported.notes)
-    assert any("Say curve={'Name': 'last'}, best or all" in note for note in exported.notes)
+    assert any("(column 'Name'), and are taken as runs" in note for note in exported.notes)
+    assert (exported.curves, taken.curves, seeds.curves) == ("Name", "", "")
+    (problem,) = dependence_problems(exported)
+    assert problem.serious
+    assert not dependence_problems(taken)
+    assert "Say curve={'Name': 'last'}, best or all" in str(problem)
 
 
 def test_curves_that_lack_something():
