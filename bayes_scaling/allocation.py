@@ -75,10 +75,11 @@ def allocate(
     its parts ``decision_training`` and ``decision_serving`` (which a training budget does not pay for; with hardware,
     ``decision_gpu_hours``, ``decision_dollars`` of the compute and ``decision_serving_dollars``);
     ``expected_loss``, ``expected_regret_loss``, ``expected_regret_compute``; ``band_low`` and ``band_high`` (the smallest and largest size
-    whose expected loss is no more than the best plan's with that share less of the compute; NaN where no such plan keeps the limits); and
-    how many decades the decision lies outside the data: ``decades_beyond`` (the largest), ``decades_beyond_params``, ``_tokens``,
-    ``_compute``. Under a law whose inputs share a budget, names are those of its inputs, ratio and budget (attributes ``inputs``,
-    ``ratio``, ``shares``), and ``loss`` is its output where that should be high (attribute ``answer``).
+    whose expected loss is no more than the best plan's with that share less of the compute; NaN where no such plan keeps the limits);
+    ``cautions`` (what others have seen go wrong with the law where the decision lies, a line each); and how many decades the decision lies
+    outside the data: ``decades_beyond`` (the largest), ``decades_beyond_params``, ``_tokens``, ``_compute``. Under a law whose inputs share
+    a budget, names are those of its inputs, ratio and budget (attributes ``inputs``, ``ratio``, ``shares``), and ``loss`` is its output
+    where that should be high (attribute ``answer``).
 
     Raises
     ------
@@ -258,6 +259,7 @@ def _one_budget(
         "band_low": low,
         "band_high": high,
         **reach(fit, plan, problem),
+        "cautions": "\n".join(law.cautions_at(plan)),
     }
 
 
@@ -274,7 +276,7 @@ def reach(fit: Fit, plan: Mapping[str, float], problem: Problem) -> dict[str, fl
     compute = max(0.0, float(there - known.max()), float(known.min() - there))
     of_input = {name: float(decades_beyond(runs, {name: plan[name]})) for name in fit.law.input_names}
     named = {f"decades_beyond_{name}": of_input[name] for name in free}
-    return {"decades_beyond": max(of_input.values()), **named, "decades_beyond_compute": compute}
+    return {"decades_beyond": max(compute, *of_input.values()), **named, "decades_beyond_compute": compute}
 
 
 def _band(

@@ -125,6 +125,8 @@ def allocate_average(
         for name in ("regret_loss", "regret_compute"):
             mixed[f"expected_{name}"] = mixed[name].mean(("chain", "draw"))
         mixed["expected_loss"] = mixed["loss_of_decision"].mean(("chain", "draw"))
+        seen = dict.fromkeys(line for plan in plans.values() for line in str(plan["cautions"].item()).splitlines())
+        mixed["cautions"] = ("budget", ["\n".join(seen)])
         mixed["band_low"], mixed["band_high"] = ("budget", [low]), ("budget", [high])
         found.append(mixed)
     whole: Any = xarray.concat(found, "budget", data_vars="minimal", coords="minimal", compat="override", join="outer")

@@ -227,6 +227,10 @@ class Law:
         """Name of the budget that a plan splits: compute, unless the law says that its inputs share another."""
         return "compute" if self.sharing is None else self.sharing.budget.name
 
+    def cautions_at(self, plan: Mapping[str, float]) -> list[str]:
+        """Return what others have seen go wrong with the law where a plan lies."""
+        return [caution.text for caution in self.cautions if bool(caution.applies(plan))]
+
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(item.name for item in self.inputs)

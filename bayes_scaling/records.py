@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -211,13 +210,12 @@ def _names(listed: str) -> list[str]:
     return [name for name in listed.split(",") if name]
 
 
-def allocation_records(plan: xarray.Dataset, laws: Iterable[Law] = ()) -> list[dict[str, Any]]:
-    """Return one record a budget of what `bayes_scaling.allocate` returned; with the laws, their cautions where the decision lies."""
-    laws = list(laws)
-    return [_allocation(plan.isel(budget=i), laws) for i in range(plan.sizes["budget"])]
+def allocation_records(plan: xarray.Dataset) -> list[dict[str, Any]]:
+    """Return one record a budget of what `bayes_scaling.allocate` returned."""
+    return [_allocation(plan.isel(budget=i)) for i in range(plan.sizes["budget"])]
 
 
-def _allocation(one: xarray.Dataset, laws: Iterable[Law]) -> dict[str, Any]:
+def _allocation(one: xarray.Dataset) -> dict[str, Any]:
     about = one.attrs
     inputs, chosen, further = (_names(about[key]) for key in ("inputs", "chosen", "further"))
     shares, answer, first = about["shares"], about["answer"], inputs[0]
@@ -241,16 +239,11 @@ def _allocation(one: xarray.Dataset, laws: Iterable[Law]) -> dict[str, Any]:
         "predictive": {"new": _quantiles(one["new_of_decision"]), "expected": _quantiles(one[f"{answer}_of_decision"])},
         "decades_beyond": float(one["decades_beyond"]),
         "decades_beyond_each": beyond,
-        "cautions": list(dict.fromkeys(text for law in laws for text in cautions(law, decision))),
+        "cautions": str(one["cautions"].item()).splitlines(),
         "cost": one.attrs["cost"],
         "limits": one.attrs["limits"],
         "trustworthy": bool(one.attrs["trustworthy"]),
     }
-
-
-def cautions(law: Law, plan: Mapping[str, float]) -> list[str]:
-    """Return what others have seen go wrong with the law where a plan lies."""
-    return [caution.text for caution in law.cautions if bool(caution.applies(plan))]
 
 
 def target_records(plan: xarray.Dataset) -> list[dict[str, Any]]:

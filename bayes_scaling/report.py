@@ -170,7 +170,7 @@ def _answer(asked: _Asked) -> tuple[list[str], Mapping[str, Any] | None]:
     if _allocatable(asked):
         budgets = asked.budgets or (10.0 * float(fit.runs["compute"].max()),)
         plan = allocate(fit, budgets, cost=asked.cost, limits=asked.limits, given=asked.given)
-        rows = allocation_records(plan, [fit.law])
+        rows = allocation_records(plan)
         parts.append("<h2>How to spend the compute</h2>")
         if not asked.budgets:
             parts.append(

@@ -179,6 +179,7 @@ def _one_budget(fit: Fit, shared: Shared, budget: float, risk: Risk, band: float
         "band_high": high,
         "decades_beyond": max(beyond.values()),
         **{f"decades_beyond_{name}": beyond[name] for name in (first, second)},
+        "cautions": "\n".join(fit.law.cautions_at(decided)),
     }
 
 

@@ -233,7 +233,7 @@ def allocation_text(plan: xarray.Dataset, rows: Sequence[Mapping[str, Any]] | No
 
     Parameters
     ----------
-    rows : the plan's records, where more is known than the plan holds (cautions, another plan to compare with)
+    rows : the plan's records, where more is known than the plan holds: another plan to compare with
     """
     about = plan.attrs
     rows = allocation_records(plan) if rows is None else rows

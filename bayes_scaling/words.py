@@ -52,7 +52,8 @@ def allocation_words(row: Mapping[str, Any], output: str) -> list[str]:
     """Return what a record of an allocation says: what to train, how sure that is, what it costs to be wrong, how far it reaches."""
     decision, budget, unit = row["decision"], row["compute"], unit_of(output)
     further = "".join(f", {name.replace('_', ' ')} {quantity_text(decision[name])}" for name in row["chosen"])
-    loss = span_text(*(row["predictive"]["expected"][key] for key in ("median", "q05", "q95")))
+    expected = row["predictive"]["expected"]
+    loss = span_text(decision["expected_loss"], expected["q05"], expected["q95"])
     low, high = (count_text(row["params"][key]) for key in ("q05", "q95"))
     few, many = (count_text(row["tokens"][key]) for key in ("q05", "q95"))
     ratio = decision["tokens"] / decision["params"]
@@ -76,9 +77,10 @@ def allocation_words(row: Mapping[str, Any], output: str) -> list[str]:
     reach = row["decades_beyond"]
     if reach > 0:
         far = ", further than any run has tested the law" if reach > FAR else ""
-        said.append(
-            f"Its params or tokens lie {10**reach:.2g} times beyond those of the runs{far}: intervals hold if the law goes on as it is."
-        )
+        each = row["decades_beyond_each"]
+        name = next((name for name, value in each.items() if value == reach), "")
+        what = {"": "An input of it lies", "compute": "Its compute lies"}.get(name, f"Its {name} lie")
+        said.append(f"{what} {10**reach:.2g} times beyond the runs{far}: intervals hold if the law goes on as it is.")
     else:
         said.append("This lies among the runs: nothing is extrapolated.")
     return said

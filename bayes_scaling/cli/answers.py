@@ -213,7 +213,7 @@ def _allocate(options: argparse.Namespace) -> int:
         asked_of, read_budgets(options, first.law, cost), risk=options.risk, band=number(options.band, "--band"), drift=options.drift,
         **settings, **held,
     )  # fmt: skip
-    rows = records.allocation_records(plan, [fit.law for fit in fits.values()])
+    rows = records.allocation_records(plan)
     shares = dict(zip(plan.attrs["laws"], plan.attrs["weights"], strict=True)) if "weights" in plan.attrs else None
     if options.versus:
         other = {name: number(value, f"--versus {name}", name) for name, value in pairs([options.versus], "--versus").items()}

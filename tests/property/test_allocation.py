@@ -269,7 +269,7 @@ def test_every_answer_says_how_far_it_reaches(small_fit):
         expected = max(0.0, np.log10(float(plan[f"decision_{name}"][0]) / runs[name].max()))
         assert float(plan[f"decades_beyond_{name}"][0]) == pytest.approx(expected)
     assert float(plan["decades_beyond_compute"][0]) == pytest.approx(np.log10(5.76e23 / 6 / (runs["params"] * runs["tokens"]).max()))
-    assert float(plan["decades_beyond"][0]) == max(float(plan[f"decades_beyond_{name}"][0]) for name in ("params", "tokens"))
+    assert float(plan["decades_beyond"][0]) == max(float(plan[f"decades_beyond_{name}"][0]) for name in ("params", "tokens", "compute"))
     new = np.asarray(plan["new_of_decision"])[..., 0]
     assert np.log(new).std() > np.log(np.asarray(plan["loss_of_decision"])).std()
 

@@ -178,9 +178,12 @@ def test_python_describes_an_answer_as_the_command_prints_it(run, stored, small_
         (bs.plan(small_fit, 1e22, 1e20, most_runs=2), ("plan", stored, "--target-compute", "1e22", "--budget", "1e20", "--most-runs", "2")),
     ):
         assert run(*words)[1] == bs.describe(found) + "\n"
-    words = bs.describe(bs.allocate(small_fit, 1e21)).splitlines()
-    assert set(words) <= set(run("allocate", stored, "--compute", "1e21")[1].splitlines())
-    assert any(line.startswith("  decision") for line in words)
+    plan = bs.allocate(small_fit, 1e21, cost=bs.Cost(inference_tokens=1e13))
+    words = run("allocate", stored, "--compute", "1e21", "--inference-tokens", "1e13")[1]
+    assert "  caution " in words
+    assert words == bs.describe(plan) + "\n"
+    both = bs.allocate({"one": small_fit, "other": small_fit}, 1e21, cost=bs.Cost(inference_tokens=1e13), weights={"one": 1, "other": 1})
+    assert "  caution " in bs.describe(both)
     assert "the recipe" in bs.describe(bs.compute_multiplier(small_fit, small_fit, 1e21))
     for other in (small_fit, bs.predict(small_fit, {"params": 1e9, "tokens": 1e10})):
         with pytest.raises(bs.InputError, match="print a fit as it is"):
