@@ -233,6 +233,8 @@ def compare(fits: Mapping[str, Fit], *, holdout: Runs | None = None, refit: int 
     >>> sorted(bs.compare({"student-t": fit, "the same": fit}).weights)
     ['student-t', 'the same']
     """
+    if not isinstance(fits, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("fits are compared by the names to show: give a dict, {'chinchilla': fit, 'kaplan_nd': other}")
     if len(fits) < 2:
         raise InputError(f"a comparison needs at least two fits; {len(fits)} given")
     first_name, first = next(iter(fits.items()))

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from bayes_scaling import units as units_module
-from bayes_scaling.errors import InputError, brief, option_text, together
+from bayes_scaling.errors import InputError, brief, listed, option_text, together
 from bayes_scaling.quantities import quantity as kind_of
 from bayes_scaling.table import Table
 
 # Values that no count of this kind can have all of: a whole column below means that it is in thousands, millions or billions.
 _SMALLEST_PLAUSIBLE = {"params": 1e3, "tokens": 1e4, "compute": 1e8}
 _PLAUSIBLE_RATIO = (1e-2, 1e5)  # tokens a param, median over the runs
+_USUAL_RATIO = 0.2  # below it, such a median is worth a word
 _LARGEST_LOSS = 20.0  # nat/token; uniform guessing over any real vocabulary is below 14
 
 
@@ -63,6 +64,22 @@ def refuse_implausible_units(table: Table, found: Mapping[str, str], columns: Ma
         )
     if wrong:
         raise InputError(together(wrong, table.source))
+
+
+def odd_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray], lines: np.ndarray) -> list[str]:
+    """Return notes on tokens a param that are possible, but look like another unit: few in most rows, or absurd in single ones."""
+    if not {"params", "tokens"} <= set(found):
+        return []
+    ratio, notes = columns["tokens"] / columns["params"], list[str]()
+    middle, (low, high) = np.median(ratio), _PLAUSIBLE_RATIO
+    if middle < _USUAL_RATIO:
+        either, how = f"'{found['params']}' or '{found['tokens']}'", option_text(units={"tokens": "thousand"})
+        notes.append(f"a median of {middle:.2g} tokens a param is little: if {either} is in thousands or millions, say so, as with {how}")
+    far = np.flatnonzero((ratio < low) | (ratio > high))
+    if len(far) and low <= middle <= high:
+        these = listed([f"line {lines[row]} ({ratio[row]:.2g})" for row in far], 5)
+        notes.append(f"tokens a param look as if in another unit than in the other rows (median {middle:.2g}): {these}")
+    return notes
 
 
 def bad_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray], units: Mapping[str, str]) -> dict[int, str]:

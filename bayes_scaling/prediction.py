@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from bayes_scaling.drift import NO_DRIFT, Drift, drift_of, drifted, reach_beyond
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.quantities import quantity
+from bayes_scaling.reading import read_points
 
 if TYPE_CHECKING:
     import xarray
@@ -25,8 +27,9 @@ def predict(
 
     Parameters
     ----------
-    at : arrays of shape (point,) by input name in base units, or a DataFrame with those columns; what the noise needs
-        besides (``loss_se``, ``trials``) is the median of the fit's runs where it is not among them
+    at : arrays of shape (point,) by input name in base units, a DataFrame with those columns, or a file (its columns named as those of the
+        runs' file, or as usual); what the noise needs besides (``loss_se``, ``trials``) is the median of the fit's runs where it is not
+        among them
     then : a second fit that takes this one's output as an input (a loss into an error rate or a BLEU score): its output is predicted,
         with the uncertainty of both fits
     drift : how far laws may be off beyond their runs (`bayes_scaling.drift`): by default as far as laws are whose forecasts nobody has
@@ -54,6 +57,8 @@ def predict(
 
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
+    if isinstance(at, (str, Path)):
+        at = read_points(at, fit.law.input_names, optional=fit.noise.needs, like=fit.runs)
     known = drift_of(drift)
     inputs, assumed = _inputs(fit, at)
     expected, new = _outputs(fit, inputs, fit.parameters(), seed, known)

@@ -16,7 +16,7 @@ import numpy as np
 from bayes_scaling import units as units_module
 from bayes_scaling.errors import InputError, counted, listed, nearest, option_text, together
 from bayes_scaling.foreign import open_table
-from bayes_scaling.plausibility import bad_rows, compare_with_6nd, fill_compute, refuse_implausible_units
+from bayes_scaling.plausibility import bad_rows, compare_with_6nd, fill_compute, odd_rows, refuse_implausible_units
 from bayes_scaling.quantities import QUANTITIES
 from bayes_scaling.runs import SEPARATOR, Runs, quoted
 from bayes_scaling.table import Table, is_frame, read_table
@@ -259,10 +259,12 @@ def read_points(
     optional: Sequence[str] = (),
     map: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
+    like: Runs | None = None,
 ) -> dict[str, np.ndarray]:
     """Read quantities (without a measured loss) from a CSV file, by common column names or ``map``; ``units`` as in `read_runs`.
 
-    Of ``optional`` those are read that have a column, or are given one or a unit.
+    Of ``optional`` those are read that have a column, or are given one or a unit. A quantity that has none is read as it was for ``like``,
+    from the column of the same name in the same unit.
 
     Raises
     ------
@@ -270,7 +272,14 @@ def read_points(
         If a quantity has no column, a value is missing or not positive, or a whole column implausible in its unit.
     """
     table, _ = read_table(path)
-    found, units = _find_columns(table, map or {}), units or {}
+    map, units = dict(map or {}), dict(units or {})
+    there = _find_columns(table, map)
+    before: Mapping[str, Any] = {} if like is None else like.reading
+    for name, column in before.get("map", {}).items():
+        if name in (*quantities, *optional) and name not in there and column in table.columns:
+            map[name] = column
+            units = {**{key: unit for key, unit in before["units"].items() if key == name}, **units}
+    found = _find_columns(table, map)
     quantities = list(dict.fromkeys([*quantities, *(name for name in optional if name in found or name in units)]))
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:
@@ -415,6 +424,7 @@ def _validate(
     if renamed:
         notes.insert(0, ", ".join(renamed))
     used = table.select(keep)
+    notes += odd_rows(found, columns, used.lines)
     curves = suspected_curves(used, found)
     if curves:
         count = len(np.unique(used.texts(curves)))

@@ -88,4 +88,17 @@ def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
                 f"{runs.source}: line {runs.lines[row]}: {item.name} = {columns[item.name][row]:g}, but law '{law.name}' is fitted to "
                 f"measurements at {item.name} = {item.default:g} only ({item.meaning})"
             )
+    if noise.of_counts and "trials" in columns and "successes" not in columns:
+        notes += _broken_counts(runs, law.output)
     return replace(runs, columns=columns, notes=tuple(notes))
+
+
+def _broken_counts(runs: Runs, rate: str) -> list[str]:
+    """Return a note where rates of so many trials are of no whole number of successes, even if three digits were written."""
+    counts = runs[rate] * runs["trials"]
+    odd = np.flatnonzero(np.abs(counts - np.round(counts)) > 0.01 + 0.0005 * runs["trials"])
+    if not len(odd):
+        return []
+    one = f"line {runs.lines[odd[0]]}: {rate} {runs[rate][odd[0]]:g} of {runs['trials'][odd[0]]:g} is {counts[odd[0]]:.4g}"
+    rows = "row has" if len(odd) == 1 else "rows have"
+    return [f"{len(odd)} {rows} no whole number of successes ({one}), as a mean over several tries has, which knows more: taken as it is"]

@@ -74,7 +74,7 @@ def _predict(options: argparse.Namespace) -> int:
     # Of what only the scatter needs, as trials, the fit has a typical value.
     scatter = [name for one in fits for name in one.noise.needs]
     how = {"map": pairs(options.map, "--map"), "units": pairs(options.units, "--units")}
-    points = read_points(options.at, inputs, optional=scatter, **how)
+    points = read_points(options.at, inputs, optional=scatter, like=fit.runs, **how)
     found = predict(fit, points, then=then, drift=options.drift, seed=options.seed)
     rows = prediction_records(found)
     if options.json:

@@ -86,7 +86,7 @@ def _plan(options: argparse.Namespace) -> int:
         fit,
         target,
         budget,
-        candidates=read_points(options.candidates, names, **columns) if options.candidates else None,
+        candidates=read_points(options.candidates, names, **columns, like=fit.runs) if options.candidates else None,
         objective=options.objective,
         cost=read_cost(options),
         limits=read_limits(options),

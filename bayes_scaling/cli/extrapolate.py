@@ -26,7 +26,7 @@ def add_extrapolate(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("data", metavar="DATA", help="a CSV or Parquet file with a row a point: one input, and loss or error")
     add_curve(parser)
-    parser.add_argument("--input", metavar="QUANTITY", help="what was scaled: params, tokens, compute, examples or x")
+    parser.add_argument("--input", metavar="QUANTITY", help="what was scaled: params, tokens, compute, examples, steps, or any column")
     parser.add_argument("--group", metavar="COL", help="every group of rows is a curve of its own")
     parser.add_argument("--out", metavar="FORECAST.nc", help="write the draws here (NetCDF); of many curves, into this folder")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
@@ -93,11 +93,17 @@ def _curves(options: argparse.Namespace) -> tuple[list[Curve], tuple[str, str]]:
     given = reading(options)
     given["map"] |= {"group": options.group} if options.group else {}
     runs = read_runs(options.data, **given)
-    inputs = [axis.name for axis in AXES if axis.name in runs.columns]
+    axes = (*(axis.name for axis in AXES), "steps")
+    if options.input not in (None, *axes, *runs.columns):  # any column will do
+        given["map"] |= {"x": options.input}
+        runs, options.input = read_runs(options.data, **given), "x"
+    inputs = [name for name in axes if name in runs.columns]
     chosen = options.input or (inputs[0] if len(inputs) == 1 else None)
     if chosen not in inputs:
-        have = ", ".join(inputs) or "none"
-        raise InputError(f"{options.data}: which input is the curve drawn against? it has {have}; choose with --input, or --map x=COLUMN")
+        have = f"it has {', '.join(inputs) or 'none'}; choose with --input, which takes any column"
+        raise InputError(
+            f"{options.data}: which input is the curve drawn against? {have} (columns not recognised: {', '.join(runs.ignored) or 'none'})"
+        )
     outputs = [name for name in UNIT if name in runs.columns]
     if len(outputs) != 1:
         raise InputError(f"{options.data}: a curve needs one output, loss or error; it has {' and '.join(outputs) or 'neither'}")

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conftest import simulated_runs
 
 import bayes_scaling as bs
 
@@ -188,3 +189,24 @@ def test_python_describes_an_answer_as_the_command_prints_it(run, stored, small_
     for other in (small_fit, bs.predict(small_fit, {"params": 1e9, "tokens": 1e10})):
         with pytest.raises(bs.InputError, match="print a fit as it is"):
             bs.describe(other)
+
+
+def test_points_are_read_as_the_runs_were(run, tmp_path):
+    """Columns called as those of the runs' file are what they were there, in their units; what is declared goes first."""
+    found = simulated_runs(n=24)
+    names = {"N_millions": found["params"] / 1e6, "D_billions": found["tokens"] / 1e9, "loss": found["loss"]}
+    rows = [",".join(names), *(",".join(map(repr, row)) for row in zip(*(values.tolist() for values in names.values()), strict=True))]
+    (tmp_path / "runs.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "points.csv").write_text("N_millions,D_billions\n1000,20\n")
+    how = ("--map", "params=N_millions,tokens=D_billions", "--units", "params=million,tokens=billion")
+    fit = tmp_path / "fit.nc"
+    assert run("fit", tmp_path / "runs.csv", "--law", "chinchilla", *how, "--draws", "200", "--allow-unconverged", "--out", fit)[0] == 0
+    asked = ("predict", fit, "--at", tmp_path / "points.csv", "--json", "--allow-unconverged")
+    (row,) = json.loads(run(*asked)[1])["rows"]
+    assert (row["params"], row["tokens"]) == (1e9, 2e10)
+    (row,) = json.loads(run(*asked, "--units", "params=billion")[1])["rows"]
+    assert (row["params"], row["tokens"]) == (1e12, 2e10)
+    loaded = bs.load_fit(fit)
+    assert float(bs.predict(loaded, tmp_path / "points.csv")["params"][0]) == 1e9
+    with pytest.raises(bs.InputError, match="give a dict"):
+        bs.compare([loaded, loaded])

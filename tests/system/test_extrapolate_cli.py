@@ -79,3 +79,16 @@ def test_a_file_that_is_no_forecast_is_refused(table, tmp_path):
         bs.load_forecast(tmp_path / "none.nc")
     with pytest.raises(bs.FileError, match="is not a forecast of bayes-scaling"):
         bs.load_forecast(table)
+
+
+@pytest.mark.parametrize(("column", "options"), [("step", []), ("step", ["--input", "step"]), ("images seen", ["--input", "images seen"])])
+def test_a_curve_against_steps_or_any_column(table, column, options, capsys):
+    table.write_text(table.read_text().replace("tokens", column))
+    assert main(["extrapolate", str(table), "--at", "1e11", *options]) == 0
+    assert "7 points, x from 1e9 to 6.4e10" in capsys.readouterr().out
+
+
+def test_without_an_input_the_columns_are_listed(table, capsys):
+    table.write_text(table.read_text().replace("tokens", "images seen"))
+    assert main(["extrapolate", str(table)]) == 2
+    assert "choose with --input, which takes any column (columns not recognised: images seen)" in capsys.readouterr().err

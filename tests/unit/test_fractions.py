@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayes_scaling import get_law
+import bayes_scaling as bs
 from bayes_scaling.fractions import BetaBinomialFraction, BinomialFraction
 from bayes_scaling.noise import noise_of
+from bayes_scaling.suiting import usable_runs
 
 N, COUNTS = 40.0, np.arange(41)
 
@@ -49,7 +50,7 @@ def test_beta_binomial_cumulative(a, b, n):
 
 def test_scores_below_a_frontier():
     """The noise of `densing`, a mixture: its density integrates to its distribution function, and that to 1; its draws follow it."""
-    law = get_law("densing")
+    law = bs.get_law("densing")
     p = {name: np.array(1.0) for name in law.parameter_names} | {"z_ref": np.array(2.0), "floor": np.array(0.25), "ceiling": np.array(0.95)}
     p |= {"rho": np.array(0.02), "growth": np.array(0.005), "level": np.array(0.0), "behind": np.array(0.7)}
     p |= law.derive(p)
@@ -71,3 +72,13 @@ def test_scores_below_a_frontier():
     assert np.cumsum(steps) == pytest.approx(below[1:], abs=1e-5)
     assert np.sum(steps * (scores[1:] + scores[:-1]) / 2) == pytest.approx(mean, abs=2e-3)  # what is cut off at 0 and 1 is not in it
     assert stats.kstest(drawn, lambda x: np.interp(x, scores, below)).pvalue > 1e-4
+
+
+def test_rates_of_no_whole_number_of_successes_are_noted():
+    """Half of a success is a mean of tries; what three digits of 0.4333 of 30 leave over is not."""
+    law = bs.get_law("test_time_log_linear:test")
+    columns = {"test_tokens": np.array([1e3, 2e3, 4e3]), "trials": np.full(3, 30.0)}
+    whole, halves = (bs.runs_from_columns({**columns, "accuracy": np.array(rates)}) for rates in ([0.2, 0.433, 0.5], [0.2, 0.45, 0.675]))
+    assert not usable_runs(law, noise_of(law, "beta-binomial"), whole).notes
+    (note,) = usable_runs(law, noise_of(law, "beta-binomial"), halves).notes
+    assert "2 rows have no whole number of successes (line 2: accuracy 0.45 of 30 is 13.5)" in note

@@ -260,3 +260,14 @@ def test_columns_within_arithmetic_are_used(tmp_path):
     assert of_tokens.ignored == ("index", "batch", "notes")
     of_steps = bs.read_runs(path, map={"tokens": "index * batch * 1e9", "loss": "train/loss (ema)"})
     assert of_steps.ignored == ("D (B tokens)", "notes")
+
+
+def test_tokens_a_param_that_look_like_another_unit_are_noted():
+    params = np.geomspace(1e7, 1e9, 9)
+    columns = {"params": params, "tokens": 20 * params, "loss": np.linspace(4, 3, 9)}
+    assert not any("tokens a param" in note for note in bs.read_runs(pandas.DataFrame(columns)).notes)
+    (few,) = [note for note in bs.read_runs(pandas.DataFrame({**columns, "tokens": params / 50})).notes if "tokens a param" in note]
+    assert "a median of 0.02 tokens a param is little: if 'params' or 'tokens' is in thousands" in few
+    one = np.where(np.arange(9) == 4, 2e-8, 20) * params
+    (odd,) = [note for note in bs.read_runs(pandas.DataFrame({**columns, "tokens": np.maximum(one, 1)})).notes if "tokens a param" in note]
+    assert "another unit than in the other rows (median 20): line 5 (" in odd
