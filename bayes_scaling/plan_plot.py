@@ -77,7 +77,10 @@ def isoflop_levels(compute: np.ndarray, most: int = 7) -> np.ndarray:
     """Return levels of compute that several runs share (within 5 %), at most so many, spread over the range; empty if there are none."""
     logs = np.sort(np.log(compute))
     groups = np.split(logs, np.flatnonzero(np.diff(logs) > 0.1) + 1)
-    levels = np.array([np.exp(np.median(group)) for group in groups if len(group) >= 4 and np.ptp(group) < 0.4])
+    alike = [group for group in groups if np.ptp(group) < 0.4]
+    # Four runs show a curve; where budgets have fewer, three or two are still on one level.
+    of_size = ([float(np.exp(np.median(group))) for group in alike if len(group) >= least] for least in (4, 3, 2))
+    levels = np.array(next((found for found in of_size if len(found) > 1), []))
     if len(levels) > most:
         levels = levels[np.linspace(0, len(levels) - 1, most).round().astype(int)]
     return levels

@@ -7,6 +7,7 @@ import numpy as np
 from bayes_scaling.calibration import FEWEST, RANKED, Calibration
 from bayes_scaling.checking import Check
 from bayes_scaling.drift import before_any_forecast
+from bayes_scaling.errors import option_text
 from bayes_scaling.forward import AVERAGE, Forward
 from bayes_scaling.sensitivity import Left
 from bayes_scaling.units import quantity_text
@@ -31,6 +32,8 @@ def forward_text(found: Forward) -> str:
         )
     known = ", ".join(f"{name} {drift.mean:.2g}" for name, drift in found.drift.items())
     lines.append(f"drift beyond the runs, by what these forecasts have shown (size; {before_any_forecast().mean:.2g} before any): {known}")
+    for name, drift in list(found.drift.items())[:1]:
+        lines.append(f"allocate and predict take a law's own: {option_text(drift=float(f'{drift.mean:.2g}'))} for {name}")
     lines.append(
         "share of 90 % intervals that hold the run, at each cut-off (! by its own word not to be trusted; ? warned against, by what it "
         "leaves of its runs or by earlier forecasts)"

@@ -172,11 +172,13 @@ def diagnosis_words(fit: Fit) -> list[tuple[str, str]]:
 
 
 def published_words(fit: Fit, name: str, value: float) -> str:
-    """Say where a published value lies in the posterior."""
+    """Say where a published value lies in the posterior; distances of what is positive are of logarithms, as of decades."""
     draws = np.asarray(fit.parameters()[name])
     below = float(np.mean(draws < value))
     if 0.05 <= below <= 0.95:
         return "inside"
+    if value > 0 and draws.min() > 0:
+        draws, value = np.log(draws), np.log(value)
     distance = abs(value - draws.mean()) / draws.std()
     side = "above" if below > 0.5 else "below"
     return f"{side}, {distance:.1f} sd" if distance < 100 else f"far {side}"

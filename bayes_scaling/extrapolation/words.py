@@ -72,9 +72,9 @@ def forecast_text(forecast: Forecast, at: Sequence[float] = (), target: float | 
         if len(known):
             first_x = _x(curve.x[known[0]])
             lines.append(f"{target:.4g} has been measured already, at {first_x}; what follows is of the curve beyond its last point")
-        lines.append(
-            f"{target:.4g} is reached by {_x(reached['upto'])} with probability {reached['probability']:.2f}: at {middle} [{first}, {last}]"
-        )
+        where = f": at {middle} [{first}, {last}]" if first != "never" else ""
+        upto = f"{_x(reached['upto'])} ({reached['upto'] / curve.last_x:.3g} times the last point)"
+        lines.append(f"{target:.4g} is reached by {upto} with probability {reached['probability']:.2f}{where}")
     verdict = "The draws can be trusted" if forecast.ok else "DO NOT TRUST these draws"
     lines.append(f"{verdict}: {forecast.effective:.0f} effective draws (of at least 400), Pareto k {forecast.pareto_k:.2f} (at most 0.7).")
     return "\n".join(lines)
