@@ -78,9 +78,13 @@ def isoflop_levels(compute: np.ndarray, most: int = 7) -> np.ndarray:
     logs = np.sort(np.log(compute))
     groups = np.split(logs, np.flatnonzero(np.diff(logs) > 0.1) + 1)
     alike = [group for group in groups if np.ptp(group) < 0.4]
-    # Four runs show a curve; where budgets have fewer, three or two are still on one level.
-    of_size = ([float(np.exp(np.median(group))) for group in alike if len(group) >= least] for least in (4, 3, 2))
-    levels = np.array(next((found for found in of_size if len(found) > 1), []))
+    shared = [group for group in alike if len(group) >= 4]
+    # Four runs show a curve; where budgets have fewer, three or two do, if it is most runs that share one, and not by chance.
+    for least in (3, 2):
+        if len(shared) < 2:
+            some = [group for group in alike if len(group) >= least]
+            shared = some if 2 * sum(map(len, some)) >= len(logs) else shared
+    levels = np.array([np.exp(np.median(group)) for group in shared])
     if len(levels) > most:
         levels = levels[np.linspace(0, len(levels) - 1, most).round().astype(int)]
     return levels
