@@ -171,6 +171,15 @@ def draw_band(ax: Any, x: np.ndarray, draws: np.ndarray, colour: str, label: str
     ax.plot(x, q50, color=colour, linestyle=linestyle, linewidth=1.5, label=label)
 
 
+def shade_beyond(ax: Any, low: float, high: float) -> None:
+    """Shade where no run is."""
+    left, right = ax.get_xlim()
+    sides = [side for side in ((left, low), (high, right)) if side[0] < side[1]]
+    for number, side in enumerate(sides):
+        ax.axvspan(*side, color=GREY, alpha=0.1, linewidth=0, zorder=0, label=None if number else "beyond the runs")
+    ax.set_xlim(left, right)
+
+
 def plain_loss_axis(ax: Any) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 

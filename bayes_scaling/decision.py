@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.drift import decades_beyond
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
-from bayes_scaling.law import Law, get_law
+from bayes_scaling.law import Input, Law, get_law
 from bayes_scaling.quantities import quantity
+from bayes_scaling.runs import Runs
 
 if TYPE_CHECKING:
     import xarray
@@ -28,7 +30,8 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
     Returns
     -------
     Dataset with the answers on dims chain, draw, case (a published set: one chain of one draw; attributes ``unit`` and ``meaning``), and
-    what was given on dim case
+    what was given on dim case. What is of an input of the law (its name is part of it, in the same unit) has an attribute ``beyond``: for
+    each case, how many decades its median lies beyond the runs
 
     Raises
     ------
@@ -52,26 +55,44 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
     with jax.enable_x64(True):
         wide = {name: np.asarray(draws, float)[..., None] for name, draws in parameters.items()}
         answers = jax.jit(decision.answer)(wide, values)
+    runs = source.runs if isinstance(source, Fit) else None
     shape = (*next(iter(parameters.values())).shape, len(next(iter(values.values()))))
     dims = ("chain", "draw", "case")
+    data: dict[str, Any] = {}
+    for item in decision.answers:
+        drawn = np.broadcast_to(np.asarray(answers[item.name], float), shape)
+        data[item.name] = dims, drawn, {"unit": item.unit, "meaning": item.meaning, **_reach(law, runs, item, drawn)}
+    for item in decision.given:
+        data[f"given_{item.name}"] = "case", values[item.name], _reach(law, runs, item, values[item.name][None, None])
     return xarray.Dataset(
-        {
-            **{
-                item.name: (
-                    dims,
-                    np.broadcast_to(np.asarray(answers[item.name], float), shape),
-                    {"unit": item.unit, "meaning": item.meaning},
-                )
-                for item in decision.answers
-            },
-            **{f"given_{name}": ("case", array) for name, array in values.items()},
-        },
+        data,
         attrs={
             "law": law.name,
             "question": decision.question,
             "trustworthy": int(source.diagnosis.ok) if isinstance(source, Fit) else 1,
         },
     )
+
+
+def _reach(law: Law, runs: Runs | None, item: Input, values: np.ndarray) -> dict[str, list[float]]:
+    """Return how far the medians of what is of one of the law's inputs, shape (chain, draw, case), lie beyond the runs, in decades."""
+    for known in law.inputs if runs is not None else ():
+        same = item.name == known.name or item.name.startswith(f"{known.name}_") or item.name.endswith(f"_{known.name}")
+        if runs is not None and same and item.unit == known.unit:
+            middle = np.median(values, axis=(0, 1))
+            if known.asked_only:  # of counts of single attempts: as many attempts as there were say what so many would do
+                most = float(runs["trials"].max()) if "trials" in runs.columns else np.inf
+                beyond = np.maximum(0.0, np.log10(middle / most))
+            else:
+                beyond = decades_beyond(runs, {known.name: middle})
+            return {"beyond": [float(each) for each in beyond]}
+    return {}
+
+
+def beyond_text(values: xarray.DataArray, case: int) -> str:
+    """Say how far an answer, or what was given, lies beyond the runs."""
+    reach = values.attrs["beyond"][case] if "beyond" in values.attrs else 0.0
+    return f" ({reach:.1f} decades beyond the runs)" if 0.05 < reach < np.inf else ""
 
 
 def with_set(law: Law, published: str | None) -> Law:

@@ -25,6 +25,7 @@ from bayes_scaling.axes import (
     log_ticks,
     mark_untrusted,
     plain_loss_axis,
+    shade_beyond,
     styled,
 )
 from bayes_scaling.errors import InputError
@@ -66,6 +67,7 @@ def loss_compute(fit: Fit, *, upto: float | None = None, ax: Axes | None = None)
     log_axis(ax.xaxis, compute_tick)
     ax.set_yscale("log")
     plain_loss_axis(ax)
+    shade_beyond(ax, float(spent.min()), float(spent.max()))
     bar = ax.figure.colorbar(points, ax=ax, label="params", pad=0.02)
     log_ticks(bar.ax.yaxis, count_tick)
     ax.legend(loc="upper right")
@@ -201,9 +203,7 @@ def allocation(plan: xarray.Dataset, *, axes: Sequence[Axes] | None = None) -> S
         beyond = float(plan["decades_beyond_compute"][order[-1]]) if "decades_beyond_compute" in plan else 0.0
         edge = budgets.max() / 10**beyond
         if budgets.min() < edge < budgets.max():
-            right = ax.get_xlim()[1]
-            ax.axvspan(edge, right, color=GREY, alpha=0.1, linewidth=0, zorder=0, label="beyond the runs")
-            ax.set_xlim(right=right)
+            shade_beyond(ax, -np.inf, edge)
         legend_below(ax, columns=2)  # anywhere inside may hold intervals
         mark_untrusted(ax, bool(plan.attrs["trustworthy"]))
     return panels

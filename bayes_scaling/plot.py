@@ -26,6 +26,7 @@ from bayes_scaling.axes import (
     log_ticks,
     mark_untrusted,
     output_axis,
+    shade_beyond,
     span,
     styled,
     tick_of,
@@ -82,6 +83,9 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"{name} ({item.unit})")
     output_axis(ax, fit.law.output)
     input_axis(ax, name, x)
+    # Counts of single attempts say what as many attempts as there were would do.
+    known = fit.runs["trials"] if item.asked_only and "trials" in fit.runs.columns else fit.runs[name]
+    shade_beyond(ax, float(fit.runs[name].min()), float(known.max()))
     ax.legend(loc="best", fontsize=8 if fit.groups else None)
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax

@@ -68,7 +68,7 @@ def decision_record(found: xarray.Dataset) -> dict[str, Any]:
     cases = [
         {
             "given": {name.removeprefix("given_"): float(found[name][i]) for name in given},
-            "answers": {str(name): _quantiles(values[..., i]) for name, values in found.data_vars.items() if str(name) not in given},
+            "answers": {str(name): _answer(values, i) for name, values in found.data_vars.items() if str(name) not in given},
         }
         for i in range(found.sizes["case"])
     ]
@@ -78,6 +78,12 @@ def decision_record(found: xarray.Dataset) -> dict[str, Any]:
         "cases": cases,
         "trustworthy": bool(found.attrs["trustworthy"]),
     }
+
+
+def _answer(values: xarray.DataArray, case: int) -> dict[str, float]:
+    """Return an answer's quantiles, and where it is of an input, how far it lies beyond the runs."""
+    reach = {"decades_beyond": values.attrs["beyond"][case]} if "beyond" in values.attrs else {}
+    return {**_quantiles(values[..., case]), **reach}
 
 
 def fit_record(fit: Fit, out: str | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
+from bayes_scaling.decision import beyond_text
 from bayes_scaling.errors import InputError, counted, lines_text
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
@@ -102,11 +103,12 @@ def decision_text(found: xarray.Dataset) -> str:
         lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
     for i in range(found.sizes["case"]):
         case = found.isel(case=i)
-        lines.append("given " + ", ".join(f"{name.removeprefix('given_')} {quantity_text(float(case[name]))}" for name in given))
+        told = [f"{name.removeprefix('given_')} {quantity_text(float(case[name]))}{beyond_text(case[name], i)}" for name in given]
+        lines.append(f"given {', '.join(told)}")
         for name, values in case.data_vars.items():
             if name not in given:
                 shown = _interval(values, quantity_text) if drawn else quantity_text(float(values.squeeze()))
-                lines.append(f"  {name:24} {shown:36} {values.attrs['unit']:12} {values.attrs['meaning']}")
+                lines.append(f"  {name:24} {shown:36} {values.attrs['unit']:12} {values.attrs['meaning']}{beyond_text(values, i)}")
     return "\n".join(lines)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bayes_scaling.decision import beyond_text
 from bayes_scaling.diagnose import UNEXPLAINED
 from bayes_scaling.engine import convergence
 from bayes_scaling.fitted import Fit
@@ -111,7 +112,8 @@ def decision_words(found: xarray.Dataset, law: Law) -> list[tuple[str, list[str]
             unit = f" {item.unit}" if item.unit not in ("", "count", "FLOP", "fraction") else ""
             values = (float(median), float(low), float(high))
             shown = tuple(map(compute_text, values)) if item.unit == "FLOP" else span_text(*values)
-            said.append(f"{item.meaning[0].upper()}{item.meaning[1:]}: {shown[0]}{unit} ({shown[1]} to {shown[2]}).")
+            reach = beyond_text(case[item.name], place)
+            said.append(f"{item.meaning[0].upper()}{item.meaning[1:]}: {shown[0]}{unit} ({shown[1]} to {shown[2]}){reach}.")
         cases.append((given, said))
     return cases
 

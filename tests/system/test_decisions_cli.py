@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from conftest import simulated_runs
 
@@ -210,3 +211,20 @@ def test_points_are_read_as_the_runs_were(run, tmp_path):
     assert float(bs.predict(loaded, tmp_path / "points.csv")["params"][0]) == 1e9
     with pytest.raises(bs.InputError, match="give a dict"):
         bs.compare([loaded, loaded])
+
+
+def test_an_answer_says_how_far_beyond_the_runs_it_lies(small_fit, run, stored):
+    found = bs.decide(small_fit, {"compute": [1e20, 1e24]})
+    (near, far), most = np.median(found["params"], axis=(0, 1)), small_fit.runs["params"].max()
+    assert near < most < far
+    assert found["params"].attrs["beyond"] == pytest.approx([0.0, np.log10(far / most)])
+    assert "beyond" not in found["tokens_per_param"].attrs
+    assert f"best model size ({np.log10(far / most):.1f} decades beyond the runs)" in run("decide", stored, "--given", "compute=1e24")[1]
+    assert "beyond" not in bs.decide("chinchilla", {"compute": 1e24}, published="besiroglu")["params"].attrs
+
+
+def test_attempts_are_known_up_to_the_trials():
+    counts = {"successes": np.arange(20.0), "trials": np.full(20, 100.0)}
+    fit = bs.fit("pass_at_k", bs.runs_from_columns(counts), draws=200)
+    answer = bs.decide(fit, {"target": [0.2, 0.99]})["samples_needed"]
+    assert answer.attrs["beyond"] == pytest.approx([0.0, np.log10(np.median(answer[..., 1]) / 100)])
