@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from bayes_scaling.errors import InputError, close_to, option_text
+from bayes_scaling.errors import InputError, close_to, listed, option_text
 from bayes_scaling.law import Law
-from bayes_scaling.noise import Noise
+from bayes_scaling.noise import Noise, get_noise, noise_names
 from bayes_scaling.quantities import QUANTITIES, quantity
 from bayes_scaling.runs import Runs
 from bayes_scaling.trajectories import CURVE
@@ -67,6 +67,14 @@ def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
     # A share that counts were to give is asked for as the counts.
     of_counts = noise.of_counts and law.output not in (*columns, *runs.unusable)
     output = "successes" if of_counts else law.output
+    if noise.of_counts and law.output in columns and "trials" not in (*columns, *runs.unusable):
+        free = [name for name in noise_names(law.output) if not get_noise(name, law.output).of_counts]
+        family = next((name for name in free if name.startswith("logit")), free[0])  # which stays within 0 and 1
+        raise InputError(
+            f"{runs.source} has no column for 'trials', of how many items each {law.output} is; columns not recognised: "
+            f"{listed(runs.ignored, 20) or 'none'} (name one with {option_text(map={'trials': 'COLUMN'})}, or take noise that is not of "
+            f"counts: {option_text(noise=family)})"
+        )
     runs.require([*(item.name for item in law.inputs if item.default is None), output, *noise.needs])
     for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
         family = option_text(noise="beta-binomial")

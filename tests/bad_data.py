@@ -270,6 +270,10 @@ UNITS = [
     Case("counts without trials", COUNTS,
          "runs.csv has no column for 'trials'; columns not recognised: none (name one with --map trials=COLUMN)",
          {"runs.csv": "loss,successes\n3,20\n2.5,30\n2,40\n"}),
+    Case("a share without trials", COUNTS,
+         "runs.csv has no column for 'trials', of how many items each accuracy is; columns not recognised: none (name one with --map "
+         "trials=COLUMN, or take noise that is not of counts: --noise logit-",
+         {"runs.csv": "loss,accuracy\n3,0.2\n2.5,0.3\n2,0.4\n"}),
     Case("neither counts nor a share", "fit runs.csv --law pass_at_k",
          "runs.csv has no columns for 'successes' and 'trials'; columns not recognised: problem, tried, right (name them with --map "
          "successes=COLUMN,trials=COLUMN)", {"runs.csv": "problem,tried,right\na,100,3\nb,100,7\n"}),

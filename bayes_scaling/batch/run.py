@@ -111,7 +111,8 @@ class Batch:
             finally:
                 now = datetime.now(UTC)
                 self.rows = store.conclude(self.plan, {**about, **times, "written": now.isoformat(timespec="seconds")})
-            log.info("done: %s", ", ".join(f"{count} {name}" for name, count in self._counts.items()))
+            counts = {**self._counts, "impossible": len(self.plan.impossible)}
+            log.info("done: %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
 
     def _look(self, store: Writer, log: logging.Logger) -> None:
         """Find out what is there and what is to be done."""

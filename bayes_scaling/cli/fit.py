@@ -142,7 +142,7 @@ def _pool(text: str) -> tuple[str, str]:
 
 def _next_step(fit: Any, out: str) -> str:
     """Return the hint at what to do with a fit, for laws that can be allocated."""
-    if "compute" not in fit.runs.columns or len(fit.law.input_names) < 2:
+    if not fit.diagnosis.ok or "compute" not in fit.runs.columns or len(fit.law.input_names) < 2:
         return ""
     group = f" --group {fit.groups[0]}" if fit.groups else ""
     return f"; next: bayes-scaling allocate {out} --compute {10 * fit.runs['compute'].max():.1g}{group}".replace("e+", "e")
