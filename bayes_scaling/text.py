@@ -9,7 +9,7 @@ import numpy as np
 
 from bayes_scaling.comparison import ALIKE, Comparison
 from bayes_scaling.decision import beyond_text
-from bayes_scaling.errors import InputError, counted, lines_text
+from bayes_scaling.errors import InputError, counted, lines_text, listed
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Law
 from bayes_scaling.prediction import FAR
@@ -184,11 +184,17 @@ def comparison_text(comparison: Comparison) -> str:
             f"tell apart what differs by less than {ALIKE:g} nats (Sivula et al. 2020, arXiv 2008.10296)."
         )
         if best.probability >= _SURE[-1][0]:
-            lines.append(f"  note: P(best) takes a difference as small as that of {best.name} at its word; weight does not")
+            lines.append(f"  note: P(best) of {best.name} is high although so small a difference may be chance: go by the weights")
     elif sure:
         lines.append(f"{best.name} {sure} forecasts further runs of this kind best (probability {best.probability:.2f}).")
     else:
         lines.append(f"{comparison.runs} runs do not say which forecasts best ({best.name}: probability {best.probability:.2f}).")
+    added = [row.name for row in comparison.rows if row.probability < 0.05 and row.weight > 0.01]
+    if added:
+        lines.append(
+            f"  note: weights are of the mixture that forecasts best (stacking, Yao et al. 2018): {listed(added)} has a share for single runs "
+            "that the best misses, though it forecasts worse by itself"
+        )
     for row in comparison.rows:
         if len(row.large_k) > len(row.bad):
             lines.append(

@@ -270,7 +270,7 @@ UNITS = [
     Case("counts without trials", COUNTS,
          "runs.csv has no column for 'trials'; columns not recognised: none (name one with --map trials=COLUMN)",
          {"runs.csv": "loss,successes\n3,20\n2.5,30\n2,40\n"}),
-    Case("a share without trials", COUNTS,
+    Case("a share without trials", "fit runs.csv --law bounded_metric:loss",
          "runs.csv has no column for 'trials', of how many items each accuracy is; columns not recognised: none (name one with --map "
          "trials=COLUMN, or take noise that is not of counts: --noise logit-",
          {"runs.csv": "loss,accuracy\n3,0.2\n2.5,0.3\n2,0.4\n"}),
