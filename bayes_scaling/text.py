@@ -192,8 +192,8 @@ def comparison_text(comparison: Comparison) -> str:
     added = [row.name for row in comparison.rows if row.probability < 0.05 and row.weight > 0.01]
     if added:
         lines.append(
-            f"  note: weights are of the mixture that forecasts best (stacking, Yao et al. 2018): {listed(added)} has a share for single runs "
-            "that the best misses, though it forecasts worse by itself"
+            f"  note: weights are of the mixture that forecasts best (stacking, Yao et al. 2018): {listed(added)} has a share for "
+            "single runs that the best misses, though it forecasts worse by itself"
         )
     for row in comparison.rows:
         if len(row.large_k) > len(row.bad):

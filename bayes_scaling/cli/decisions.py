@@ -81,7 +81,7 @@ def _plan(options: argparse.Namespace) -> int:
         require_picture(options.figure, (options.fit, options.candidates, options.law))
     fit, given = stored_fit(options), read_given(options)
     names = tuple(name for name in fit.law.input_names if name not in given)
-    columns = {"map": pairs(options.map, "--map"), "units": pairs(options.units, "--units")}
+    columns: dict[str, Any] = {"map": pairs(options.map, "--map"), "units": pairs(options.units, "--units")}
     found = plan(
         fit,
         target,

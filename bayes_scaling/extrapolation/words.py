@@ -70,7 +70,7 @@ def forecast_text(forecast: Forecast, at: Sequence[float] = (), target: float | 
         first, middle, last = (_x(each) if np.isfinite(each) else "never" for each in reached["first_x"])
         known = np.flatnonzero(curve.y <= target)
         if len(known):
-            first_x = _x(curve.x[known[0]])
+            first_x = _x(float(curve.x[known[0]]))
             lines.append(f"{target:.4g} has been measured already, at {first_x}; what follows is of the curve beyond its last point")
         where = f": at {middle} [{first}, {last}]" if first != "never" else ""
         upto = f"{_x(reached['upto'])} ({reached['upto'] / curve.last_x:.3g} times the last point)"
