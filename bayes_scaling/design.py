@@ -307,9 +307,10 @@ def _candidates(
     levels = np.geomspace(min(known.min(), budget / 100), budget, _LEVELS)
     few = {name: values[:: max(1, len(values) // 200)] for name, values in draws.items()}
     centres = [float(np.median(optimum.best_plan(plain, few, level).params)) for level in levels]
-    sizes = np.array([np.geomspace(centre / _SPREAD, centre * _SPREAD, _SIZES) for centre in centres]).ravel()
+    sizes = np.round([np.geomspace(centre / _SPREAD, centre * _SPREAD, _SIZES) for centre in centres]).ravel()
     spent = np.repeat(levels, _SIZES)
-    tokens = plain.tokens(sizes, spent, option)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a size of 0 is taken for none below
+        tokens = np.floor(plain.tokens(sizes, spent, option))
     built = (tokens >= 1) & (sizes >= 10)
     if not built.any():
         raise InputError(f"budget = {budget:.3g} FLOP is too little for any run: not one token for a model of 10 params")

@@ -37,6 +37,8 @@ _ORDER = (
     "dependent", "constant output", "constant input", "collinear inputs", "few runs", "rising", "outliers", "unexplained", "unused column",
     "misfit", "ridge", "unidentified", "parabola", "modes", "divergences", "ebfmi", "rhat", "ess",
 )  # fmt: skip
+_OF_THE_RUNS = ("constant output", "constant input", "collinear inputs", "few runs")
+_FOLLOWS = "This may follow from what the runs lack (above): mend that first"
 _OF_THE_SAMPLER = ("rhat", "ess", "divergences", "ebfmi", "modes")
 
 
@@ -169,6 +171,8 @@ def diagnose(
     surprising = surprising_runs(law, noise, runs, parameters, groups, curve)
     problems += _noise_problems(law, noise, len(runs), surprising)
     problems.sort(key=lambda problem: (not problem.serious, _ORDER.index(problem.kind)))
+    if any(problem.serious and problem.kind in _OF_THE_RUNS for problem in problems):  # which no longer run mends
+        problems = [replace(problem, remedy=_FOLLOWS) if problem.kind in _OF_THE_SAMPLER else problem for problem in problems]
     return Diagnosis(
         ok=not any(problem.serious for problem in problems),
         problems=tuple(problems),

@@ -341,7 +341,7 @@ def _spending(row: Mapping[str, Any], budget: float) -> list[tuple[str, str]]:
     if "gpu_hours" in spent:
         parts.append(f"{spent['gpu_hours']:.4g} GPU-hours{' of training' if 'training' in spent else ''}")
     if "dollars" in spent:
-        parts.append(f"{spent['dollars']:.4g} dollars")
+        parts.append(f"{spent['dollars']:.4g} dollars{' of both' if spent.get('serving') and not row['training_budget'] else ''}")
     said = [("spends", "; ".join(parts))] if parts else []
     if row["training_budget"]:
         price = f", {spent['serving_dollars']:.4g} dollars" if "serving_dollars" in spent else ""
