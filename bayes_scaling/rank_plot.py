@@ -90,7 +90,7 @@ def levels(fit: Fit, *, ax: Axes | None = None) -> Axes:
     said = "inside the band that holds uniform levels in 95 %" if found.inside else OF_LEVELS[found.shape]
     ax.set_title(f"{len(fit.runs)} runs: {said}", fontsize=9, loc="left")
     ax.set_xlabel(f"level of the measured {plain(fit.law.output)} in its predictive distribution")
-    ax.set_ylabel("share of runs less uniform")
+    ax.set_ylabel("share of runs below it, less the level itself")
     ax.set_xlim(0, 1)
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax
