@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bayes_scaling.drift import decades_beyond
+from bayes_scaling.drift import decades_beyond, told_of
 from bayes_scaling.errors import InputError, nearest
 from bayes_scaling.fitted import Fit
 from bayes_scaling.law import Input, Law, get_law
@@ -76,16 +76,13 @@ def decide(source: Fit | Law | str, given: Mapping[str, Any] | None = None, *, p
 
 def _reach(law: Law, runs: Runs | None, item: Input, values: np.ndarray) -> dict[str, list[float]]:
     """Return how far the medians of what is of one of the law's inputs, shape (chain, draw, case), lie beyond the runs, in decades."""
-    for known in law.inputs if runs is not None else ():
+    if runs is None:
+        return {}
+    for known in law.inputs:
         same = item.name == known.name or item.name.startswith(f"{known.name}_") or item.name.endswith(f"_{known.name}")
-        if runs is not None and same and item.unit == known.unit:
+        if same and item.unit == known.unit:
             middle = np.median(values, axis=(0, 1))
-            if known.asked_only:  # of counts of single attempts: as many attempts as there were say what so many would do
-                most = float(runs["trials"].max()) if "trials" in runs.columns else np.inf
-                beyond = np.maximum(0.0, np.log10(middle / most))
-            else:
-                beyond = decades_beyond(runs, {known.name: middle})
-            return {"beyond": [float(each) for each in beyond]}
+            return {"beyond": decades_beyond({known.name: told_of(runs, known)}, {known.name: middle}).tolist()}
     return {}
 
 

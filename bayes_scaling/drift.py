@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from bayes_scaling.fitted import Fit
-    from bayes_scaling.law import Law
+    from bayes_scaling.law import Input, Law
     from bayes_scaling.noise import Noise
     from bayes_scaling.runs import Runs
 
@@ -92,7 +92,12 @@ def drift_of(drift: Drift | float | None) -> Drift:
     return Drift(np.array([float(drift)]), np.ones(1))
 
 
-def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
+def told_of(runs: Runs, item: Input) -> np.ndarray:
+    """Return the values of an input that runs tell of: counts of single attempts tell of as many attempts as there were, too."""
+    return np.append(runs[item.name], runs["trials"] if item.asked_only and "trials" in runs.columns else [])
+
+
+def decades_beyond(runs: Runs | Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> np.ndarray:
     """Return how many decades inputs lie outside the range of the runs: the largest over the inputs, 0 within."""
     outside = [np.zeros(np.broadcast_shapes(*(np.shape(values) for values in inputs.values())))]
     for name, values in inputs.items():
@@ -101,7 +106,7 @@ def decades_beyond(runs: Runs, inputs: Mapping[str, Any]) -> np.ndarray:
     return np.max(np.broadcast_arrays(*outside), axis=0)
 
 
-def _decades(name: str, values: Any, runs: Runs) -> np.ndarray:
+def _decades(name: str, values: Any, runs: Runs | Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the decimal logarithm of values, of zero that of the smallest value that runs have: none at all is not infinitely far."""
     values, known = np.asarray(values, float), runs[name]
     least = np.min(known, where=known > 0, initial=np.inf)

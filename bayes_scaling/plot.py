@@ -32,6 +32,7 @@ from bayes_scaling.axes import (
     tick_of,
     write_figure,
 )
+from bayes_scaling.drift import told_of
 from bayes_scaling.errors import FileError, InputError, counted
 from bayes_scaling.fitted import Fit
 from bayes_scaling.identification import thinned
@@ -83,9 +84,8 @@ def curve(fit: Fit, *, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"{name} ({item.unit})")
     output_axis(ax, fit.law.output)
     input_axis(ax, name, x)
-    # Counts of single attempts say what as many attempts as there were would do.
-    known = fit.runs["trials"] if item.asked_only and "trials" in fit.runs.columns else fit.runs[name]
-    shade_beyond(ax, float(fit.runs[name].min()), float(known.max()))
+    told = told_of(fit.runs, item)
+    shade_beyond(ax, float(told.min()), float(told.max()))
     ax.legend(loc="best", fontsize=8 if fit.groups else None)
     mark_untrusted(ax, fit.diagnosis.ok)
     return ax

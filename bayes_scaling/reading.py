@@ -272,14 +272,13 @@ def read_points(
         If a quantity has no column, a value is missing or not positive, or a whole column implausible in its unit.
     """
     table, _ = read_table(path)
-    map, units = dict(map or {}), dict(units or {})
-    there = _find_columns(table, map)
+    found, units = dict(_find_columns(table, map or {})), dict(units or {})
     before: Mapping[str, Any] = {} if like is None else like.reading
     for name, column in before.get("map", {}).items():
-        if name in (*quantities, *optional) and name not in there and column in table.columns:
-            map[name] = column
-            units = {**{key: unit for key, unit in before["units"].items() if key == name}, **units}
-    found = _find_columns(table, map)
+        if name in (*quantities, *optional) and name not in found and column in table.columns:
+            found[name] = column
+            if name in before["units"]:
+                units.setdefault(name, before["units"][name])
     quantities = list(dict.fromkeys([*quantities, *(name for name in optional if name in found or name in units)]))
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:

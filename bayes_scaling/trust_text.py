@@ -32,7 +32,8 @@ def forward_text(found: Forward) -> str:
         )
     known = ", ".join(f"{name} {drift.mean:.2g}" for name, drift in found.drift.items())
     lines.append(f"drift beyond the runs, by what these forecasts have shown (size; {before_any_forecast().mean:.2g} before any): {known}")
-    for name, drift in list(found.drift.items())[:1]:
+    if found.drift:
+        name, drift = next(iter(found.drift.items()))
         lines.append(f"allocate and predict take a law's own: {option_text(drift=float(f'{drift.mean:.2g}'))} for {name}")
     lines.append(
         "share of 90 % intervals that hold the run, at each cut-off (! by its own word not to be trusted; ? warned against, by what it "

@@ -6,6 +6,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
+from bayes_scaling.engine.convergence import normal_scores
 from bayes_scaling.errors import brief, option_text
 from bayes_scaling.identification import Problem, measured_inputs
 from bayes_scaling.law import Law
@@ -37,7 +38,7 @@ def unused_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:
     rows = np.unique(np.linspace(0, len(runs) - 1, _MOST_RUNS).astype(int))
     residual = (coordinate(law.output, runs[law.output]) - coordinate(law.output, curve))[rows]
     inputs = [coordinate(name, runs[name])[rows] for name in measured_inputs(law, runs)]
-    square, scores = _square(inputs, len(rows)), _normal_scores(residual)
+    square, scores = _square(inputs, len(rows)), normal_scores(residual)
     found = []
     for name, cells in runs.unused.items():
         values, label = np.unique(cells[rows].astype(str), return_inverse=True)
@@ -66,13 +67,6 @@ def unused_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:
             "has it as an input",
         )
     ]
-
-
-def _normal_scores(values: np.ndarray) -> np.ndarray:
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
-
-    return ndtri((rankdata(values) - 0.5) / len(values))
 
 
 def _square(inputs: list[np.ndarray], count: int) -> np.ndarray:

@@ -43,15 +43,20 @@ def _halves(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[:, :half], values[:, -half:]])
 
 
-def _normal_scores(values: np.ndarray) -> np.ndarray:
-    """Return normal scores of the ranks over all chains, ties sharing their average rank (Vehtari et al. 2021, equation 14)."""
+def normal_scores(values: np.ndarray) -> np.ndarray:
+    """Return normal scores of the ranks over all values, ties sharing their average rank (Vehtari et al. 2021, equation 14)."""
     from scipy.special import ndtri
 
-    scores = np.empty_like(values)
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    rank = np.cumsum(count) - (count - 1) / 2
+    return ndtri((rank - 0.375) / (values.size + 0.25))[place.reshape(values.shape)]
+
+
+def _normal_scores(values: np.ndarray) -> np.ndarray:
+    """Return normal scores over all chains, for each coordinate."""
+    scores = np.empty_like(values)  # also where there is none
     for i in range(values.shape[2]):
-        _, place, count = np.unique(values[:, :, i], return_inverse=True, return_counts=True)
-        rank = np.cumsum(count) - (count - 1) / 2
-        scores[:, :, i] = ndtri((rank - 0.375) / (values[:, :, i].size + 0.25))[place.reshape(values.shape[:2])]
+        scores[:, :, i] = normal_scores(values[:, :, i])
     return scores
 
 

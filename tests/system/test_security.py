@@ -101,8 +101,8 @@ def test_nothing_evaluates_text_or_unpickles_files():
     for path in ROOT.rglob("*.py"):
         found = set()
         for node in ast.walk(ast.parse(path.read_text())):
-            nothing = isinstance(node, ast.Call) and [arg.value for arg in node.args if isinstance(arg, ast.Constant)] == [""]
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not nothing:  # no text at all is harmless
+            # To the letter, a call of no text: __main__ says what for.
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and ast.unparse(node) != "exec('')":
                 found |= {node.func.id} & {"eval", "exec", "compile", "__import__"}
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 names = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]

@@ -5,8 +5,9 @@ import pytest
 from conftest import simulated_runs
 
 import bayes_scaling as bs
+from bayes_scaling.engine.convergence import normal_scores
 from bayes_scaling.runs import Runs
-from bayes_scaling.unused import _normal_scores, _probability, _square, unused_problems
+from bayes_scaling.unused import _probability, _square, unused_problems
 
 LAW = bs.get_law("chinchilla")
 
@@ -58,7 +59,7 @@ def test_by_chance_as_often_as_it_says():
         count = int(rng.integers(20, 60))
         label = np.unique(rng.integers(0, 4, count), return_inverse=True)[1]
         inputs = [rng.normal(size=count) for _ in range(2)]
-        scores = _normal_scores(rng.standard_t(2, size=count))
+        scores = normal_scores(rng.standard_t(2, size=count))
         found.append(_probability(scores, _square(inputs, count), np.eye(label.max() + 1)[label]))
     for level in (0.5, 0.1, 0.01):
         assert np.mean(np.array(found) < level) == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 2000))
