@@ -8,6 +8,7 @@ from . import units as units
 from .allocation import allocate as allocate
 from .allocation import probability_better as probability_better
 from .allocation import regret as regret
+from .answer_text import describe as describe
 from .averaging import allocate_average as allocate_average
 from .averaging import allocate_target_average as allocate_target_average
 from .averaging import predict_average as predict_average
@@ -85,6 +86,5 @@ from .sheet import sheet as sheet
 from .storage import load_fit as load_fit
 from .storage import save_fit as save_fit
 from .targets import allocate_target as allocate_target
-from .text import describe as describe
 
 __version__: str

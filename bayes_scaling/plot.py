@@ -167,13 +167,14 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         low, high = np.quantile(new, [0.05, 0.95], axis=0)
         x = places[fit.runs.group == label] if label else places
         shown.append((x, one.runs, factor * (one.runs[law.output] - expected) / scale))
-        spread.append((x, factor * (low - expected) / scale, factor * (high - expected) / scale))
-    x, low, high = (np.concatenate(part) for part in zip(*spread, strict=True))
-    for edge in (low, high):
-        ax.scatter(x, edge, marker="_", color=BLUE, s=24, linewidth=1, zorder=2, label="90 % of new runs" if edge is low else None)
-    ax.axhline(0, color=GREY, linewidth=1)
+        spread.append((x, one.runs, factor * (low - expected) / scale, factor * (high - expected) / scale))
     other = next((other for other in varying if other != name), None)
     colours = colour_scale(fit.runs[other]) if other else None
+    for at, runs, *edges in spread:  # in the colour of its run: several share a place
+        for edge in edges:
+            ax.scatter(at, edge, marker="_", color=colours.to_rgba(runs[other]) if colours else BLUE, s=24, linewidth=1, zorder=2)
+    ax.scatter([], [], marker="_", color=GREY if colours else BLUE, s=24, linewidth=1, label="90 % of new runs like it")
+    ax.axhline(0, color=GREY, linewidth=1)
     for (at, runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
         colour = colours.to_rgba(runs[other]) if colours else ORANGE
         ax.scatter(at, residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=colour)
@@ -184,12 +185,13 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     ax.set_ylabel(difference_label(law.output, "%" if relative else "percentage points" if kind.is_fraction else ""))
     if name in varying:
         ax.set_xlabel(f"{name} ({axis.unit})")
-        input_axis(ax, name, np.array([x.min() / 1.1, x.max() * 1.1]))
+        input_axis(ax, name, np.array([places.min() / 1.1, places.max() * 1.1]))
     else:
         ax.set_xlabel(f"run, all at {name} {quantity_text(float(fit.runs[name][0]))}")
     # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and arrows at its ends point to the others.
     every = np.concatenate([residual for *_, residual in shown])
-    edge = 1.15 * max(np.quantile(np.abs(every), 0.98), np.quantile(np.abs(np.concatenate([low, high])), 0.9))
+    usual = np.abs(np.concatenate([edge for _, _, *edges in spread for edge in edges]))
+    edge = 1.15 * max(np.quantile(np.abs(every), 0.98), np.quantile(usual, 0.9))
     ax.set_ylim(-edge, edge)
     outside = int(np.sum(np.abs(every) > edge))
     if outside:

@@ -62,6 +62,7 @@ def predict(
     known = drift_of(drift)
     inputs, assumed = _inputs(fit, at)
     expected, new = _outputs(fit, inputs, fit.parameters(), seed, known)
+    far = reach_beyond(fit, inputs)
     last, trusted = fit, fit.diagnosis.ok
     if then is not None:
         if fit.law.output not in then.law.input_names:
@@ -71,6 +72,8 @@ def predict(
         parameters = matched(then.parameters(), expected.shape[:2], seed)
         expected, _ = _outputs(then, {**further, fit.law.output: expected}, parameters, seed + 1, NO_DRIFT)
         _, new = _outputs(then, {**further, fit.law.output: new}, parameters, seed + 1, known)
+        points = expected.shape[-1:]
+        inputs |= {name: np.broadcast_to(values, points) for name, values in further.items() if name != fit.law.output}
         last, trusted = then, trusted and then.diagnosis.ok
     dims = ("chain", "draw", "point")
     about = {"law": last.law.name, "noise": last.noise.name, "output": last.law.output}
@@ -79,7 +82,7 @@ def predict(
             "expected": (dims, expected),
             "new": (dims, new),
             **{name: ("point", values) for name, values in inputs.items()},
-            "decades_beyond": ("point", reach_beyond(fit, inputs)),
+            "decades_beyond": ("point", far),
         },
         attrs={**about, "trustworthy": int(trusted), "drift": known.mean, "assumed": ", ".join(assumed)},
     )
@@ -94,13 +97,11 @@ def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> tuple[dict[str, np.ndarray
     unknown = [name for name in fit.noise.needs if name not in at and name not in fit.law.input_names]
     # Between two runs the lower: a mean of both may be no whole number of trials.
     typical = {name: float(np.quantile(fit.runs[name], 0.5, method="lower")) for name in unknown}
-    inputs = {name: np.atleast_1d(value) for name, value in typical.items()}
+    inputs = {}
     for name in needed:
-        if name in typical:
-            continue
-        if name not in at:
+        if name not in at and name not in typical:
             raise InputError(f"no '{name}' among the points to predict{nearest(name, map(str, at))}; law '{fit.law.name}' needs {needed}")
-        inputs[name] = np.atleast_1d(np.asarray(at[name], dtype=float))
+        inputs[name] = np.atleast_1d(np.asarray(typical.get(name, at.get(name)), dtype=float))
     inputs = dict(zip(inputs, np.broadcast_arrays(*inputs.values()), strict=True))
     for name, values in inputs.items():
         kind = quantity(name)

@@ -13,7 +13,7 @@ import sys
 import numpy as np
 
 import bayes_scaling as bs
-from bayes_scaling.text import allocation_text, design_text, robustness_text
+from bayes_scaling.answer_text import allocation_text, design_text, robustness_text
 
 GOPHER = 5.76e23  # FLOP
 

@@ -62,6 +62,7 @@ def add_predict(commands: Any) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
+    from bayes_scaling.answer_text import prediction_text
     from bayes_scaling.prediction import predict
     from bayes_scaling.reading import read_points
     from bayes_scaling.records import prediction_records
@@ -76,23 +77,11 @@ def _predict(options: argparse.Namespace) -> int:
     how = {"map": pairs(options.map, "--map"), "units": pairs(options.units, "--units")}
     points = read_points(options.at, inputs, optional=scatter, like=fit.runs, **how)
     found = predict(fit, points, then=then, drift=options.drift, seed=options.seed)
-    rows = prediction_records(found)
     if options.json:
         about = {name: found.attrs[name] for name in ("law", "output", "drift", "assumed")}
-        print_json({**about, "rows": rows})
+        print_json({**about, "rows": prediction_records(found)})
     else:
-        print(
-            "".join(f"{name:>12}" for name in points)
-            + "    new measurement (90 %)      curve (90 %)                decades beyond the runs"
-        )
-        for i, row in enumerate(rows):
-            inputs = "".join(f"{points[name][i]:>12.4g}" for name in points)
-            spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
-            print(f"{inputs}    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}")
-        if found.attrs["drift"] and any(row["decades_beyond"] > 0 for row in rows):
-            print("a new measurement: beyond the runs the law may be off as well (--drift 0 takes it for the truth; forward checks it)")
-        if found.attrs["assumed"]:
-            print(f"a new measurement: {found.attrs['assumed']}, the median of the runs, as {options.at} has no column for it")
+        print(prediction_text(found))
     return verdict(bool(found.attrs["trustworthy"]), options)
 
 
@@ -112,10 +101,10 @@ def add_decide(commands: Any) -> None:
 
 
 def _decide(options: argparse.Namespace) -> int:
+    from bayes_scaling.answer_text import decision_text
     from bayes_scaling.decision import decide, with_set
     from bayes_scaling.law import get_law, law_names
     from bayes_scaling.records import decision_record
-    from bayes_scaling.text import decision_text
 
     if options.published and options.fit.endswith(".nc"):
         raise InputError(f"--published goes with a law's name, not with the fit '{options.fit}': give one of the two")
@@ -180,7 +169,7 @@ _OF_WHAT = "--then takes --target, a value of what the second fit predicts; with
 
 
 def _allocate(options: argparse.Namespace) -> int:
-    from bayes_scaling import records, text
+    from bayes_scaling import answer_text, records
     from bayes_scaling.allocation import allocate, probability_better
     from bayes_scaling.comparison import names_of
 
@@ -222,12 +211,12 @@ def _allocate(options: argparse.Namespace) -> int:
             further = {name: value for name, value in decided.items() if name not in row["inputs"]}
             row["versus"] = {**other, **probability_better(asked_of, decided, {**further, **other}, cost=cost, weights=shares)}
     weighed = {} if shares is None else {"weights": shares}
-    print(text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows, **weighed})
+    print(answer_text.allocation_text(plan, rows)) if not options.json else print_json({"allocations": rows, **weighed})
     return verdict(bool(plan.attrs["trustworthy"]), options)
 
 
 def _for_targets(options: argparse.Namespace, law: Any, fit: Any, settings: dict[str, Any]) -> int:
-    from bayes_scaling import records, text
+    from bayes_scaling import answer_text, records
     from bayes_scaling.storage import load_fit
     from bayes_scaling.targets import allocate_target
 
@@ -236,7 +225,7 @@ def _for_targets(options: argparse.Namespace, law: Any, fit: Any, settings: dict
         raise InputError(_OF_WHAT)
     targets = [number(value, "--target-loss") for value in options.target_loss] + [number(value, "--target") for value in options.target]
     plan = allocate_target(fit, targets, then=load_fit(options.then) if options.then else None, **settings)
-    print(text.target_text(plan)) if not options.json else print_json({"targets": records.target_records(plan)})
+    print(answer_text.target_text(plan)) if not options.json else print_json({"targets": records.target_records(plan)})
     return verdict(bool(plan.attrs["trustworthy"]), options)
 
 

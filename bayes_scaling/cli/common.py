@@ -27,7 +27,7 @@ class Parser(argparse.ArgumentParser):
         if self._subparsers is None:  # otherwise a command's options are among them, and the command's to judge
             self._refuse([word for word in takewhile(lambda word: word != "--", given) if self._unknown(word)])
         options, left = super().parse_known_args(given, namespace)
-        self._refuse(left)
+        self._refuse(left, given)
         return options, left
 
     def _unknown(self, word: str) -> bool:
@@ -36,10 +36,17 @@ class Parser(argparse.ArgumentParser):
             return False
         return not any(option.startswith(word.partition("=")[0]) for option in self._option_string_actions)
 
-    def _refuse(self, unknown: Sequence[str]) -> None:
-        if unknown:
-            close = close_to(unknown[0].partition("=")[0], self._option_string_actions)
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{close}")
+    def _refuse(self, unknown: Sequence[str], given: Sequence[str] = ()) -> None:
+        if not unknown:
+            return
+        known, word = self._option_string_actions, unknown[0]
+        at = max((place for place, each in enumerate(given) if each == word), default=0)
+        flag, option = (given[at - back] if at >= back else "" for back in (1, 2))
+        if flag in known and known[flag].nargs == 0:
+            self.error(f"{flag} takes no value, but '{word}' follows it")
+        if isinstance(getattr(known.get(option), "default", None), list):  # one that is repeated
+            self.error(f"{option} takes one value at a time: write {option} {flag} {option} {word}")
+        self.error(f"unrecognized arguments: {' '.join(unknown)}{close_to(word.partition('=')[0], known)}")
 
     def error(self, message: str) -> NoReturn:
         print(f"{self.prog}: error: {brief(one_line(message), 400)} (see {self.prog} --help)", file=sys.stderr)

@@ -34,10 +34,11 @@ def add_compare(commands: Any) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
+    from bayes_scaling.answer_text import allocation_text
     from bayes_scaling.averaging import allocate_average
     from bayes_scaling.comparison import compare
     from bayes_scaling.records import allocation_records, comparison_record
-    from bayes_scaling.text import allocation_text, holdout_text
+    from bayes_scaling.text import holdout_text
 
     if options.refits < 0:
         raise InputError(f"--refits {options.refits} must not be negative")

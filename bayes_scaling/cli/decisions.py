@@ -32,8 +32,8 @@ def add_robustness(commands: Any) -> None:
 
 
 def _robustness(options: argparse.Namespace) -> int:
+    from bayes_scaling.answer_text import robustness_text
     from bayes_scaling.robustness import robustness
-    from bayes_scaling.text import robustness_text
 
     if (options.compute is None) == (options.budget is None):
         raise InputError("give the budget of the plan: --compute 5.76e23, or --budget in the unit of what the law's inputs share")
@@ -71,10 +71,10 @@ def add_plan(commands: Any) -> None:
 
 
 def _plan(options: argparse.Namespace) -> int:
+    from bayes_scaling.answer_text import design_text
     from bayes_scaling.design import plan
     from bayes_scaling.reading import read_points
     from bayes_scaling.records import design_record
-    from bayes_scaling.text import design_text
 
     target, budget = number(options.target_compute, "--target-compute", "compute"), number(options.budget, "--budget", "compute")
     if options.figure:
@@ -119,9 +119,9 @@ def add_recipes(commands: Any) -> None:
 
 
 def _recipes(options: argparse.Namespace) -> int:
+    from bayes_scaling.answer_text import multiplier_text
     from bayes_scaling.recipes import compute_multiplier
     from bayes_scaling.records import multiplier_records
-    from bayes_scaling.text import multiplier_text
 
     budgets = [number(text, "--compute", "compute") for text in options.compute]
     joint = options.other is None or options.other == options.fit

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import bayes_scaling as bs
+from bayes_scaling.answer_text import design_text
 from bayes_scaling.design import search
 from bayes_scaling.preposterior import Preposterior, Regret, Variance
-from bayes_scaling.text import design_text
 from bayes_scaling.units import compute_text
 
 LAW = bs.get_law("chinchilla")

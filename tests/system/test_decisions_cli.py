@@ -173,8 +173,10 @@ def test_bad_usage_is_one_line(run, stored, arguments, message):
     assert err.count("\n") == 1
 
 
-def test_python_describes_an_answer_as_the_command_prints_it(run, stored, small_fit):
+def test_python_describes_an_answer_as_the_command_prints_it(run, stored, small_fit, tmp_path):
+    (tmp_path / "points.csv").write_text("params,tokens\n1e9,1e10\n1e12,1e13\n")
     for found, words in (
+        (bs.predict(small_fit, tmp_path / "points.csv"), ("predict", stored, "--at", str(tmp_path / "points.csv"))),
         (bs.decide(small_fit, {"compute": 1e21}), ("decide", stored, "--given", "compute=1e21")),
         (bs.allocate_target(small_fit, [2.5, 0.1]), ("allocate", stored, "--target-loss", "2.5", "--target-loss", "0.1")),
         (bs.plan(small_fit, 1e22, 1e20, most_runs=2), ("plan", stored, "--target-compute", "1e22", "--budget", "1e20", "--most-runs", "2")),
@@ -186,10 +188,11 @@ def test_python_describes_an_answer_as_the_command_prints_it(run, stored, small_
     assert words == bs.describe(plan) + "\n"
     both = bs.allocate({"one": small_fit, "other": small_fit}, 1e21, cost=bs.Cost(inference_tokens=1e13), weights={"one": 1, "other": 1})
     assert "  caution " in bs.describe(both)
+    ahead = bs.predict_average({"one": small_fit, "other": small_fit}, {"one": 1, "other": 3}, {"params": 1e9, "tokens": 1e10})
+    assert bs.describe(ahead).startswith("average of one 0.25, other 0.75\n")
     assert "the recipe" in bs.describe(bs.compute_multiplier(small_fit, small_fit, 1e21))
-    for other in (small_fit, bs.predict(small_fit, {"params": 1e9, "tokens": 1e10})):
-        with pytest.raises(bs.InputError, match="print a fit as it is"):
-            bs.describe(other)
+    with pytest.raises(bs.InputError, match="a fit, a comparison and a forecast of a curve are printed as they are"):
+        bs.describe(small_fit)  # pyright: ignore[reportArgumentType]
 
 
 def test_points_are_read_as_the_runs_were(run, tmp_path):

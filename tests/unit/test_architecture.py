@@ -80,6 +80,7 @@ ORDER = [
         "sheet",
         "records",
         "text",
+        "answer_text",
         "trust_text",
         "axes",
         "rank_plot",

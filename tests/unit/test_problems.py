@@ -147,7 +147,7 @@ def test_predictions_need_no_trials(fit, run, tmp_path):
     points.write_text("samples\n10\n100\n")
     code, out, err = run("predict", tmp_path / "fit.nc", "--at", points)
     assert code == 0, err
-    assert f"a new measurement: trials = 20 (accuracy), the median of the runs, as {points} has no column for it" in out
+    assert "a new measurement: trials = 20 (accuracy), the median of the runs, as the points do not say" in out
     points.write_text("samples,trials\n10,7\n")
     code, out, _ = run("predict", tmp_path / "fit.nc", "--at", points, "--json")
     assert code == 0
