@@ -32,7 +32,7 @@ def main() -> None:
         total += 1
         fits, seconds = {}, {}
         for method in ("importance", "nuts"):
-            fits[method] = bs.fit(name, runs, method=method, draws=options.draws, **arguments)
+            fits[method] = bs.fit(name, runs, method=method, **{"draws": options.draws, **arguments})
             bs.fit(name, runs, method=method, seed=1, **arguments)
             start = time.perf_counter()
             bs.fit(name, runs, method=method, seed=2, **arguments)

@@ -94,6 +94,24 @@ def test_readme_examples_run(tmp_path, monkeypatch):
         exec(compile(block, "README.md", "exec"), {})
 
 
+def test_links_of_the_guides_lead_somewhere():
+    def anchors(path):
+        heads = re.findall(r"(?m)^#+ (.*)", re.sub(r"```.*?```", "", path.read_text(), flags=re.S))
+        return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+    seen = 0
+    for page in (ROOT / "README.md", ROOT / "benchmarks" / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            if link.startswith("http"):
+                continue
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), (page.name, link)
+            assert not anchor or anchor in anchors(target), (page.name, link)
+            seen += 1
+    assert seen > 20
+
+
 def test_readme_commands_are_what_ci_runs():
     assert "README.md" in (ROOT / ".ci" / "run").read_text()
 
