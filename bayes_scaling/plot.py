@@ -156,14 +156,14 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     labels = fit.groups or ("",)
     ax = axes_or_new(ax, 7, 4)
     kind = quantity(law.output)
-    relative, factor = kind.on_log_scale, 100.0 if kind.on_log_scale or kind.is_fraction else 1.0
+    factor, unit = kind.difference
     shown, spread = [], []
     for label in labels:
         one = fit.select(label) if label else fit
         draws = {key: values[:, None] for key, values in thinned(one.parameters(), 200).items()}
         expected = np.median(law.predict(one.runs.columns, draws), axis=0)
         new = np.asarray(predict(one, one.runs.columns)["new"]).reshape(-1, len(one.runs))
-        scale = expected if relative else 1.0
+        scale = expected if kind.on_log_scale else 1.0
         low, high = np.quantile(new, [0.05, 0.95], axis=0)
         x = places[fit.runs.group == label] if label else places
         shown.append((x, one.runs, factor * (one.runs[law.output] - expected) / scale))
@@ -182,7 +182,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
         if bar.ax.get_yscale() == "log":
             log_ticks(bar.ax.yaxis, tick_of(fit.runs[other].max()))
-    ax.set_ylabel(difference_label(law.output, "%" if relative else "percentage points" if kind.is_fraction else ""))
+    ax.set_ylabel(difference_label(law.output, unit))
     if name in varying:
         ax.set_xlabel(f"{name} ({axis.unit})")
         input_axis(ax, name, np.array([places.min() / 1.1, places.max() * 1.1]))

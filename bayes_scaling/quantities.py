@@ -51,6 +51,11 @@ class Quantity:
     def is_fraction(self) -> bool:
         return self.low == 0 and self.high == 1
 
+    @property
+    def difference(self) -> tuple[float, str]:
+        """By what a difference of coordinates (see `coordinate`) is multiplied to be shown, and the unit that it then has."""
+        return (100.0, "%") if self.on_log_scale else (100.0, "percentage points") if self.is_fraction else (1.0, "")
+
     def admits(self, values: Any) -> Any:
         """Whether values are possible and finite, element by element."""
         import numpy as np

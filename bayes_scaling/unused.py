@@ -53,9 +53,9 @@ def unused_problems(law: Law, runs: Runs, curve: np.ndarray) -> list[Problem]:
     # Of a fraction, most runs may have the same: none of a problem's samples solve it.
     typical = np.mean if kind.is_fraction else np.median
     middle = np.array([typical(residual[label == number]) for number in range(len(values))])
-    factor, unit = (100, " %") if kind.on_log_scale else (100, " percentage points") if kind.is_fraction else (1, "")
+    factor, unit = kind.difference
     extremes = (middle.argmin(), middle.argmax())
-    low, high = (f"{factor * middle[at]:+.2g}{unit} where it is '{brief(values[at], 40)}'" for at in extremes)
+    low, high = (f"{factor * middle[at]:+.2g} {unit}".rstrip() + f" where it is '{brief(values[at], 40)}'" for at in extremes)
     also = f" (and by {', '.join(other for _, other, *_ in found[1:4])})" if found[1:] else ""
     return [
         Problem(
