@@ -8,6 +8,7 @@ data set draws depends on who its neighbours are. A single fit is a batch of one
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -130,6 +131,22 @@ class Chains:
         return z, dict(zip(nuts.STATISTICS, np.moveaxis(told, -1, 0), strict=True))
 
 
+@cache
+def _carried(leaves: tuple, form: Any) -> tuple[list, Any]:
+    """Return what chains carry from one call of their program to the next, blank, and its form; traced once for all data of a shape.
+
+    Parameters
+    ----------
+    leaves, form : shapes of positions, steps and random numbers
+    """
+
+    def begun(position: Any, steps: tuple, random: tuple) -> tuple:
+        return nuts.begin(position, nuts.Steps(*steps)), nuts.blank(nuts.Randomness(*random), position.dtype)
+
+    found, told = jax.tree.flatten(jax.eval_shape(begun, *jax.tree.unflatten(form, leaves)))
+    return [np.zeros(leaf.shape, leaf.dtype) for leaf in found], told
+
+
 class Lanes:
     """The program that moves chains of several data sets side by side; from here on another thread compiles it.
 
@@ -149,13 +166,9 @@ class Lanes:
         random = nuts.Randomness(np.zeros((chains, CHUNK, self.size)), np.zeros((chains, CHUNK, nuts.MAX_DEPTH, 3)))
         at = np.zeros((chains, self.size))
         given = self._seats(Stretch(data, at[0], np.eye(self.size), at, of_chains, random, nuts.Settings(0.0, False, 0, 0)))
-        *_, position, steps, random, _ = given
-
-        def begun(position: Any, steps: tuple, random: tuple) -> tuple:
-            return nuts.begin(position, nuts.Steps(*steps)), nuts.blank(nuts.Randomness(*random), self.dtype)
-
-        leaves, self._form = jax.tree.flatten(jax.eval_shape(begun, position, steps, random))
-        self._blank = [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
+        shapes = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, part.dtype), given[3:6])
+        leaves, form = jax.tree.flatten(shapes)
+        self._blank, self._form = _carried(tuple(leaves), form)
 
         def advance(given: tuple, carried: list, new: Any, enough: Any) -> tuple:
             state, rows = jax.tree.unflatten(self._form, carried)

@@ -125,6 +125,12 @@ class Draws:
         every = np.concatenate([self.unconstrained, *derived], axis=-1)
         return convergence.statistics(every[..., ~(np.ptp(every, axis=(0, 1)) == 0)])  # a NaN is to be seen
 
+    def timed(self, compile_seconds: float, sample_seconds: float) -> Draws:
+        """Return the same draws with what they took; their convergence is not worked out again."""
+        found = replace(self, compile_seconds=compile_seconds, sample_seconds=sample_seconds)
+        vars(found).update({name: value for name, value in vars(self).items() if name == "convergence"})
+        return found
+
 
 @dataclass
 class _Clock:
@@ -207,7 +213,7 @@ def _by_importance(density: Density, tasks: Sequence[Task], device: Any) -> Iter
         draws = _without_gradients(log_density, walkers, sites, modes, task, clock)
         compiling = clock.compile_seconds - before
         spent = time.perf_counter() - start - compiling
-        yield draws if draws is None else replace(draws, compile_seconds=compiling, sample_seconds=spent)
+        yield draws if draws is None else draws.timed(compiling, spent)
 
 
 def _without_gradients(
@@ -275,7 +281,7 @@ def _by_trajectories(density: Density, tasks: Sequence[Task], device: Any, lanes
         except InputError as error:
             return error
         compiling = clock.compile_seconds - before
-        return replace(draws, compile_seconds=compiling, sample_seconds=time.perf_counter() - start - compiling)
+        return draws.timed(compiling, time.perf_counter() - start - compiling)
 
     yield from program.run(work(task) for task in tasks)
 
