@@ -101,6 +101,8 @@ def judged(case: Case, quantiles: np.ndarray, log_density: np.ndarray) -> dict[s
     inside = (case.y[:, None] >= low) & (case.y[:, None] <= high)
     return {
         "rmsle": float(np.sqrt(np.mean((np.log(middle) - np.log(case.y)) ** 2))),
+        "bias": float(np.mean(np.log(case.y) - np.log(middle))),
+        "sd": float(np.mean(np.log(high[:, 4] / low[:, 4]))) / 3.29,
         "ll": float(np.mean(log_density)),
         "msce": float(np.mean((inside.mean(axis=0) - LEVELS) ** 2)),
         "covered": float(inside[:, 4].mean()),
@@ -132,9 +134,31 @@ def tell(cases: Sequence[Case], scores: Sequence[dict[str, float]], label: str, 
             print(f"{'':16}{name + ', published':28}{rmsle:.4f} / " + ("-" if ll is None else f"{ll:.3f}"))
 
 
-def main_table(cases: Sequence[Case], priors: Sequence[CurvePrior | str]) -> None:
+def errors(cases: Sequence[Case], scores: Sequence[dict[str, float]]) -> None:
+    """Print the curves that make up half of each domain's RMSLE: how far they went from the median, and how far they were expected to."""
+    for title, domains in TABLE.items():
+        rows = [(each, case) for case, each in zip(cases, scores, strict=True) if case.domain in domains]
+        rows.sort(key=lambda row: -row[0]["rmsle"])
+        whole, made = sum(each["rmsle"] for each, _ in rows), 0.0
+        if rows:
+            print(f"{title}: of {len(rows)} curves, half of the RMSLE is of")
+        for each, case in rows:
+            if made >= whole / 2:
+                break
+            made += each["rmsle"]
+            points = f"{len(case.context.x)} points, {len(case.y)} to forecast"
+            print(
+                f"  {case.context.name:37}{points:30}RMSLE {each['rmsle']:.3f}  measured over median {each['bias']:+.3f} (ln), "
+                f"sd {each['sd']:.3f}  LL {each['ll']:.2f}"
+            )
+
+
+def main_table(cases: Sequence[Case], priors: Sequence[CurvePrior | str], parts: Sequence[str]) -> None:
     found, seconds = forecasts(cases, priors)
-    tell(cases, [score(case, each) for case, each in zip(cases, found, strict=True)], "this model", published=True)
+    scores = [score(case, each) for case, each in zip(cases, found, strict=True)]
+    tell(cases, scores, "this model", published=True)
+    if "errors" in parts:
+        errors(cases, scores)
     effective, k = np.array([each.effective for each in found]), np.array([each.pareto_k for each in found])
     print(
         f"{len(cases)} curves, {seconds:.3f} s a curve; trustworthy {np.mean([each.ok for each in found]):.1%}; effective draws: "
@@ -339,7 +363,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="the folder of extrapolation_curves.csv")
     parser.add_argument("--priors", choices=("folds", "shipped"), default="folds")
-    parser.add_argument("--parts", default="table,seeds", help="of table, seeds, baselines, ablation, uses")
+    parser.add_argument("--parts", default="table,seeds", help="of table, errors (with table), seeds, baselines, ablation, uses")
     parser.add_argument("--write-priors", action="store_true", help="learn the package's priors from all curves")
     parser.add_argument("--domains", default=",".join(KIND), help="of the curves, by comma; priors are learned from these alone")
     options = parser.parse_args()
@@ -357,7 +381,7 @@ def main() -> None:
         priors = list(cross_fitted(cases)) if options.priors == "folds" else [KIND[case.domain] for case in cases]
         print(f"priors: {options.priors}, {time.perf_counter() - begun:.0f} s")
     if "table" in parts:
-        main_table(cases, priors)
+        main_table(cases, priors, parts)
     if "seeds" in parts:
         two_seeds(cases, priors)
     if "baselines" in parts:
