@@ -202,7 +202,7 @@ def baselines(cases: Sequence[Case]) -> None:
         for title, domains in TABLE.items():
             rows = [error for case, error in zip(cases, errors, strict=True) if case.domain in domains]
             if rows:
-                print(f"{title:16}{name + ', least squares':28}{np.mean(rows):.4f} (median {np.median(rows):.4f})")
+                print(f"{title:16}{name + ', least squares':32}{np.mean(rows):.4f} (median {np.median(rows):.4f})")
         print(f"{'':16}{(time.perf_counter() - begun) / len(cases):.3f} s a curve", flush=True)
 
 
