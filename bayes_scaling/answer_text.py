@@ -47,14 +47,19 @@ def describe(found: xarray.Dataset) -> str:
 def prediction_text(found: xarray.Dataset) -> str:
     """Return a table of predictions, a line a point: a new measurement and the curve, medians with 90 % intervals."""
     rows = prediction_records(found)
-    inputs = [str(name) for name, values in found.data_vars.items() if values.dims == ("point",) and name != "decades_beyond"]
+    names = [str(name) for name, values in found.data_vars.items() if values.dims == ("point",) and name != "decades_beyond"]
+    widths = {name: max(12, len(name) + 2) for name in names}
     lines = [
         *_weights(found.attrs),
-        "".join(f"{name:>12}" for name in inputs) + "    new measurement (90 %)      curve (90 %)                decades beyond the runs",
+        "".join(f"{name:>{width}}" for name, width in widths.items())
+        + "    new measurement (90 %)      curve (90 %)                decades beyond the runs",
     ]
     for row in rows:
         spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
-        lines.append("".join(f"{row[name]:>12.4g}" for name in inputs) + f"    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}")
+        lines.append(
+            "".join(f"{row[name]:>{width}.4g}" for name, width in widths.items())
+            + f"    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}"
+        )
     if found.attrs["drift"] and any(row["decades_beyond"] > 0 for row in rows):
         lines.append("a new measurement: beyond the runs the law may be off as well (drift 0 takes it for the truth; forward checks it)")
     if found.attrs["assumed"]:
