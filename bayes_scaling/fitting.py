@@ -136,7 +136,8 @@ def fit_many(
     ----------
     data : runs of each data set, as `fit` takes them
     lanes : data sets that a GPU works at side by side: bounds its memory. On a CPU each is worked at by itself, which is as fast
-    device : ``auto`` takes a GPU where there is one and what is side by side is enough to keep it busy
+    device : ``auto`` takes a GPU where there is one and what is side by side is enough to keep it busy. Of several of its kind that this
+        process has, all are used
     errors : what becomes of a data set that cannot be fitted: ``raise`` (before any fit, where that is known then) or ``return``: its error
         is yielded in place of its fit, and the others go on
     others : as in `fit`
@@ -297,29 +298,43 @@ def _refuse_lost_in_32_bits(law: Law, family: Noise, runs: Runs) -> None:
 def _fits(
     prepared: Sequence[_Prepared], lanes: int | None, start: float | None = None, progress: Callable[[int, int], None] | None = None
 ) -> Iterator[tuple[int, Fit | InputError]]:
-    """Sample what can be sampled by one program together, and make fits of the draws; ``start`` is when the only one was asked for."""
+    """Sample what can be sampled by one program together, and make fits of the draws; ``start`` is when the only one was asked for.
+
+    Data sets are dealt out to all devices of the kind that was chosen: what one draws depends on neither its device nor the others.
+    """
+    from bayes_scaling import engine
+
+    one_program: dict[int, list[int]] = {}
+    for place, one in enumerate(prepared):
+        one_program.setdefault(id(one.density), []).append(place)
+    for places in one_program.values():
+        devices = engine.alike(prepared[places[0]].device)[: len(places)]
+        shares = [_sampled(prepared, places[at :: len(devices)], device, lanes, progress) for at, device in enumerate(devices)]
+        for place, result in engine.at_once(shares):
+            yield place, result if isinstance(result, InputError) else _finished(prepared[place], result, start)
+
+
+def _sampled(
+    prepared: Sequence[_Prepared], places: Sequence[int], device: Any, lanes: int | None, progress: Callable[[int, int], None] | None
+) -> Iterator[tuple[int, Any]]:
+    """Yield the place of each data set and its draws, or why there are none, as they are done on a device."""
     import jax
 
     from bayes_scaling import engine
 
-    alike: dict[int, list[int]] = {}
-    for place, one in enumerate(prepared):
-        alike.setdefault(id(one.density), []).append(place)
-    for places in alike.values():
-        first = prepared[places[0]]
-        tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
-        most = lanes_on(first.device.platform != "cpu", lanes)
-        side_by_side = 2 ** int(np.log2(min(most, len(tasks))))  # each number of lanes is a program of its own to compile
-        sampled = engine.sample_each(first.density, tasks, first.device, side_by_side)
-        while True:
-            # Only while draws are made: between them the caller's settings hold.
-            with jax.enable_x64(first.options.precision == 64), jax.default_device(first.device):
-                found = next(sampled, None)
-            if found is None:
-                break
-            number, result = found
-            place = places[number]
-            yield place, result if isinstance(result, InputError) else _finished(prepared[place], result, start)
+    first = prepared[places[0]]
+    tasks = [engine.Task(prepared[i].columns, prepared[i].weight, prepared[i].sampler, progress) for i in places]
+    most = lanes_on(device.platform != "cpu", lanes)
+    side_by_side = 2 ** int(np.log2(min(most, len(tasks))))  # each number of lanes is a program of its own to compile
+    sampled = engine.sample_each(first.density, tasks, device, side_by_side)
+    while True:
+        # Only while draws are made: between them the caller's settings hold.
+        with jax.enable_x64(first.options.precision == 64), jax.default_device(device):
+            found = next(sampled, None)
+        if found is None:
+            return
+        number, result = found
+        yield places[number], result
 
 
 def lanes_on(gpu: bool, wanted: int | None = None) -> int:

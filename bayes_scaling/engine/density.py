@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,9 @@ from numpyro.distributions import (
 from numpyro.distributions.transforms import ExpTransform
 from numpyro.infer.util import constrain_fn, potential_energy
 from numpyro.primitives import Messenger
+
+#: numpyro's stack of handlers is the process's, not a thread's: models are traced one at a time, where several devices are at work.
+_HANDLERS = threading.RLock()
 
 #: Padded lengths of small data. A gradient of 256 rows costs little more than one of 20; a program for another length costs many seconds.
 SMALL_BUCKETS = (64, 128, 256)
@@ -237,7 +241,8 @@ class Density:
     def potential(self, z: jax.Array, columns: Mapping[str, Any], weight: Any, centring: Centring | None = None) -> jax.Array:
         """Negative log posterior density in the unconstrained coordinates, up to a constant; z has shape (size,)."""
         parts = self.unflatten(z, columns, weight, centring)
-        value = jnp.asarray(potential_energy(self.model, (columns, weight), {}, parts))
+        with _HANDLERS:
+            value = jnp.asarray(potential_energy(self.model, (columns, weight), {}, parts))
         for _, stretch in self._frame(parts, centring).values():
             value = value - jnp.sum(jnp.log(stretch))  # the volume of the change of coordinates
         return value
@@ -257,7 +262,9 @@ class Density:
 
     def constrain(self, z: jax.Array, columns: Mapping[str, Any], weight: Any, centring: Centring | None = None) -> dict[str, jax.Array]:
         """Return the values of all latent and deterministic sites at z."""
-        return constrain_fn(self.model, (columns, weight), {}, self.unflatten(z, columns, weight, centring), return_deterministic=True)
+        parts = self.unflatten(z, columns, weight, centring)
+        with _HANDLERS:
+            return constrain_fn(self.model, (columns, weight), {}, parts, return_deterministic=True)
 
     def unconstrain(self, values: Mapping[str, Any], columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Return the flat vector of site values."""
@@ -266,7 +273,8 @@ class Density:
 
     def scatter(self, normals: jax.Array, columns: Mapping[str, Any], weight: Any) -> jax.Array:
         """Return a point scattered about as the prior is: standard normal numbers, shape (size,), turned into a flat vector. Traceable."""
-        trace = handlers.trace(_Scattered(self.model, self._split(normals))).get_trace(columns, weight)
+        with _HANDLERS:
+            trace = handlers.trace(_Scattered(self.model, self._split(normals))).get_trace(columns, weight)
         return self.unconstrain({name: trace[name]["value"] for name in self.sites}, columns, weight)
 
     @cached_property
@@ -289,7 +297,7 @@ def _latent_sites(model: Callable[..., None], columns: Mapping[str, Any], weight
     found: dict[str, Any] = {}
 
     def look(columns: Mapping[str, Any], weight: Any) -> None:
-        with numpyro.validation_enabled(False), handlers.seed(rng_seed=0):
+        with _HANDLERS, numpyro.validation_enabled(False), handlers.seed(rng_seed=0):
             trace = handlers.trace(model).get_trace(columns, weight)
         found.update({name: site for name, site in trace.items() if site["type"] == "sample" and not site["is_observed"]})
 

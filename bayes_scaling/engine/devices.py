@@ -54,6 +54,14 @@ def choose_device(name: str = "auto", work: int | None = None) -> Any:
     return first
 
 
+def alike(device: Any) -> list[Any]:
+    """Return all devices of this process that are of a device's kind, itself first."""
+    import jax
+
+    others = [other for other in jax.local_devices(backend=device.platform) if other != device]
+    return [device, *others]
+
+
 def gpu_present() -> bool:
     """Return whether jax sees a GPU; nothing that it cannot start is an error."""
     try:

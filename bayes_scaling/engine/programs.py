@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,7 @@ from bayes_scaling.cache import load, private_folder, store
 _memory: dict[str, Future[Callable[..., Any]]] = {}
 _MOST = 128  # programs in memory; a long batch over many shapes must not fill it
 _compilers = ThreadPoolExecutor(2, "compiler")
+_PREPARING = threading.RLock()  # a program that several devices need is traced once
 
 
 @cache
@@ -79,6 +81,11 @@ def prepare(name: str, function: Callable[..., Any], arguments: tuple, identity:
     )
     text = repr((name, identity, device.platform, jax.config.jax_enable_x64, shapes, _environment()))
     key = f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
+    with _PREPARING:
+        return _prepared(key, function, shapes, device)
+
+
+def _prepared(key: str, function: Callable[..., Any], shapes: Any, device: Any) -> Future[Callable[..., Any]]:
     in_memory = f"{key}-{device.id}"
     known = _memory.get(in_memory)
     if known is not None and not (known.done() and known.exception()):  # a failure (for lack of memory, say) may pass

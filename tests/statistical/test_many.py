@@ -1,5 +1,10 @@
 """Many data sets side by side: right, and each by itself."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import numpyro
@@ -128,3 +133,29 @@ def test_a_data_set_that_cannot_be_fitted_fails_alone(data):
     assert "params" in str(found[2])
     with pytest.raises(bs.InputError, match="data set 1 .*not finite"):
         list(bs.fit_many(law, [data[0], huge], draws=100))
+
+
+def test_data_sets_are_dealt_out_to_all_devices():
+    """Four devices to jax in place of one: all of them work, and each fit is the one that `fit` gives, bit for bit."""
+    code = """
+import jax, numpy as np, bayes_scaling as bs
+from bayes_scaling import engine
+from conftest import simulated_runs
+
+used, sample_each = [], engine.sample_each
+engine.sample_each = lambda density, tasks, device, lanes: used.append(device) or sample_each(density, tasks, device, lanes)
+data = [simulated_runs(n=30, seed=seed) for seed in range(6)]
+fits = dict(bs.fit_many("chinchilla", data, draws=200))
+assert set(used) == set(jax.devices()) and len(used) == 4, used
+assert sorted(fits) == list(range(6))
+assert all(np.array_equal(bs.fit("chinchilla", data[at], draws=200).posterior["alpha"], fits[at].posterior["alpha"]) for at in (1, 5))
+first = next(some := bs.fit_many("chinchilla", data, draws=200))
+some.close()  # whoever reads no further waits for nobody
+"""
+    environment = {
+        **os.environ,
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4",
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+    }
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

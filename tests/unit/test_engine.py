@@ -7,7 +7,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 
-from bayes_scaling.engine import Density, Shear, Sum, bucket, convergence, pad
+from bayes_scaling.engine import Density, Shear, Sum, at_once, bucket, convergence, pad
 from bayes_scaling.engine.modes import distinct
 
 
@@ -226,3 +226,29 @@ def test_chains_go_on_where_that_is_all_they_need(rhat, ess, diverging, informat
     marked = np.zeros((4, 1000), bool)
     marked.flat[:diverging] = True
     assert convergence.promising(found, marked, information, 4) == promising
+
+
+def test_streams_are_read_at_once():
+    """All results of all streams, in each stream's order; not far ahead of the reader; an error is raised, and ends the others."""
+    made = []
+
+    def stream(name, fails=False):
+        for number in range(50):
+            made.append(name)
+            yield name, number
+            if fails:
+                raise ValueError(name)
+
+    found = list(at_once([stream("a"), stream("b"), stream("c")]))
+    assert len(found) == 150
+    for name in "abc":
+        assert [number for of, number in found if of == name] == list(range(50))
+    made.clear()
+    some = at_once([stream("a"), stream("b")])
+    next(some)
+    some.close()
+    assert len(made) < 10
+    made.clear()
+    with pytest.raises(ValueError, match="b"):
+        list(at_once([stream("a"), stream("b", fails=True)]))
+    assert list(at_once([stream("a")])) == [("a", number) for number in range(50)]
