@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     import xarray
 
 
+_ODD = 4.0  # decades beyond the runs, from which on a point looks as if it were in another unit
+_SELDOM = 0.05  # probability that a target is reached, below which no interval of what it takes has an end
+
+
 def describe(found: xarray.Dataset) -> str:
     """Return an answer in words, as the command line prints it.
 
@@ -52,7 +56,7 @@ def prediction_text(found: xarray.Dataset) -> str:
     lines = [
         *_weights(found.attrs),
         "".join(f"{name:>{width}}" for name, width in widths.items())
-        + "    new measurement (90 %)      curve (90 %)                decades beyond the runs",
+        + f"    {'new ' + found.attrs['output'] + ' (90 %)':28}curve (90 %)                decades beyond the runs",
     ]
     for row in rows:
         spans = [f"{part['median']:.4f} [{part['q05']:.4f}, {part['q95']:.4f}]" for part in (row, row["expected"])]
@@ -62,6 +66,11 @@ def prediction_text(found: xarray.Dataset) -> str:
         )
     if found.attrs["drift"] and any(row["decades_beyond"] > 0 for row in rows):
         lines.append("a new measurement: beyond the runs the law may be off as well (drift 0 takes it for the truth; forward checks it)")
+    furthest = max(row["decades_beyond"] for row in rows)
+    if furthest > _ODD:
+        lines.append(f"{furthest:.0f} decades beyond the runs: are the points in the units in which they were read?")
+    elif furthest > FAR:
+        lines.append("beyond one decade no run has tested the law")
     if found.attrs["assumed"]:
         lines.append(f"a new measurement: {found.attrs['assumed']}, the median of the runs, as the points do not say")
     if not found.attrs["trustworthy"]:
@@ -153,8 +162,9 @@ def _one_allocation(one: xarray.Dataset, row: Mapping[str, Any]) -> list[str]:
     ]
     band, (low, high) = row["band"], (row["band"][f"{first}_{end}"] for end in ("low", "high"))
     if np.isfinite(low):
-        text = f"{write[first](low)} to {write[first](high)} {first}: no worse than the best plan of so much less {shares}"
-        said.append((f"within {100 * band['share']:.3g} %", text))
+        share = f"{100 * band['share']:.3g} %"
+        text = f"{write[first](low)} to {write[first](high)} {first}: any of these wastes no more than {share} of the {shares}"
+        said.append((f"within {share}", text))
     said += _spending(row, budget)
     if "versus" in row:
         other = row["versus"]
@@ -206,10 +216,14 @@ def _reach(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     said = []
     each = {name: value for name, value in row["decades_beyond_each"].items() if value > 0}
     if row["decades_beyond"] > 0 or each:
-        far = "; beyond one decade no run has tested the law" if row["decades_beyond"] > FAR else ""
-        named = ", ".join(f"{value:.1f} in {name}" for name, value in each.items())
-        said.append(("extrapolated", f"{row['decades_beyond']:.1f} decades beyond the runs{f' ({named})' if named else ''}{far}"))
+        said.append(("extrapolated", _beyond(row["decades_beyond"], ", ".join(f"{value:.1f} in {name}" for name, value in each.items()))))
     return said + [("caution", text) for text in row["cautions"]]
+
+
+def _beyond(decades: float, named: str = "") -> str:
+    """Say how far beyond the runs something lies."""
+    far = "; beyond one decade no run has tested the law" if decades > FAR else ""
+    return f"{decades:.1f} decades beyond the runs{f' ({named})' if named else ''}{far}"
 
 
 def target_text(plan: xarray.Dataset) -> str:
@@ -229,12 +243,14 @@ def target_text(plan: xarray.Dataset) -> str:
         lines += ["", f"{about['output']} {target:g}{unit}: reachable with probability {probability:.3f}{limit}"]
         write = {shares: _written(about["unit"])} | {name: _written(one[name].attrs.get("unit", "count")) for name in inputs if name in one}
         for name in (shares, *inputs):
-            if name in one and probability > 0:
+            if name in one and probability >= _SELDOM:
                 lines.append(f"  {'least ' + name:15} {_interval(one[name], write[name])}")
         if f"decision_{shares}" in one and np.isfinite(float(one[f"decision_{shares}"])):
             decided = {name: float(one[f"decision_{name}"]) for name in (shares, *inputs)}
             plan_text = _plan(decided, {name: write[name] for name in inputs})
             lines.append(f"  decision        {write[shares](decided[shares])}: {plan_text} give this {about['output']} in expectation")
+            if (beyond := float(one.get("decades_beyond", 0.0))) > 0:
+                lines.append(f"  extrapolated    {_beyond(beyond)}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling import optimum
-from bayes_scaling.allocation import BAND, allocate
+from bayes_scaling.allocation import BAND, allocate, reach
 from bayes_scaling.cost import Cost
 from bayes_scaling.drift import Drift
 from bayes_scaling.errors import InputError, nearest
@@ -189,6 +189,9 @@ def allocate_target_average(
     plans = [mixture.cheapest(float(target), decided[:, i]) for i, target in enumerate(follow(targets, "targets", len(targets)))]
     for name, values in zip(("compute", "params", "tokens"), np.transpose(plans), strict=True):
         mixed[f"decision_{name}"] = ("target", values)
+    first = next(iter(used))
+    places = [{"params": size, "tokens": tokens, **problems[first].options[0]} for _, size, tokens in plans]
+    mixed["decades_beyond"] = ("target", [reach(used[first], place, problems[first])["decades_beyond"] for place in places])
     return mixed
 
 

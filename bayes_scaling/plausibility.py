@@ -73,8 +73,10 @@ def odd_rows(found: Mapping[str, str], columns: Mapping[str, np.ndarray], lines:
     ratio, notes = columns["tokens"] / columns["params"], list[str]()
     middle, (low, high) = np.median(ratio), _PLAUSIBLE_RATIO
     if middle < _USUAL_RATIO:
-        either, how = f"'{found['params']}' or '{found['tokens']}'", option_text(units={"tokens": "thousand"})
-        notes.append(f"a median of {middle:.2g} tokens a param is little: if {either} is in thousands or millions, say so, as with {how}")
+        either, how = f"'{found['params']}' or '{found['tokens']}'", option_text(units={"tokens": "billion"})
+        notes.append(
+            f"a median of {middle:.2g} tokens a param is little: if {either} is in another unit than it was taken in, say so ({how}, say)"
+        )
     far = np.flatnonzero((ratio < low) | (ratio > high))
     if len(far) and low <= middle <= high:
         these = listed([f"line {lines[row]} ({ratio[row]:.2g})" for row in far], 5)

@@ -268,6 +268,7 @@ def _target(one: xarray.Dataset) -> dict[str, Any]:
             for name in (one.attrs["shares"], *_names(one.attrs["inputs"]))
             if f"decision_{name}" in one
         },
+        **({"decades_beyond": float(one["decades_beyond"])} if "decades_beyond" in one else {}),
         "cost": one.attrs["cost"],
         "trustworthy": bool(one.attrs["trustworthy"]),
     }

@@ -96,7 +96,7 @@ def report(
 
     Returns
     -------
-    The page.
+    The page; the path, where it was written to one.
 
     Raises
     ------
@@ -127,6 +127,7 @@ def report(
     content = page.page(name, "\n".join(parts))
     if target is not None:
         write_result(target, content.encode())
+        return str(target)
     return content
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bayes_scaling import optimum
-from bayes_scaling.allocation import attributes, average_weights
+from bayes_scaling.allocation import attributes, average_weights, reach
 from bayes_scaling.cost import Cost
 from bayes_scaling.errors import InputError
 from bayes_scaling.fitted import Fit
@@ -56,7 +56,8 @@ def allocate_target(
     params and tokens), or the law's one input; infinite where the draw's floor is not below the target; ``attainable``: the best output
     of any amount within the limits (at most 1e40), beyond which no target is reached. Of dim target:
     ``probability_reachable``, and ``decision_compute``, ``decision_params``, ``decision_tokens`` of the cheapest plan whose expected loss
-    (or, with ``then``, whose expected output of that fit) is the target (infinite where there is none)
+    (or, with ``then``, whose expected output of that fit) is the target (infinite where there is none), and how many decades it lies
+    beyond the runs (``decades_beyond``)
 
     Examples
     --------
@@ -98,7 +99,7 @@ def allocate_target(
     else:
         furthest = optimum.best_outcome(problem, draws, optimum.LARGEST_COMPUTE)  # whatever the target
         attainable = {"attainable": link.of(furthest) if link else furthest}
-        answers = [_plan_for_target(problem, draws, float(target), link) | attainable for target in targets]
+        answers = [_plan_for_target(fit, problem, draws, float(target), link) | attainable for target in targets]
     data = optimum.side_by_side(answers, "target")
     about = attributes(fit, problem or Problem(fit.law, cost or Cost()))
     trusted = fit.diagnosis.ok and (then is None or then.diagnosis.ok)
@@ -139,7 +140,7 @@ class Link:
         return np.where(np.isfinite(found), 1 / found, 0.0)
 
 
-def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: float, link: Link | None) -> dict[str, Any]:
+def _plan_for_target(fit: Fit, problem: Problem, draws: Mapping[str, np.ndarray], target: float, link: Link | None) -> dict[str, Any]:
     needed = link.needed(target) if link else target
     compute = optimum.least_compute(problem, draws, needed)
     reachable = np.isfinite(compute)
@@ -156,7 +157,8 @@ def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: 
 
     low, high = optimum.smallest_compute(problem), optimum.LARGEST_COMPUTE
     budget = float(optimum.least_reaching(expected, np.array([sign * target]), low, high)[0])
-    size, tokens, _ = optimum.best_decision(problem, draws, budget) if np.isfinite(budget) else (np.inf, np.inf, 0)
+    size, tokens, number = optimum.best_decision(problem, draws, budget) if np.isfinite(budget) else (np.inf, np.inf, 0)
+    beyond = reach(fit, {"params": size, "tokens": tokens, **problem.options[number]}, problem)["decades_beyond"]
     return {
         "compute": compute,
         "params": np.where(reachable, best.params, np.inf),
@@ -165,6 +167,7 @@ def _plan_for_target(problem: Problem, draws: Mapping[str, np.ndarray], target: 
         "decision_compute": budget,
         "decision_params": size,
         "decision_tokens": tokens,
+        "decades_beyond": beyond,
     }
 
 

@@ -104,7 +104,8 @@ def read_number(text: str, name: str = "", example: str = "") -> float:
         raise InputError(f"{said} is not a finite number")
     if found is None or (found["unit"] and not known):
         example = example or ("7e10, 7 x 10^10 or 70B" if known is _COUNTS else "5.76e23")
-        raise InputError(f"'{said}' is not a number (write {example})")
+        several = "; several values: one at a time" if "," in given else ""
+        raise InputError(f"'{said}' is not a number (write {example}{several})")
     value = float(found["plain"]) if found["plain"] else float(found["factor"] or 1) * float(f"1e{found['power']}")
     if found["unit"]:
         try:

@@ -365,7 +365,7 @@ OTHERS = [
     Case("curve that is constant", "extrapolate runs.csv",
          "runs.csv: every y is 3; a constant says nothing of a curve", {"runs.csv": "tokens,loss\n1e8,3\n1e9,3\n1e10,3\n1e11,3\n"}),
     Case("curve against two inputs", "extrapolate runs.csv",
-         "runs.csv: which input is the curve drawn against? it has params, tokens, compute; choose", scaled()),
+         "runs.csv: which of params, tokens, compute is the curve drawn against? name a column with --input", scaled()),
     Case("curve of no output", "extrapolate runs.csv",
          "runs.csv: a curve needs one output, loss or error; it has neither",
          {"runs.csv": "tokens,elo\n1e8,3\n1e9,2.8\n1e10,2.7\n1e11,2.6\n"}),

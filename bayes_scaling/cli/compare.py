@@ -16,14 +16,14 @@ def add_compare(commands: Any) -> None:
     parser = command(
         commands, "compare", _compare, "say which law forecasts best, and how sure that is: from stored fits, or from runs and laws",
         "  bayes-scaling compare chinchilla.nc kaplan_nd.nc\n"
-        "  bayes-scaling compare runs.csv --law chinchilla --law kaplan_nd --holdout 'flops>1e21'\n"
+        "  bayes-scaling compare runs.csv --law chinchilla --law kaplan_nd --holdout 'compute>1e21'\n"
         "  bayes-scaling compare ladder --law chinchilla --noise student-t --noise normal-log\n"
         "  bayes-scaling compare chinchilla.nc kaplan_nd.nc --compute 1e24      # the plan of their average",
     )  # fmt: skip
     parser.add_argument("sources", nargs="+", metavar="FIT.nc|DATA", help="fits to the same runs; or runs, with --law")
     _add_candidates(parser)
     parser.add_argument(
-        "--holdout", metavar="'flops>1e21'",
+        "--holdout", metavar="'compute>1e21'",
         help="runs to forecast instead of fitting them (a condition as of --where, also over quantities such as compute)",
     )  # fmt: skip
     parser.add_argument("--compute", action="append", default=[], metavar="FLOP", help="also allocate this under the average of the laws")

@@ -100,10 +100,16 @@ def _curves(options: argparse.Namespace) -> tuple[list[Curve], tuple[str, str]]:
     inputs = [name for name in axes if name in runs.columns]
     chosen = options.input or (inputs[0] if len(inputs) == 1 else None)
     if chosen not in inputs:
-        have = f"it has {', '.join(inputs) or 'none'}; choose with --input, which takes any column"
-        raise InputError(
-            f"{options.data}: which input is the curve drawn against? {have} (columns not recognised: {', '.join(runs.ignored) or 'none'})"
-        )
+        if chosen is not None:
+            what = f"no column for '{chosen}';"
+        else:
+            what = (
+                f"which of {', '.join(inputs)} is the curve drawn against?"
+                if inputs
+                else "no column is known as what a curve is drawn against;"
+            )
+        known = f"columns not recognised: {', '.join(runs.ignored) or 'none'}"
+        raise InputError(f"{options.data}: {what} name a column with --input, any will do ({known})")
     outputs = [name for name in UNIT if name in runs.columns]
     if len(outputs) != 1:
         raise InputError(f"{options.data}: a curve needs one output, loss or error; it has {' and '.join(outputs) or 'neither'}")

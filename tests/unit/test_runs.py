@@ -267,7 +267,7 @@ def test_tokens_a_param_that_look_like_another_unit_are_noted():
     columns = {"params": params, "tokens": 20 * params, "loss": np.linspace(4, 3, 9)}
     assert not any("tokens a param" in note for note in bs.read_runs(pandas.DataFrame(columns)).notes)
     (few,) = [note for note in bs.read_runs(pandas.DataFrame({**columns, "tokens": params / 50})).notes if "tokens a param" in note]
-    assert "a median of 0.02 tokens a param is little: if 'params' or 'tokens' is in thousands" in few
+    assert "a median of 0.02 tokens a param is little: if 'params' or 'tokens' is in another unit" in few
     one = np.where(np.arange(9) == 4, 2e-8, 20) * params
     (odd,) = [note for note in bs.read_runs(pandas.DataFrame({**columns, "tokens": np.maximum(one, 1)})).notes if "tokens a param" in note]
     assert "another unit than in the other rows (median 20): line 5 (" in odd
