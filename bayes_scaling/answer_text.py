@@ -64,6 +64,8 @@ def prediction_text(found: xarray.Dataset) -> str:
             "".join(f"{row[name]:>{width}.4g}" for name, width in widths.items())
             + f"    {spans[0]:28}{spans[1]:28}{row['decades_beyond']:.1f}"
         )
+    if found.attrs.get("read"):
+        lines.append(f"points: {found.attrs['read']}, as the runs were read")
     if found.attrs["drift"] and any(row["decades_beyond"] > 0 for row in rows):
         lines.append("a new measurement: beyond the runs the law may be off as well (drift 0 takes it for the truth; forward checks it)")
     furthest = max(row["decades_beyond"] for row in rows)

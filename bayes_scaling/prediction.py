@@ -40,7 +40,8 @@ def predict(
     -------
     Dataset with dims chain, draw, point: ``expected`` (the law's curve) and ``new`` (a new measurement: the law may have drifted beyond the
     runs, and there is noise); the inputs, and ``decades_beyond`` the runs (of the input that is farthest out, or of params x tokens) on dim
-    point. Attributes ``drift``: the mean size of it; ``assumed``: what new measurements rest on that was not told, in words
+    point. Attributes ``drift``: the mean size of it; ``assumed``: what new measurements rest on that was not told, in words; ``read``:
+    which columns of a file were read as those of the runs had been
 
     Raises
     ------
@@ -57,16 +58,17 @@ def predict(
 
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
+    if then is not None:
+        require_chain(fit, then)
+    read: list[str] = []
     if isinstance(at, (str, Path)):
-        at = read_points(at, fit.law.input_names, optional=fit.noise.needs, like=fit.runs)
+        at = read_points(at, fit.law.input_names, optional=fit.noise.needs, like=fit.runs, told=read.append)
     known = drift_of(drift)
     inputs, assumed = _inputs(fit, at)
     expected, new = _outputs(fit, inputs, fit.parameters(), seed, known)
     far = reach_beyond(fit, inputs)
     last, trusted = fit, fit.diagnosis.ok
     if then is not None:
-        if fit.law.output not in then.law.input_names:
-            raise InputError(f"law '{then.law.name}' does not take {fit.law.output}, which law '{fit.law.name}' predicts")
         further, also = _inputs(then, {**at, fit.law.output: np.ones(1)})
         assumed += also
         parameters = matched(then.parameters(), expected.shape[:2], seed)
@@ -84,8 +86,18 @@ def predict(
             **{name: ("point", values) for name, values in inputs.items()},
             "decades_beyond": ("point", far),
         },
-        attrs={**about, "trustworthy": int(trusted), "drift": known.mean, "assumed": ", ".join(assumed)},
+        attrs={**about, "trustworthy": int(trusted), "drift": known.mean, "assumed": ", ".join(assumed), "read": ", ".join(read)},
     )
+
+
+def require_chain(fit: Fit, then: Fit) -> None:
+    """Raise InputError unless the second fit takes what the first one predicts."""
+    if fit.law.output not in then.law.input_names:
+        other = then.law.output in fit.law.input_names
+        order = (
+            f"; in the other order they fit: '{fit.law.name}' takes the {then.law.output} that '{then.law.name}' predicts" if other else ""
+        )
+        raise InputError(f"law '{then.law.name}' does not take {fit.law.output}, which law '{fit.law.name}' predicts{order}")
 
 
 def _inputs(fit: Fit, at: Mapping[str, Any] | Any) -> tuple[dict[str, np.ndarray], list[str]]:

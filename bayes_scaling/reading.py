@@ -6,7 +6,7 @@ that names the line.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -260,11 +260,12 @@ def read_points(
     map: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
     like: Runs | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> dict[str, np.ndarray]:
     """Read quantities (without a measured loss) from a CSV file, by common column names or ``map``; ``units`` as in `read_runs`.
 
     Of ``optional`` those are read that have a column, or are given one or a unit. A quantity that has none is read as it was for ``like``,
-    from the column of the same name in the same unit.
+    from the column of the same name in the same unit; ``told`` is called with each such column and unit, in words.
 
     Raises
     ------
@@ -279,6 +280,7 @@ def read_points(
             found[name] = column
             if name in before["units"]:
                 units.setdefault(name, before["units"][name])
+            told(f"{name} from column '{column}'{f' in {units[name]}' if name in units else ''}")
     quantities = list(dict.fromkeys([*quantities, *(name for name in optional if name in found or name in units)]))
     missing = [quantity for quantity in quantities if quantity not in found]
     if missing:

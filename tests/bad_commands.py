@@ -56,6 +56,7 @@ SAMPLER = [
          "--compute takes one value at a time: write --compute 1e23 --compute 1e24"),
     Case("option without its value", f"{FIT} --seed", "argument --seed: expected one argument", scaled()),
     Case("unknown command", "frobnicate", "argument COMMAND: invalid choice: 'frobnicate'"),
+    Case("misspelled command", "allocat fit.nc", "argument COMMAND: invalid choice: 'allocat'; did you mean 'allocate'?"),
     Case("no command", "the following arguments are required: COMMAND", ""),
     Case("out into no folder", f"{FIT} --out nowhere/fit.nc", "no folder 'nowhere' to write 'fit.nc' into", scaled()),
     Case("out over a folder", f"{FIT} --out results",

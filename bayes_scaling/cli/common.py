@@ -49,6 +49,9 @@ class Parser(argparse.ArgumentParser):
         self.error(f"unrecognized arguments: {' '.join(unknown)}{close_to(word.partition('=')[0], known)}")
 
     def error(self, message: str) -> NoReturn:
+        chosen = re.match(r"(argument .*: invalid choice: '(.*?)') \(choose from (.*)\)", message, re.DOTALL)
+        if chosen and (close := close_to(chosen[2], re.findall(r"[\w-]+", chosen[3]))):
+            message = chosen[1] + close
         print(f"{self.prog}: error: {brief(one_line(message), 400)} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(BAD_INPUT)
 

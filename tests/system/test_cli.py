@@ -134,6 +134,7 @@ def test_predict_through_a_second_law(run, stored, small_fit, tmp_path):
     code, _, err = run("predict", tmp_path / "error.nc", "--at", points, "--then", stored)
     assert code == 2
     assert "does not take error" in err
+    assert "in the other order they fit" in err
 
 
 def test_targets_and_costs(run, stored):

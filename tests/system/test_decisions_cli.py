@@ -212,6 +212,10 @@ def test_points_are_read_as_the_runs_were(run, tmp_path):
     assert (row["params"], row["tokens"]) == (1e12, 2e10)
     loaded = bs.load_fit(fit)
     assert float(bs.predict(loaded, tmp_path / "points.csv")["params"][0]) == 1e9
+    said = "points: params from column 'N_millions' in million, tokens from column 'D_billions' in billion, as the runs were read"
+    assert said in run("predict", fit, "--at", tmp_path / "points.csv", "--allow-unconverged")[1]
+    assert said in bs.describe(bs.predict(loaded, tmp_path / "points.csv"))
+    assert "points:" not in bs.describe(bs.predict(loaded, {"params": 1e9, "tokens": 2e10}))
     with pytest.raises(bs.InputError, match="give a dict"):
         bs.compare([loaded, loaded])
 
@@ -224,6 +228,25 @@ def test_an_answer_says_how_far_beyond_the_runs_it_lies(small_fit, run, stored):
     assert "beyond" not in found["tokens_per_param"].attrs
     assert f"best model size ({np.log10(far / most):.1f} decades beyond the runs)" in run("decide", stored, "--given", "compute=1e24")[1]
     assert "beyond" not in bs.decide("chinchilla", {"compute": 1e24}, published="besiroglu")["params"].attrs
+
+
+def test_predictions_and_targets_say_how_far_beyond_the_runs_they_lie(small_fit):
+    most = {name: small_fit.runs[name].max() for name in ("params", "tokens")}
+
+    def said(factor):
+        return bs.describe(bs.predict(small_fit, {name: factor * value for name, value in most.items()}))
+
+    assert "beyond one decade" not in said(0.9)
+    assert "beyond one decade no run has tested the law" in said(30)
+    assert "are the points in the units in which they were read?" in said(1e6)
+    near, far = (
+        bs.allocate_target(small_fit, float(loss)) for loss in (np.median(small_fit.runs["loss"]), 1.01 * small_fit.runs["loss"].min())
+    )
+    assert float(near["decades_beyond"][0]) == 0
+    assert "extrapolated" not in bs.describe(near)
+    plan = {name: float(far[f"decision_{name}"][0]) for name in ("params", "tokens", "compute")}
+    expected = np.log10(plan["compute"] / (6 * small_fit.runs["params"] * small_fit.runs["tokens"]).max())
+    assert float(far["decades_beyond"][0]) == pytest.approx(max(0, expected, *(np.log10(plan[name] / most[name]) for name in most)))
 
 
 def test_attempts_are_known_up_to_the_trials():
