@@ -51,7 +51,7 @@ def test_a_target_behind_the_last_point_was_met_there(table, capsys):
         ("tokens,loss\n1e9,3\n2e9,2.9\n3e9,2.8\n4e9,2.7", ["--at", "1e9"], "a forecast is of what lies beyond the last point, 4e+09"),
         ("tokens,loss\n1e9,3\n2e9,2.9\n3e9,2.8\n4e9,2.7", ["--target", "-1"], "target = -1 must be a finite number above 0"),
         ("tokens,loss\n1e9,3\n2e9,2.9\n3e9,2.8\n4e9,2.7", ["--kind", "images"], "unknown kind of curve 'images'; known: "),
-        ("tokens,loss\n1e9,3\n2e9,2.9\n3e9,2.8\n4e9,2.7", ["--input", "params"], "choose with --input"),
+        ("tokens,loss\n1e9,3\n2e9,2.9\n3e9,2.8\n4e9,2.7", ["--input", "params"], "name a column with --input"),
         ("tokens,loss\n1e9,3\n2e9,2.9\n3e9,2.8\n4e9,2.7", ["--draws", "5"], "draws = 5 must be between 100 and 100000"),
         ("a,b\n1,2", [], ""),
         ("", [], ""),
@@ -91,4 +91,4 @@ def test_a_curve_against_steps_or_any_column(table, column, options, capsys):
 def test_without_an_input_the_columns_are_listed(table, capsys):
     table.write_text(table.read_text().replace("tokens", "images seen"))
     assert main(["extrapolate", str(table)]) == 2
-    assert "choose with --input, which takes any column (columns not recognised: images seen)" in capsys.readouterr().err
+    assert "name a column with --input, any will do (columns not recognised: images seen)" in capsys.readouterr().err
