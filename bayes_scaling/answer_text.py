@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import xarray
 
 
+_UNTESTED = "beyond one decade no run has tested the law"
 _ODD = 4.0  # decades beyond the runs, from which on a point looks as if it were in another unit
 _SELDOM = 0.05  # probability that a target is reached, below which no interval of what it takes has an end
 
@@ -72,11 +73,10 @@ def prediction_text(found: xarray.Dataset) -> str:
     if furthest > _ODD:
         lines.append(f"{furthest:.0f} decades beyond the runs: are the points in the units in which they were read?")
     elif furthest > FAR:
-        lines.append("beyond one decade no run has tested the law")
+        lines.append(_UNTESTED)
     if found.attrs["assumed"]:
         lines.append(f"a new measurement: {found.attrs['assumed']}, the median of the runs, as the points do not say")
-    if not found.attrs["trustworthy"]:
-        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    lines += _distrust(found.attrs)
     return "\n".join(lines)
 
 
@@ -85,8 +85,7 @@ def decision_text(found: xarray.Dataset) -> str:
     drawn = found.sizes["chain"] * found.sizes["draw"] > 1
     lines = [f"{found.attrs['law']}: {found.attrs['question']}{' (medians with 90 % intervals)' if drawn else ''}"]
     given = [str(name) for name in found.data_vars if str(name).startswith("given_")]
-    if not found.attrs["trustworthy"]:
-        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    lines += _distrust(found.attrs)
     for i in range(found.sizes["case"]):
         case = found.isel(case=i)
         told = [f"{name.removeprefix('given_')} {quantity_text(float(case[name]))}{beyond_text(case[name], i)}" for name in given]
@@ -114,12 +113,16 @@ def allocation_text(plan: xarray.Dataset, rows: Sequence[Mapping[str, Any]] | No
         lines.append(f"given: {', '.join(f'{name} {quantity_text(rows[0]["decision"][name])}' for name in given)}")
     if about["limits"]:
         lines.append(f"limits: {about['limits']}")
-    if not about["trustworthy"]:
-        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    lines += _distrust(about)
     for i, row in enumerate(rows):
         amount = _written(about["unit"])(row[about["shares"]])
         lines += ["", f"{about['shares']} {amount}", *_one_allocation(plan.isel(budget=i), row)]
     return "\n".join(lines)
+
+
+def _distrust(about: Mapping[str, Any]) -> list[str]:
+    """Say that an answer is from a fit that is not to be trusted, if it is."""
+    return [] if about["trustworthy"] else ["DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)"]
 
 
 def _weights(about: Mapping[str, Any]) -> list[str]:
@@ -224,7 +227,7 @@ def _reach(row: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _beyond(decades: float, named: str = "") -> str:
     """Say how far beyond the runs something lies."""
-    far = "; beyond one decade no run has tested the law" if decades > FAR else ""
+    far = f"; {_UNTESTED}" if decades > FAR else ""
     return f"{decades:.1f} decades beyond the runs{f' ({named})' if named else ''}{far}"
 
 
@@ -232,8 +235,7 @@ def target_text(plan: xarray.Dataset) -> str:
     """Return what each target needs, with 90 % intervals."""
     cost = f"{plan.attrs['shares']} = {plan.attrs['cost']}{'; limits: ' + plan.attrs['limits'] if plan.attrs['limits'] else ''}"
     lines = [f"{plan.attrs['law']}, {plan.attrs['noise']} noise; {cost}; medians with 90 % intervals", *_weights(plan.attrs)]
-    if not plan.attrs["trustworthy"]:
-        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    lines += _distrust(plan.attrs)
     for i, target in enumerate(np.asarray(plan["target"])):
         one = plan.isel(target=i)
         unit = " nat/token" if plan.attrs["output"] == "loss" else ""
@@ -288,8 +290,7 @@ def design_text(found: xarray.Dataset) -> str:
         f"{about['law']}: runs that most reduce {what} at {compute_text(about['target_compute'])}, {compute_text(about['spent'])} of "
         f"{compute_text(about['budget'])} in {found.sizes['run']} of {about['candidates']} candidates",
     ]
-    if not about["trustworthy"]:
-        lines.append("DO NOT TRUST: the fit has serious problems (see the fit's diagnosis)")
+    lines += _distrust(about)
     names = [str(name) for name, values in found.data_vars.items() if values.dims == ("run",)]
     inputs = names[: names.index("compute")]
     lines.append(

@@ -157,7 +157,7 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     ax = axes_or_new(ax, 7, 4)
     kind = quantity(law.output)
     factor, unit = kind.difference
-    shown, spread = [], []
+    shown = []
     for label in labels:
         one = fit.select(label) if label else fit
         draws = {key: values[:, None] for key, values in thinned(one.parameters(), 200).items()}
@@ -166,18 +166,20 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
         scale = expected if kind.on_log_scale else 1.0
         low, high = np.quantile(new, [0.05, 0.95], axis=0)
         x = places[fit.runs.group == label] if label else places
-        shown.append((x, one.runs, factor * (one.runs[law.output] - expected) / scale))
-        spread.append((x, one.runs, factor * (low - expected) / scale, factor * (high - expected) / scale))
+        off = [factor * (values - expected) / scale for values in (one.runs[law.output], low, high)]
+        shown.append((x, one.runs, *off))
     other = next((other for other in varying if other != name), None)
     colours = colour_scale(fit.runs[other]) if other else None
-    for at, runs, *edges in spread:  # in the colour of its run: several share a place
-        for edge in edges:
-            ax.scatter(at, edge, marker="_", color=colours.to_rgba(runs[other]) if colours else BLUE, s=24, linewidth=1, zorder=2)
-    ax.scatter([], [], marker="_", color=GREY if colours else BLUE, s=24, linewidth=1, label="90 % of new runs like it")
+    of_runs = [colours.to_rgba(runs[other]) if colours else None for _, runs, *_ in shown]
+    dash = {"marker": "_", "s": 24, "linewidth": 1, "zorder": 2}
+    ax.scatter([], [], color=GREY if colours else BLUE, label="90 % of new runs like it", **dash)
     ax.axhline(0, color=GREY, linewidth=1)
-    for (at, runs, residual), label, marker in zip(shown, labels, "os^vDP*X" * len(labels), strict=False):
-        colour = colours.to_rgba(runs[other]) if colours else ORANGE
-        ax.scatter(at, residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=colour)
+    for (at, _, residual, *edges), colour, label, marker in zip(shown, of_runs, labels, "os^vDP*X" * len(labels), strict=False):
+        for edge in edges:  # in the colour of its run: several share a place
+            ax.scatter(at, edge, color=BLUE if colour is None else colour, **dash)
+        ax.scatter(
+            at, residual, s=18, marker=marker, linewidth=0, zorder=3, label=label or None, color=ORANGE if colour is None else colour
+        )
     if colours and other:
         bar = ax.figure.colorbar(colours, ax=ax, label=other, pad=0.02)
         if bar.ax.get_yscale() == "log":
@@ -189,14 +191,14 @@ def residuals(fit: Fit, against: str | None = None, *, ax: Axes | None = None) -
     else:
         ax.set_xlabel(f"run, all at {name} {quantity_text(float(fit.runs[name][0]))}")
     # A run or two far off must not hide the rest: the axis holds 98 % of the residuals, and arrows at its ends point to the others.
-    every = np.concatenate([residual for *_, residual in shown])
-    usual = np.abs(np.concatenate([edge for _, _, *edges in spread for edge in edges]))
+    every = np.concatenate([residual for _, _, residual, *_ in shown])
+    usual = np.abs(np.concatenate([edge for _, _, _, *edges in shown for edge in edges]))
     edge = 1.15 * max(np.quantile(np.abs(every), 0.98), np.quantile(usual, 0.9))
     ax.set_ylim(-edge, edge)
     outside = int(np.sum(np.abs(every) > edge))
     if outside:
-        for at, runs, residual in shown:
-            colour = colours.to_rgba(runs[other]) if colours else np.full(len(residual), ORANGE)
+        for (at, _, residual, *_), of_run in zip(shown, of_runs, strict=True):
+            colour = np.full(len(residual), ORANGE) if of_run is None else of_run
             for beyond, end, marker in ((residual > edge, 1, "^"), (residual < -edge, -1, "v")):
                 # Below the runs: the report takes what is on top for them.
                 style = {"marker": marker, "s": 60, "linewidth": 0.7, "edgecolor": "black", "zorder": 2.5}

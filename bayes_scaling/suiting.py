@@ -67,20 +67,7 @@ def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
     # A share that counts were to give is asked for as the counts.
     of_counts = noise.of_counts and law.output not in (*columns, *runs.unusable)
     output = "successes" if of_counts else law.output
-    free = [name for name in noise_names(law.output) if not get_noise(name, law.output).of_counts]
-    free.sort(key=lambda name: not name.startswith("logit"))  # those first that stay within 0 and 1
-    unknown = f"columns not recognised: {listed(runs.ignored, 20) or 'none'}"
-    if of_counts and free and not noise.spread and not {"successes", "trials"} & {*columns, *runs.unusable}:
-        counts = option_text(map={"successes": "COLUMN", "trials": "COLUMN"})
-        raise InputError(
-            f"{runs.source} has neither counts nor a column for '{law.output}'; {unknown} (name counts with {counts}, or a measured "
-            f"{law.output} with {option_text(map={law.output: 'COLUMN'})} and {option_text(noise=free[0])})"
-        )
-    if noise.of_counts and law.output in columns and "trials" not in (*columns, *runs.unusable):
-        raise InputError(
-            f"{runs.source} has no column for 'trials', of how many items each {law.output} is; {unknown} (name one with "
-            f"{option_text(map={'trials': 'COLUMN'})}, or take noise that is not of counts: {option_text(noise=free[0])})"
-        )
+    _require_counts(law, noise, runs)
     runs.require([*(item.name for item in law.inputs if item.default is None), output, *noise.needs])
     for row in np.flatnonzero(np.isin(runs[law.output], noise.excludes)):
         family = option_text(noise="beta-binomial")
@@ -105,6 +92,30 @@ def usable_runs(law: Law, noise: Noise, runs: Runs) -> Runs:
     if noise.of_counts and "trials" in columns and "successes" not in columns:
         notes += _broken_counts(runs, law.output)
     return replace(runs, columns=columns, notes=tuple(notes))
+
+
+def _require_counts(law: Law, noise: Noise, runs: Runs) -> None:
+    """Raise InputError where noise of counts has none, and a share without them could be fitted."""
+    known = {*runs.columns, *runs.unusable}
+    neither = law.output not in known and not noise.spread and not {"successes", "trials"} & known
+    untold = law.output in runs.columns and "trials" not in known
+    if not noise.of_counts or not (neither or untold):
+        return
+    free = [name for name in noise_names(law.output) if not get_noise(name, law.output).of_counts]
+    if not free:
+        return
+    family = min(free, key=lambda name: not name.startswith("logit"))  # which stays within 0 and 1
+    unknown = f"columns not recognised: {listed(runs.ignored, 20) or 'none'}"
+    if neither:
+        counts = option_text(map={"successes": "COLUMN", "trials": "COLUMN"})
+        raise InputError(
+            f"{runs.source} has neither counts nor a column for '{law.output}'; {unknown} (name counts with {counts}, or a measured "
+            f"{law.output} with {option_text(map={law.output: 'COLUMN'})} and {option_text(noise=family)})"
+        )
+    raise InputError(
+        f"{runs.source} has no column for 'trials', of how many items each {law.output} is; {unknown} (name one with "
+        f"{option_text(map={'trials': 'COLUMN'})}, or take noise that is not of counts: {option_text(noise=family)})"
+    )
 
 
 def _broken_counts(runs: Runs, rate: str) -> list[str]:

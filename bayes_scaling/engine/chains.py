@@ -166,7 +166,8 @@ class Lanes:
         random = nuts.Randomness(np.zeros((chains, CHUNK, self.size)), np.zeros((chains, CHUNK, nuts.MAX_DEPTH, 3)))
         at = np.zeros((chains, self.size))
         given = self._seats(Stretch(data, at[0], np.eye(self.size), at, of_chains, random, nuts.Settings(0.0, False, 0, 0)))
-        shapes = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, part.dtype), given[3:6])
+        *_, position, steps, random, _ = given
+        shapes = jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape, part.dtype), (position, steps, random))
         leaves, form = jax.tree.flatten(shapes)
         self._blank, self._form = _carried(tuple(leaves), form)
 

@@ -128,7 +128,8 @@ class Draws:
     def timed(self, compile_seconds: float, sample_seconds: float) -> Draws:
         """Return the same draws with what they took; their convergence is not worked out again."""
         found = replace(self, compile_seconds=compile_seconds, sample_seconds=sample_seconds)
-        vars(found).update({name: value for name, value in vars(self).items() if name == "convergence"})
+        if "convergence" in vars(self):
+            vars(found)["convergence"] = self.convergence
         return found
 
 
