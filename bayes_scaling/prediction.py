@@ -21,7 +21,14 @@ FAR = 1.0  # decades beyond the data from which on a prediction is called far
 
 
 def predict(
-    fit: Fit, at: Mapping[str, Any] | Any, *, then: Fit | None = None, drift: Drift | float | None = None, seed: int = 0
+    fit: Fit,
+    at: Mapping[str, Any] | Any,
+    *,
+    then: Fit | None = None,
+    map: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    drift: Drift | float | None = None,
+    seed: int = 0,
 ) -> xarray.Dataset:
     """Predict the law's output at new inputs, draw by draw.
 
@@ -32,6 +39,7 @@ def predict(
         among them
     then : a second fit that takes this one's output as an input (a loss into an error rate or a BLEU score): its output is predicted,
         with the uncertainty of both fits
+    map, units : of the columns of a file, as in `read_runs`, where they are not as in the runs' file
     drift : how far laws may be off beyond their runs (`bayes_scaling.drift`): by default as far as laws are whose forecasts nobody has
         checked; ``bs.forward_validation(...).drift[name]`` for this one's, a number for a size that is known; 0 takes the law for the truth
     seed : of the scatter and the drift
@@ -59,10 +67,16 @@ def predict(
     if not 0 <= seed < 2**32:
         raise InputError(f"seed = {seed} must be between 0 and 2^32 - 1")
     if then is not None:
-        require_chain(fit, then)
+        _require_chain(fit, then)
     read: list[str] = []
     if isinstance(at, (str, Path)):
-        at = read_points(at, fit.law.input_names, optional=fit.noise.needs, like=fit.runs, told=read.append)
+        fits = [fit] if then is None else [fit, then]
+        inputs = [name for one in fits for name in one.law.input_names if one is fit or name != fit.law.output]
+        # Of what only the scatter needs, as trials, the fit has a typical value.
+        scatter = [name for one in fits for name in one.noise.needs]
+        at = read_points(at, inputs, optional=scatter, map=map, units=units, like=fit.runs, told=read.append)
+    elif map or units:
+        raise InputError("map and units are of the columns of a file; points given as arrays are in base units, by the inputs' names")
     known = drift_of(drift)
     inputs, assumed = _inputs(fit, at)
     expected, new = _outputs(fit, inputs, fit.parameters(), seed, known)
@@ -90,7 +104,7 @@ def predict(
     )
 
 
-def require_chain(fit: Fit, then: Fit) -> None:
+def _require_chain(fit: Fit, then: Fit) -> None:
     """Raise InputError unless the second fit takes what the first one predicts."""
     if fit.law.output not in then.law.input_names:
         other = then.law.output in fit.law.input_names

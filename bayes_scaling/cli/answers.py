@@ -63,24 +63,14 @@ def add_predict(commands: Any) -> None:
 
 def _predict(options: argparse.Namespace) -> int:
     from bayes_scaling.answer_text import prediction_text
-    from bayes_scaling.prediction import predict, require_chain
-    from bayes_scaling.reading import read_points
+    from bayes_scaling.prediction import predict
     from bayes_scaling.records import prediction_records
     from bayes_scaling.storage import load_fit
 
-    fit = stored_fit(options)
-    then = load_fit(options.then) if options.then else None
-    fits = [fit] if then is None else [fit, then]
-    if then is not None:
-        require_chain(fit, then)
-    inputs = [name for one in fits for name in one.law.input_names if one is fit or name != fit.law.output]
-    # Of what only the scatter needs, as trials, the fit has a typical value.
-    scatter = [name for one in fits for name in one.noise.needs]
-    how = {"map": pairs(options.map, "--map"), "units": pairs(options.units, "--units")}
-    read: list[str] = []
-    points = read_points(options.at, inputs, optional=scatter, like=fit.runs, told=read.append, **how)
-    found = predict(fit, points, then=then, drift=options.drift, seed=options.seed)
-    found.attrs["read"] = ", ".join(read)
+    found = predict(
+        stored_fit(options), options.at, then=load_fit(options.then) if options.then else None,
+        map=pairs(options.map, "--map"), units=pairs(options.units, "--units"), drift=options.drift, seed=options.seed,
+    )  # fmt: skip
     if options.json:
         about = {name: found.attrs[name] for name in ("law", "output", "drift", "assumed", "read")}
         print_json({**about, "rows": prediction_records(found)})

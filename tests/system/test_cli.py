@@ -13,6 +13,7 @@ import pytest
 from conftest import simulated_runs
 
 import bayes_scaling as bs
+from bayes_scaling.records import prediction_records
 
 
 def command(*arguments, **kwargs):
@@ -125,6 +126,7 @@ def test_predict_through_a_second_law(run, stored, small_fit, tmp_path):
     known = link.predict({"loss": bs.predict(small_fit, {"params": 1e9, "tokens": 2e10})["expected"].values}, truth)
     assert row["expected"]["median"] == pytest.approx(np.median(known), abs=0.01)
     assert row["q05"] < row["expected"]["q05"] < row["expected"]["q95"] < row["q95"]
+    assert prediction_records(bs.predict(small_fit, points, then=second)) == found["rows"]
     code, out, _ = run("allocate", stored, "--then", tmp_path / "error.nc", "--target", "0.01", "--allow-unconverged")
     assert code == 0
     ends = np.quantile(bs.allocate_target(small_fit, 0.01, then=second)["attainable"], [0.5, 0.05, 0.95], method="nearest")
